@@ -1,0 +1,66 @@
+"""The command ``reproducible-ml``: a lazy table of sub-commands.
+
+A sub-command's module is imported only when it runs, so ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Optional
+
+import click
+
+from reproducible_ml import __version__
+from reproducible_ml.utils.errors import ReproducibleMLError
+
+# Name -> the sentence that ``--help`` shows; the command lives in ``commands/<name>.py``.
+COMMANDS = {
+    "board": "Look at runs in Sacredboard.",
+    "compare": "Find where two runs differ.",
+    "doctor": "Check this installation and say what to mend.",
+    "repair": "Write damaged shards of a data set again.",
+    "reproduce": "Execute a recorded run again and compare it bit for bit.",
+    "runs": "List recorded runs.",
+    "show": "Show one run.",
+    "sync": "Deliver what MongoDB has not received yet.",
+    "verify": "Read a whole data set again and name every defect.",
+}
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a sub-command's module on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the table, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        """Import and return the command, or None when the table has no such name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"reproducible_ml.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table from the names alone, importing nothing."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; the project's own errors become one sentence and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except ReproducibleMLError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(getattr(error, "exit_code", 1))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="reproducible-ml")
+def main() -> None:
+    """Data, training and proof: look at runs, check data sets, reproduce results."""
+
+
+if __name__ == "__main__":
+    main()
