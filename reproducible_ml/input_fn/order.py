@@ -1,0 +1,107 @@
+"""The data order: which record stands at which position, computed instead of stored.
+
+Training numbers its samples 0, 1, 2, ... for ever. Position ``p`` of a split of ``N`` records
+lies in epoch ``p // N``; each epoch is a permutation of all ``N`` records, and the record at ``p``
+is a pure function of (seed, epoch, ``p % N``). Nothing is kept between steps, so any step is
+reached in constant time and a resumed run needs no saved state.
+
+The permutation is TensorFlow's ``RandomIndexShuffle`` (a Simon block cipher that walks until it
+falls into the range) with 16 rounds. Its public wrapper uses 4, which is not random: successive
+epochs correlate by 0.91.
+
+Two properties of that operation are corrected here:
+
+* It cuts each of its three key words to half a block, that is to 8 bits for up to 65,536 records,
+  so that epoch 256 would repeat epoch 0. The epoch's upper bytes are therefore added to the two
+  words of the seed.
+* It chooses a block of ``log2(N - 1)`` bits, in which the last index of ``2**k + 1`` records (``k``
+  even) does not fit: two indices then share one record and one record is never read. For those
+  sizes the permutation of one record more is walked instead.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.seeds import seed_pair
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+ROUNDS = 16
+
+
+def record_indices(
+    positions: Any, records: int, seed: int, shuffle: bool = True, stream: str = "order"
+) -> tf.Tensor:
+    """Tell which record stands at each global position.
+
+    Args:
+        positions: int64 tensor of any shape, global positions >= 0.
+        records: Number of records of the split, >= 1.
+        seed: Root seed of the run.
+        shuffle: False keeps the records in their written order in every epoch.
+        stream: Name of the child seed.
+
+    Returns:
+        int64 tensor of the same shape, record indices in [0, records).
+
+    Raises:
+        ConfigError: If there is no record to choose from.
+    """
+    import tensorflow as tf
+
+    if records < 1:
+        raise ConfigError(f"an order needs at least 1 record, the split has {records}")
+    positions = tf.convert_to_tensor(positions, tf.int64)
+    within = tf.math.floormod(positions, records)
+    if not shuffle:
+        return within
+    flat = tf.reshape(within, [-1])
+    epochs = tf.reshape(tf.math.floordiv(positions, records), [-1])
+    keys = epoch_keys(epochs, seed, stream)
+    if not _needs_wider_walk(records):
+        shuffled = _permute(flat, keys, records - 1)
+    else:
+        once = _permute(flat, keys, records)
+        shuffled = tf.where(once == records, _permute(once, keys, records), once)
+    return tf.reshape(shuffled, tf.shape(positions))
+
+
+def epoch_keys(epochs: tf.Tensor, seed: int, stream: str = "order") -> tf.Tensor:
+    """Give the permutation key of each epoch.
+
+    Args:
+        epochs: int64 tensor [n], epochs >= 0.
+        seed: Root seed of the run.
+        stream: Name of the child seed.
+
+    Returns:
+        int64 tensor [n, 3]: the two words of the child seed, with the epoch's second and third
+        byte added, and the epoch.
+    """
+    import tensorflow as tf
+
+    first, second = seed_pair(seed, stream)
+    return tf.stack(
+        [
+            first + tf.bitwise.right_shift(epochs, tf.constant(8, tf.int64)),
+            second + tf.bitwise.right_shift(epochs, tf.constant(16, tf.int64)),
+            epochs,
+        ],
+        axis=1,
+    )
+
+
+def _permute(indices: tf.Tensor, keys: tf.Tensor, max_index: int) -> tf.Tensor:
+    import tensorflow as tf
+
+    return tf.raw_ops.RandomIndexShuffle(
+        index=indices, seed=keys, max_index=tf.constant(max_index, tf.int64), rounds=ROUNDS
+    )
+
+
+def _needs_wider_walk(records: int) -> bool:
+    bits = (records - 1).bit_length() - 1
+    return bits >= 16 and bits % 2 == 0 and records - 1 == 1 << bits
