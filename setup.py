@@ -1,0 +1,130 @@
+"""What the project needs and installs: the ranges. ``requirements.txt`` is the lock made of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+
+INSTALL = [
+    # 2.15 is the last TensorFlow with tf.estimator, which Reproducible-ML trains with.
+    "tensorflow>=2.15,<2.16",
+    "tensorflow-gan==2.1.0",
+    # TF-GAN asks for any; 0.24 and later need TensorFlow 2.16.
+    "tensorflow-probability==0.23.*",
+    "tf-slim>=1.1,<2",
+    "numpy>=1.26,<2",
+    "scipy>=1.11",
+    "scikit-learn>=1.3",
+    "pandas>=2.1",
+    "pillow>=10",
+    "sacred>=0.8.7,<0.9",
+    "sacredboard==0.4.2",
+    "pymongo>=4.6,<5",
+    # The board's server; older ones fail with today's Werkzeug and Python.
+    "flask>=2.2",
+    "gevent>=23.9",
+    # Sacred and Sacredboard import pkg_resources, which setuptools 81 dropped.
+    "setuptools>=75.8,<81",
+    "gitpython>=3.1",
+    "psutil>=5.9",
+    "py-cpuinfo>=9",
+    "click>=8.1",
+    "rich>=13",
+    "tqdm>=4.66",
+    # Checksums and GZIP at the speed of the disk.
+    "crc32c>=2.4",
+    "isal>=1.5",
+]
+
+EXTRAS = {
+    # Serialization on more than one machine. google-crc32c is what Beam checks its shards with.
+    "beam": ["apache-beam>=2.60", "google-crc32c>=1.5"],
+    "search": ["optuna>=3.6"],
+    "docs": [
+        "sphinx>=7.4",
+        "myst-parser>=3",
+        "furo>=2024.8",
+        "ipykernel>=6.29",
+        "matplotlib>=3.8",
+        "nbclient>=0.10",
+        "nbformat>=5.10",
+    ],
+    "dev": [
+        "build>=1.2",
+        "hypothesis>=6.100",
+        "import-linter>=2",
+        "mypy>=1.15",
+        "pytest>=8",
+        "pytest-cov>=5",
+        "pytest-timeout>=2.3",
+        "ruff>=0.9",
+        "selenium>=4.20",
+        "types-psutil>=5.9",
+        "types-tqdm>=4.66",
+        "wheel>=0.43",
+    ],
+    # The peers that the benchmarks measure against. TFDS only where its tensorflow-metadata shares
+    # protobuf and absl with TensorFlow 2.15: not before Python 3.11, and not from 1.16 on.
+    # PyTorch is measured where it is installed: its package index wheel brings 2 GB of CUDA along.
+    "bench": [
+        "tensorflow-datasets>=4.9; python_version >= '3.11'",
+        "tensorflow-metadata<1.16; python_version >= '3.11'",
+        "array-record>=0.5; sys_platform == 'linux' and python_version >= '3.10'",
+        "grain>=0.2; sys_platform == 'linux' and python_version >= '3.10'",
+    ],
+}
+
+
+def version() -> str:
+    """Return ``__version__`` as the package's text states it, without importing the package."""
+    text = (HERE / "reproducible_ml" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE)
+    if found is None:
+        raise RuntimeError("reproducible_ml/__init__.py states no __version__")
+    return found.group(1)
+
+
+def readme() -> str:
+    """Return the README, or nothing in a checkout that has none yet."""
+    path = HERE / "README.md"
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+setup(
+    name="reproducible-ml",
+    version=version(),
+    description="Serialize data, train GANs, and prove that a run repeats bit for bit",
+    long_description=readme(),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.9,<3.12",
+    # experiments/ is run from a checkout: a run records those files as they stand there.
+    packages=find_packages(include=["reproducible_ml", "reproducible_ml.*"]),
+    package_data={"reproducible_ml": ["py.typed"]},
+    include_package_data=True,
+    zip_safe=False,
+    install_requires=INSTALL,
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": [
+            "reproducible-ml = reproducible_ml.cli:main",
+            "sacredboard = reproducible_ml.tracking.board.main:main",
+        ]
+    },
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Operating System :: MacOS",
+        "Programming Language :: Python :: 3.9",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)
