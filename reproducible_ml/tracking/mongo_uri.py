@@ -1,0 +1,195 @@
+"""Where a MongoDB is, as people write it, and the removal of credentials from any text.
+
+=============================================  ============================================
+``sacred``                                     database on ``localhost:27017``
+``sacred.trials``                              runs in the collection ``trials``
+``host:27017``, ``host:27017:db[.collection]`` as Sacred's own ``-m`` takes it
+``localhost:db``, ``[::1]:27017:db``           what Sacred's own flag refuses
+``mongodb://user:password@host:port/db?opts``  any MongoDB URI, ``mongodb+srv://`` too
+=============================================  ============================================
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from reproducible_ml.utils.errors import ConfigError
+
+DEFAULT_DATABASE = "sacred"
+DEFAULT_COLLECTION = "runs"
+DEFAULT_PORT = 27017
+HIDDEN = "***"
+
+# Collections that MongoDB, GridFS and Sacred use for something else.
+RESERVED_COLLECTIONS = frozenset(
+    {"metrics", "fs.files", "fs.chunks", "_properties", "system.indexes", "search_space"}
+)
+
+_SHORT_FORM = re.compile(
+    r"""(?:(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?):)?
+        (?:(?P<port>\d{1,5})(?::|$))?
+        (?P<database>[A-Za-z_][A-Za-z0-9_-]{0,62})?
+        (?:\.(?P<collection>[A-Za-z_][A-Za-z0-9_.-]{0,119}))?$""",
+    re.VERBOSE,
+)
+# A password may hold an unescaped "@" or "/": what is hidden ends at the *last* "@" of the word.
+_MONGO_CREDENTIALS = re.compile(r"(mongodb(?:\+srv)?://)[^\s\"<>]*@", re.IGNORECASE)
+_OTHER_CREDENTIALS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s\"'<>/@]+@", re.IGNORECASE)
+_SECRET_OPTIONS = re.compile(
+    r"([?&](?:authMechanismProperties|tlsCertificateKeyFilePassword|proxyPassword)=)[^\s&\"'<>]+",
+    re.IGNORECASE,
+)
+# A password alone in a text is hidden too, unless it is so short that it may be a common word.
+_SHORTEST_BARE_SECRET = 8
+_known_secrets: set[str] = set()
+
+
+@dataclass(frozen=True)
+class MongoTarget:
+    """One database to deliver runs to; its printed forms hold no credentials.
+
+    Attributes:
+        uri: what pymongo connects to, with credentials where there are any.
+        database: name of the database.
+        collection: name of the collection of runs; metrics are in ``metrics``, files in GridFS.
+    """
+
+    uri: str = field(repr=False)
+    database: str
+    collection: str = DEFAULT_COLLECTION
+
+    @property
+    def shown(self) -> str:
+        """The address for logs and records: scheme, hosts and database, never credentials."""
+        scheme, _, rest = self.uri.partition("://")
+        hosts = re.split(r"[/?]", rest.rpartition("@")[2], maxsplit=1)[0]
+        name = self.database
+        if self.collection != DEFAULT_COLLECTION:
+            name += "." + self.collection
+        return f"{scheme}://{hosts}/{name}"
+
+    def __str__(self) -> str:
+        return self.shown
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether the URI names a user, so that ``shown`` alone cannot connect."""
+        return "@" in self.uri
+
+
+def parse_mongo(text: str) -> MongoTarget:
+    """Read a database address in any of the forms of the table above.
+
+    Args:
+        text: the argument of ``-m``.
+
+    Returns:
+        The target; its credentials are known to ``redact`` from now on.
+
+    Raises:
+        ConfigError: the text has none of the forms; the message holds no credentials.
+    """
+    text = text.strip()
+    target = _parse_uri(text) if "://" in text else _parse_short_form(text)
+    if target.collection in RESERVED_COLLECTIONS:
+        raise ConfigError(
+            f"The collection {target.collection!r} of {target.shown} is used for something else; "
+            f"name another one for the runs, for example {DEFAULT_COLLECTION!r}."
+        )
+    return target
+
+
+def _parse_short_form(text: str) -> MongoTarget:
+    if "@" in text:
+        raise ConfigError(
+            "A MongoDB address with user and password is written as a URI: "
+            f"mongodb://user:password@host:port/database (found {_hide_before_at(text)!r})."
+        )
+    match = _SHORT_FORM.match(text) if text else None
+    if match is None or (match["collection"] and not match["database"]):
+        raise ConfigError(
+            f"{text!r} is no MongoDB address: expected DATABASE, HOST:PORT, HOST:PORT:DATABASE, "
+            "HOST:DATABASE or mongodb://USER:PASSWORD@HOST:PORT/DATABASE. (Sacred's suffixes "
+            "'!priority' and ':run id' do not exist here.)"
+        )
+    port = int(match["port"] or DEFAULT_PORT)
+    if not 0 < port < 65536:
+        raise ConfigError(f"The port {port} in {text!r} is not between 1 and 65535.")
+    return MongoTarget(
+        uri=f"mongodb://{match['host'] or 'localhost'}:{port}",
+        database=match["database"] or DEFAULT_DATABASE,
+        collection=match["collection"] or DEFAULT_COLLECTION,
+    )
+
+
+def _parse_uri(text: str) -> MongoTarget:
+    scheme, _, rest = text.partition("://")
+    if scheme not in ("mongodb", "mongodb+srv"):
+        raise ConfigError(
+            f"{redact(text)!r} is no MongoDB URI: it must begin with mongodb:// or mongodb+srv://."
+        )
+    userinfo, at, address = rest.rpartition("@")
+    if at:
+        _remember_secret(userinfo)
+        if re.search(r"[/?#@]", userinfo):
+            raise ConfigError(
+                "User or password of the MongoDB URI hold one of the characters / ? # @ as they "
+                f"are; write them as %2F %3F %23 %40 ({redact(text)})."
+            )
+    hosts, _, path = address.partition("/")
+    name, _, options = path.partition("?")
+    if not hosts or "?" in hosts:
+        raise ConfigError(
+            f"{redact(text)!r} names no host, or lacks the '/' between host and options: "
+            "expected mongodb://HOST:PORT/DATABASE?OPTIONS."
+        )
+    database, _, collection = unquote(name).partition(".")
+    # The database in a URI is also where users are looked up; without one that is "admin".
+    auth_database = database if name else ""
+    query = f"?{options}" if options else ""
+    return MongoTarget(
+        uri=f"{scheme}://{userinfo}{at}{hosts}/{auth_database}{query}",
+        database=database or DEFAULT_DATABASE,
+        collection=collection or DEFAULT_COLLECTION,
+    )
+
+
+def _remember_secret(userinfo: str) -> None:
+    _, colon, password = userinfo.partition(":")
+    for secret in (password, unquote(password)):
+        if colon and len(secret) >= _SHORTEST_BARE_SECRET:
+            _known_secrets.add(secret)
+
+
+def _hide_before_at(text: str) -> str:
+    return HIDDEN + "@" + text.rpartition("@")[2]
+
+
+def redact(text: str) -> str:
+    """Return the text without user names, passwords and secret options of any URI in it.
+
+    Passwords (8 characters and more) of targets that ``parse_mongo`` has read are hidden
+    wherever they stand.
+    """
+    if "://" in text:
+        text = _MONGO_CREDENTIALS.sub(rf"\1{HIDDEN}@", text)
+        text = _OTHER_CREDENTIALS.sub(rf"\1{HIDDEN}@", text)
+        text = _SECRET_OPTIONS.sub(rf"\1{HIDDEN}", text)
+    for secret in _known_secrets:
+        if secret in text:
+            text = text.replace(secret, HIDDEN)
+    return text
+
+
+def redact_tree(value: Any) -> Any:
+    """Return nested dicts, lists and tuples with every string redacted, keys included."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {redact_tree(key): redact_tree(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(redact_tree, value)) if type(value) in (list, tuple) else value
+    return value
