@@ -1,0 +1,122 @@
+"""One training step as one graph: the generator's update, then each critic update.
+
+The order is that of TF-GAN's sequential hooks with one generator step: the generator is updated
+first, against the critic of the step before; then the critic ``critic_steps`` times, each time on a
+fresh real batch and fresh latents, and with the weights that the update before it has written; last
+the step counter moves. TF-GAN needs a ``session.run`` for each of these and one more to log a loss;
+here a step is one ``session.run`` and the losses are those that were differentiated.
+
+Moving averages of batch norm follow TF-GAN too: those of the generator move with its own update
+only, those of the critic with each critic update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+from tensorflow_gan.python import contrib_utils
+
+from reproducible_ml.models.tfgan import tfgan
+
+# The graph collection in which a step's outcome is found by hooks.
+STEP_OUTCOME = "reproducible_ml/step_outcome"
+
+
+class StepOutcome(NamedTuple):
+    """What one step gives, as tensors of the same ``session.run``.
+
+    Attributes:
+        step: int64 scalar, the number of completed steps, this one included.
+        generator_loss: float32 scalar, the loss whose gradient updated the generator.
+        critic_loss: float32 scalar, that of the step's last critic update.
+    """
+
+    step: tf.Tensor
+    generator_loss: tf.Tensor
+    critic_loss: tf.Tensor
+
+
+class Updates(NamedTuple):
+    """How the two networks are scored and updated.
+
+    Attributes:
+        make_gan_model: From (latents, real batch) to a TF-GAN ``GANModel``; called once an update.
+        make_gan_loss: From a ``GANModel`` to a TF-GAN ``GANLoss``.
+        generator_optimizer: Optimizer of the generator.
+        critic_optimizer: Optimizer of the critic.
+        critic_weight_clip: Bound of the critic's weights after each of its updates, or None.
+    """
+
+    make_gan_model: Callable[[tf.Tensor, tf.Tensor], Any]
+    make_gan_loss: Callable[[Any], Any]
+    generator_optimizer: tf.compat.v1.train.Optimizer
+    critic_optimizer: tf.compat.v1.train.Optimizer
+    critic_weight_clip: float | None
+
+
+def build_step(updates: Updates, latents: tf.Tensor, real: tf.Tensor) -> StepOutcome:
+    """Build the operations of one step.
+
+    Args:
+        updates: The networks' losses and optimizers.
+        latents: [1 + critic_steps, batch, dims]; the first for the generator's update.
+        real: [critic_steps, batch, ...], or [1 + critic_steps, batch, ...] where the first batch
+            belongs to the generator's update (only relativistic losses look at it).
+
+    Returns:
+        The step's outcome; fetching any of it executes the whole step.
+    """
+    critic_steps = int(latents.shape[0]) - 1
+    own_batches = int(real.shape[0]) == critic_steps
+    seen = _UpdateOps()
+
+    gan_model = updates.make_gan_model(latents[0], real[0])
+    generator_loss = contrib_utils.create_train_op(
+        updates.make_gan_loss(gan_model).generator_loss,
+        updates.generator_optimizer,
+        global_step=None,
+        update_ops=seen.new_ones_in(gan_model.generator_scope.name),
+        variables_to_train=gan_model.generator_variables,
+        check_numerics=False,
+    )
+    critic_optimizer = updates.critic_optimizer
+    if updates.critic_weight_clip is not None:
+        critic_optimizer = tfgan.features.clip_discriminator_weights(
+            critic_optimizer, gan_model, updates.critic_weight_clip
+        )
+
+    done = generator_loss
+    for update in range(critic_steps):
+        # Everything below waits for the update before it, so each read sees its weights.
+        with tf.control_dependencies([done]):
+            batch = real[update if own_batches else 1 + update]
+            gan_model = updates.make_gan_model(latents[1 + update], batch)
+            done = contrib_utils.create_train_op(
+                updates.make_gan_loss(gan_model).discriminator_loss,
+                critic_optimizer,
+                global_step=None,
+                update_ops=seen.new_ones_in(gan_model.discriminator_scope.name),
+                variables_to_train=gan_model.discriminator_variables,
+                check_numerics=False,
+            )
+    with tf.control_dependencies([done]):
+        step = tf.compat.v1.assign_add(tf.compat.v1.train.get_global_step(), 1)
+        step = tf.identity(step, name="step")
+    with tf.control_dependencies([step]):
+        return StepOutcome(step, tf.identity(generator_loss), tf.identity(done))
+
+
+class _UpdateOps:
+    """The update operations that appeared since the last look."""
+
+    def __init__(self) -> None:
+        self._known: set[Any] = set()
+
+    def new_ones_in(self, scope: str) -> list[tf.Operation]:
+        """Return those of one network; a second build of it lives in ``<scope>_1`` and so on."""
+        operations = tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.UPDATE_OPS)
+        new = [operation for operation in operations if operation not in self._known]
+        self._known.update(new)
+        return [operation for operation in new if operation.name.split("/")[0].startswith(scope)]

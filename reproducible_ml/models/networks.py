@@ -1,0 +1,148 @@
+"""The generator and the critic: the layers of the project's first description, sized by the images.
+
+For 28 x 28 images they are exactly those: 1024 units, 7 x 7 x 256, two transposed convolutions; the
+critic has three convolutions. Other sizes repeat the doubling (or halving) step as often as needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_slim as slim
+
+from reproducible_ml.models.gan_types import gan_type_row
+from reproducible_ml.models.seeding import GlorotUniform, seeded_variables
+from reproducible_ml.utils.errors import ConfigError
+
+# The generator starts from a square of at most this many pixels a side.
+_LARGEST_START = 8
+_BASE_CHANNELS = 256
+# The running mean and variance of batch norm forget with this factor a step. slim's own 0.999 needs
+# thousands of steps to settle; the runs here begin with a few hundred.
+_BATCH_NORM_DECAY = 0.9
+_LEAK = 0.2
+
+
+def _upsampling_channels(image_shape: Sequence[int]) -> tuple[int, list[int]]:
+    """Find the starting square and the channels after each doubling.
+
+    Args:
+        image_shape: (height, width, channels) of the images.
+
+    Returns:
+        The side of the starting square and one channel count a doubling, largest first.
+
+    Raises:
+        ConfigError: The images are not square or their side can't be reached by doublings.
+    """
+    if len(image_shape) != 3 or image_shape[0] != image_shape[1]:
+        raise ConfigError(
+            f"The networks take square images of shape (side, side, channels), found "
+            f"{tuple(image_shape)}. Resize them when serializing, for example to (64, 64, 3)."
+        )
+    side, doublings = int(image_shape[0]), 0
+    while side > _LARGEST_START and side % 2 == 0:
+        side, doublings = side // 2, doublings + 1
+    if side > _LARGEST_START or doublings == 0:
+        raise ConfigError(
+            f"The networks reach an image side by doubling {_LARGEST_START} pixels or fewer; "
+            f"{image_shape[0]} is not such a side. Resize to 28, 32, 64 or 128 when serializing."
+        )
+    # 32 after the last doubling, twice as many before each one: 64, 32 for 28 pixels.
+    return side, [32 * 2**level for level in reversed(range(doublings))]
+
+
+def generator_fn(
+    gan_type: str, image_shape: Sequence[int] = (28, 28, 1), seed: int = 0
+) -> Callable[..., tf.Tensor]:
+    """Make the generator network of a GAN type.
+
+    Args:
+        gan_type: A name of ``models.GAN_TYPES``.
+        image_shape: (height, width, channels) of the images to make.
+        seed: The run's root seed; the weights start from it.
+
+    Returns:
+        A function ``generator(noise, mode)`` from latents [batch, dims] to images
+        [batch, height, width, channels] in [-1, 1].
+
+    Raises:
+        ConfigError: The GAN type is unknown or the networks can't make such images.
+    """
+    gan_type_row(gan_type)
+    start, channels = _upsampling_channels(image_shape)
+
+    def generator(noise: tf.Tensor, mode: str = tf.estimator.ModeKeys.TRAIN) -> tf.Tensor:
+        training = mode == tf.estimator.ModeKeys.TRAIN
+
+        def batch_norm(layer: tf.Tensor) -> tf.Tensor:
+            # Not slim.batch_norm: it asks for a name that TensorFlow 2.15 no longer has.
+            return tf.compat.v1.layers.batch_normalization(
+                layer, momentum=_BATCH_NORM_DECAY, training=training, name="batch_norm"
+            )
+
+        with (
+            seeded_variables(),
+            slim.arg_scope(
+                [slim.fully_connected, slim.conv2d_transpose, slim.conv2d],
+                weights_initializer=GlorotUniform(seed),
+                normalizer_fn=batch_norm,
+            ),
+        ):
+            layer = slim.fully_connected(noise, 1024)
+            layer = slim.fully_connected(layer, start * start * _BASE_CHANNELS)
+            layer = tf.reshape(layer, [-1, start, start, _BASE_CHANNELS])
+            for width in channels:
+                layer = slim.conv2d_transpose(layer, width, [4, 4], stride=2)
+            return slim.conv2d(
+                layer, image_shape[2], [4, 4], activation_fn=tf.tanh, normalizer_fn=None
+            )
+
+    return generator
+
+
+def critic_fn(
+    gan_type: str, image_shape: Sequence[int] = (28, 28, 1), seed: int = 0
+) -> Callable[..., tf.Tensor]:
+    """Make the critic network of a GAN type.
+
+    The convolutions have no batch norm: the Wasserstein critic scores each image alone.
+
+    Args:
+        gan_type: A name of ``models.GAN_TYPES``.
+        image_shape: (height, width, channels) of the images to judge.
+        seed: The run's root seed; the weights start from it.
+
+    Returns:
+        A function ``critic(images, conditioning)`` from images [batch, height, width, channels] to
+        one score each, [batch]. TF-GAN passes the latents as ``conditioning``; they are not used.
+
+    Raises:
+        ConfigError: The GAN type is unknown or the networks can't judge such images.
+    """
+    gan_type_row(gan_type)
+    _, channels = _upsampling_channels(image_shape)
+
+    def critic(images: tf.Tensor, conditioning: Any | None = None) -> tf.Tensor:
+        del conditioning
+        with (
+            seeded_variables(),
+            slim.arg_scope(
+                [slim.conv2d],
+                weights_initializer=GlorotUniform(seed),
+                activation_fn=_leaky_relu,
+            ),
+        ):
+            layer = images
+            for level in range(len(channels)):
+                layer = slim.conv2d(layer, min(64 * 2**level, 512), [4, 4], stride=2)
+            layer = slim.conv2d(layer, 1, [4, 4], stride=2, activation_fn=None)
+            return tf.reduce_mean(layer, axis=[1, 2, 3])
+
+    return critic
+
+
+def _leaky_relu(tensor: tf.Tensor) -> tf.Tensor:
+    return tf.nn.leaky_relu(tensor, alpha=_LEAK)

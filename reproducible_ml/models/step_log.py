@@ -1,0 +1,129 @@
+"""The log of every step's losses, and rolling digests of the weights, beside the checkpoints.
+
+Protocol. ``steps.log`` holds 16 bytes a step (step, generator loss, critic loss, little-endian), so
+step ``s`` lies at offset 16 * (s - 1). ``tensors.jsonl`` holds a line every so many steps with the
+CRC-32C of each variable. Both are written, synced and only then the checkpoint of a step is made
+(``ExactSaverHook``). A resume at the checkpoint of step ``c`` cuts both files after ``c``; what a
+killed process had written beyond it is written again, with the same bits. So at any moment the
+files hold at least what the newest checkpoint has seen, and no step twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reproducible_ml.utils.errors import DataError
+
+STEPS_FILE = "steps.log"
+TENSORS_FILE = "tensors.jsonl"
+STEP_DTYPE = np.dtype([("step", "<i8"), ("generator_loss", "<f4"), ("critic_loss", "<f4")])
+
+
+def read_steps(model_dir: str | Path) -> np.ndarray[Any, Any]:
+    """Read all logged steps.
+
+    Returns:
+        Structured array with fields step (int64), generator_loss and critic_loss (float32).
+    """
+    path = Path(model_dir) / STEPS_FILE
+    if not path.exists():
+        return np.empty(0, STEP_DTYPE)
+    whole = path.stat().st_size // STEP_DTYPE.itemsize
+    return np.fromfile(path, dtype=STEP_DTYPE, count=whole)
+
+
+def read_tensor_digests(model_dir: str | Path) -> dict[int, dict[str, str]]:
+    """Read the rolling digests.
+
+    Returns:
+        Step -> variable name -> CRC-32C as 8 hexadecimal digits.
+    """
+    path = Path(model_dir) / TENSORS_FILE
+    if not path.exists():
+        return {}
+    lines = path.read_text(encoding="utf-8").split("\n")
+    # A killed writer may leave half a line at the end, which has no newline behind it.
+    return {entry["step"]: entry["tensors"] for entry in map(json.loads, lines[:-1])}
+
+
+def losses_digest(steps: np.ndarray[Any, Any], last_step: int | None = None) -> str:
+    """Digest the losses up to a step.
+
+    Args:
+        steps: As ``read_steps`` returns them.
+        last_step: The last step to take in; None takes all.
+
+    Returns:
+        SHA-256 of the steps' bytes, as 64 hexadecimal digits.
+    """
+    part = steps if last_step is None else steps[:last_step]
+    return hashlib.sha256(np.ascontiguousarray(part).tobytes()).hexdigest()
+
+
+class StepLog:
+    """Appends steps and tensor digests, starting after a given step.
+
+    Args:
+        model_dir: Folder of the checkpoints.
+        restored_step: Step of the checkpoint that training continues from, 0 for none.
+
+    Raises:
+        DataError: The log lacks steps that the checkpoint has seen.
+    """
+
+    def __init__(self, model_dir: str | Path, restored_step: int) -> None:
+        folder = Path(model_dir)
+        self.steps = read_steps(folder)[:restored_step]
+        complete = len(self.steps) == restored_step
+        if not complete or not np.array_equal(self.steps["step"], np.arange(1, restored_step + 1)):
+            raise DataError(
+                f"{folder / STEPS_FILE} holds {len(self.steps)} whole steps, the checkpoint beside "
+                f"it is of step {restored_step}: the folder was altered, so the run can't continue "
+                "exactly. Restore the file or start in another model_dir."
+            )
+        digests = read_tensor_digests(folder)
+        kept = [self._line(step, digests[step]) for step in digests if step <= restored_step]
+        _replace(folder / TENSORS_FILE, "".join(kept).encode())
+        with open(folder / STEPS_FILE, "ab") as log:
+            log.truncate(restored_step * STEP_DTYPE.itemsize)
+        self._steps_file = open(folder / STEPS_FILE, "ab")  # noqa: SIM115 - closed by close()
+        self._tensors_file = open(folder / TENSORS_FILE, "ab")  # noqa: SIM115
+
+    @staticmethod
+    def _line(step: int, tensors: dict[str, str]) -> str:
+        return json.dumps({"step": step, "tensors": tensors}) + "\n"
+
+    def append(self, step: int, generator_loss: float, critic_loss: float) -> None:
+        """Add a step."""
+        self._steps_file.write(
+            np.array([(step, generator_loss, critic_loss)], STEP_DTYPE).tobytes()
+        )
+
+    def append_tensors(self, step: int, tensors: dict[str, str]) -> None:
+        """Add the digests of all variables after a step."""
+        self._tensors_file.write(self._line(step, tensors).encode())
+
+    def sync(self) -> None:
+        """Bring everything to the disk."""
+        for file in (self._steps_file, self._tensors_file):
+            file.flush()
+            os.fsync(file.fileno())
+
+    def close(self) -> None:
+        """Sync and close the files."""
+        if not self._steps_file.closed:
+            self.sync()
+            self._steps_file.close()
+            self._tensors_file.close()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

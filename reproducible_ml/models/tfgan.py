@@ -1,0 +1,41 @@
+"""TF-GAN, imported in one place and made to work on Python 3.11.
+
+TF-GAN 2.1.0 calls ``inspect.getargspec``, which Python 3.11 removed. Only the module that calls it
+gets the substitute; Python's own ``inspect`` stays as it is for everybody else.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import warnings
+from typing import Any
+
+from reproducible_ml.utils.tensorflow_version import require_tensorflow
+
+require_tensorflow()
+
+with warnings.catch_warnings():
+    # tensorflow-hub, which TF-GAN imports, still asks setuptools for pkg_resources.
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+    import tensorflow_gan as tfgan
+    from tensorflow_gan.python import train as _train
+
+
+class _InspectWithArgspec(types.ModuleType):
+    """Python's ``inspect`` with the removed ``getargspec`` answered by ``getfullargspec``."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(inspect, name)
+
+    @staticmethod
+    def getargspec(function: Any) -> types.SimpleNamespace:
+        """Return ``args`` and ``keywords`` of a function, as TF-GAN reads them."""
+        spec = inspect.getfullargspec(function)
+        return types.SimpleNamespace(args=spec.args, keywords=spec.varkw)
+
+
+if not hasattr(inspect, "getargspec"):
+    _train.inspect = _InspectWithArgspec("inspect")
+
+__all__ = ["tfgan"]

@@ -1,0 +1,234 @@
+"""Training a GAN on a serialized data set, exactly resumable, with a digest of what came out.
+
+The folder ``model_dir`` then holds TensorFlow's checkpoints and summaries, ``training.json`` (what
+the weights were made with), ``steps.log`` and ``tensors.jsonl`` (see ``step_log``), the sample
+grids in ``samples/``, and ``result.json`` once the last step is done.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reproducible_ml.models.determinism import apply_determinism
+from reproducible_ml.models.settings import Cadence, GANSettings
+from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.seeds import child_seed
+
+GRID_SAMPLES = 64
+
+
+class Watcher:
+    """Told of what happens during training; does nothing by itself."""
+
+    def scalar(self, name: str, value: float, step: int) -> None:
+        """A point of a metric."""
+
+    def grid(self, path: Path, step: int) -> None:
+        """A sample grid was written."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What training ended with.
+
+    Attributes:
+        step: Completed steps.
+        resumed_from: Step of the checkpoint that this process continued, 0 for a fresh start.
+        generator_loss: The last step's loss of the generator.
+        critic_loss: The last step's loss of the critic.
+        digests: Digests of ``weights``, ``losses`` and ``samples``, and the one of all, ``run``.
+        grid: PNG of the final samples.
+        checkpoint: Prefix of the final checkpoint.
+    """
+
+    step: int
+    resumed_from: int
+    generator_loss: float
+    critic_loss: float
+    digests: dict[str, str]
+    grid: str
+    checkpoint: str
+
+
+def train_gan(
+    record_dir: str | Path,
+    model_dir: str | Path,
+    settings: GANSettings,
+    cadence: Cadence,
+    watcher: Watcher | None = None,
+    allow_changed: bool = False,
+) -> TrainingResult:
+    """Train, or continue what ``model_dir`` holds, up to ``cadence.max_steps``.
+
+    Args:
+        record_dir: A serialized data set with images as feature ``image``.
+        model_dir: Folder of checkpoints; made when missing.
+        settings: What the weights depend on.
+        cadence: How long, and how often to look.
+        watcher: Told of points and grids.
+        allow_changed: Continue a run of other settings, data or code.
+
+    Returns:
+        The final step's losses, digests and files.
+
+    Raises:
+        ConfigError: A setting can't work, or ``model_dir`` is of another run.
+        DataError: The data set is missing or damaged.
+        TrainingDiverged: A loss is not finite.
+    """
+    apply_determinism(settings.determinism, settings.seed)
+
+    import tensorflow as tf
+
+    from reproducible_ml.input_fn import input_fn
+    from reproducible_ml.models.exact_hooks import ExactSaverHook, StepLogHook
+    from reproducible_ml.models.gan_estimator import make_gan_estimator
+    from reproducible_ml.models.hooks import GridHook, ProgressHook, ScalarHook
+    from reproducible_ml.models.networks import generator_fn
+    from reproducible_ml.models.resume import check_identity, code_digests
+    from reproducible_ml.models.step_log import StepLog
+
+    watcher = watcher or Watcher()
+    model_dir = Path(model_dir)
+    train_input = input_fn(
+        str(record_dir),
+        split="train",
+        batch_size=settings.batch_size,
+        noise_dims=settings.noise_dims,
+        seed=settings.seed,
+        critic_steps=settings.critic_steps,
+    )
+    manifest = train_input.manifest
+    image_shape = manifest.features["image"].shape
+    generator = generator_fn(settings.gan_type, image_shape, settings.seed)
+    estimator = make_gan_estimator(model_dir, settings, image_shape)
+
+    model_dir.mkdir(parents=True, exist_ok=True)
+    restored_step = _restored_step(model_dir)
+    if restored_step > cadence.max_steps:
+        raise ConfigError(
+            f"{model_dir} is already at step {restored_step}, beyond max_steps="
+            f"{cadence.max_steps}. Raise max_steps or choose another model_dir."
+        )
+    identity = {
+        "settings": asdict(settings),
+        "data": {"fingerprint": manifest.fingerprint},
+        "code": code_digests(),
+    }
+    check_identity(model_dir, identity, restored_step, allow_changed)
+    log = StepLog(model_dir, restored_step)
+    _replay(log.steps, cadence.log_every_steps, watcher)
+
+    latents = evaluation_latents(settings.seed, GRID_SAMPLES, settings.noise_dims)
+    hooks = [
+        StepLogHook(log, cadence.digest_every_steps),
+        ScalarHook(watcher.scalar, cadence.log_every_steps, cadence.max_steps),
+        GridHook(generator, latents, model_dir / "samples", cadence.grid_every_steps, watcher.grid),
+        ProgressHook(cadence.max_steps),
+        ExactSaverHook(model_dir, log, cadence.checkpoint_every_steps),
+    ]
+    try:
+        estimator.train(train_input, max_steps=cadence.max_steps, hooks=hooks)
+    finally:
+        log.close()
+        # The estimator's own summary writers hold their files open otherwise.
+        tf.compat.v1.summary.FileWriterCache.clear()
+    return _finish(estimator, latents, model_dir, restored_step, watcher)
+
+
+def evaluation_latents(seed: int, count: int, noise_dims: int) -> np.ndarray[Any, Any]:
+    """Draw the latents of the sample grids, which no training step sees.
+
+    Args:
+        seed: The run's root seed.
+        count: Number of samples.
+        noise_dims: Length of a latent vector.
+
+    Returns:
+        float32 array [count, noise_dims], standard normal, from NumPy's Philox generator.
+    """
+    draw = np.random.Generator(np.random.Philox(child_seed(seed, "evaluation")))
+    return draw.standard_normal((count, noise_dims), dtype=np.float32)
+
+
+def _restored_step(model_dir: Path) -> int:
+    import tensorflow as tf
+
+    checkpoint = tf.train.latest_checkpoint(str(model_dir))
+    if checkpoint is None:
+        return 0
+    found = re.search(r"-(\d+)$", checkpoint)
+    return int(found.group(1)) if found else 0
+
+
+def _replay(steps: np.ndarray[Any, Any], every_steps: int, watcher: Watcher) -> None:
+    """Tell of the points that the interrupted run had reached, so that the metrics are whole."""
+    for entry in steps[every_steps - 1 :: every_steps]:
+        for name in ("generator_loss", "critic_loss"):
+            watcher.scalar(name, float(entry[name]), int(entry["step"]))
+
+
+def _finish(
+    estimator: Any,
+    latents: np.ndarray[Any, Any],
+    model_dir: Path,
+    restored_step: int,
+    watcher: Watcher,
+) -> TrainingResult:
+    from reproducible_ml.models.step_log import losses_digest, read_steps
+    from reproducible_ml.utils.digests import array_digest, combined_digest
+    from reproducible_ml.utils.images import save_grid
+
+    steps = read_steps(model_dir)
+    step = int(steps["step"][-1])
+    samples = draw_samples(estimator, latents)
+    grid = save_grid(samples, model_dir / "samples" / f"step-{step:08d}.png")
+    watcher.grid(grid, step)
+    weights = {
+        name: array_digest(estimator.get_variable_value(name))
+        for name in estimator.get_variable_names()
+    }
+    digests = {
+        "weights": combined_digest(weights),
+        "losses": losses_digest(steps),
+        "samples": combined_digest(
+            {"latents": array_digest(latents), "pixels": array_digest(samples)}
+        ),
+    }
+    digests["run"] = combined_digest(digests)
+    result = TrainingResult(
+        step=step,
+        resumed_from=restored_step,
+        generator_loss=float(steps["generator_loss"][-1]),
+        critic_loss=float(steps["critic_loss"][-1]),
+        digests=digests,
+        grid=str(grid),
+        checkpoint=estimator.latest_checkpoint(),
+    )
+    details = {**asdict(result), "tensors": weights}
+    (model_dir / "result.json").write_text(json.dumps(details, indent=1), encoding="utf-8")
+    return result
+
+
+def draw_samples(estimator: Any, latents: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Draw samples with the newest checkpoint.
+
+    Args:
+        estimator: A trained ``GANEstimator``.
+        latents: float32 array [count, dims].
+
+    Returns:
+        float32 array [count, height, width, channels] in [-1, 1].
+    """
+    import tensorflow as tf
+
+    def latents_input() -> Any:
+        return tf.data.Dataset.from_tensors(latents)
+
+    return np.stack(list(estimator.predict(latents_input)))

@@ -1,0 +1,35 @@
+"""Digests of arrays, alone and as named groups."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+def array_digest(array: Any) -> str:
+    """Digest one array: its dtype, shape and bytes.
+
+    Args:
+        array: Anything NumPy takes; bytes are hashed in C order and little-endian.
+
+    Returns:
+        SHA-256 as 64 hexadecimal digits.
+    """
+    value = np.asarray(array)
+    little = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
+    digest = hashlib.sha256(f"{little.dtype.str}{list(value.shape)}".encode())
+    digest.update(little.tobytes() if little.ndim == 0 else little.data)
+    return digest.hexdigest()
+
+
+def combined_digest(parts: Mapping[str, str]) -> str:
+    """Digest a group of named digests, whatever the order in which they were put in.
+
+    Returns:
+        SHA-256 as 64 hexadecimal digits.
+    """
+    lines = "".join(f"{name}={parts[name]}\n" for name in sorted(parts))
+    return hashlib.sha256(lines.encode()).hexdigest()

@@ -1,0 +1,83 @@
+"""Pictures of samples: floats in [-1, 1] to one PNG grid."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reproducible_ml.utils.errors import DataError
+
+# Grey between the tiles, so that the frame of a dark image is seen.
+_GAP_VALUE = 128
+_GAP_PIXELS = 1
+
+
+def to_uint8(images: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Map images from [-1, 1] to bytes, the inverse of the input_fn's scaling.
+
+    Args:
+        images: Array of floats; values outside [-1, 1] are cut.
+
+    Returns:
+        uint8 array of the same shape, -1 as 0 and 1 as 255, rounded to nearest.
+    """
+    scaled = (np.clip(np.asarray(images, dtype=np.float32), -1.0, 1.0) + 1.0) * 127.5
+    return np.rint(scaled).astype(np.uint8)
+
+
+def tile(images: Any, columns: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Set images side by side.
+
+    Args:
+        images: uint8 array [count, height, width, channels] with 1 or 3 channels.
+        columns: Images a row; 0 makes the grid as square as it gets.
+
+    Returns:
+        uint8 array [rows * (height + 1) + 1, columns * (width + 1) + 1, channels].
+
+    Raises:
+        DataError: The array is not a batch of grey or colour images.
+    """
+    batch = np.asarray(images)
+    if batch.ndim != 4 or batch.shape[0] == 0 or batch.shape[3] not in (1, 3):
+        raise DataError(
+            f"A grid takes images of shape [count, height, width, 1 or 3], found {batch.shape}."
+        )
+    count, height, width, channels = batch.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    cell_height, cell_width = height + _GAP_PIXELS, width + _GAP_PIXELS
+    grid = np.full(
+        (rows * cell_height + _GAP_PIXELS, columns * cell_width + _GAP_PIXELS, channels),
+        _GAP_VALUE,
+        dtype=np.uint8,
+    )
+    for position, image in enumerate(batch):
+        top = position // columns * cell_height + _GAP_PIXELS
+        left = position % columns * cell_width + _GAP_PIXELS
+        grid[top : top + height, left : left + width] = image
+    return grid
+
+
+def save_grid(images: Any, path: str | Path, columns: int = 0) -> Path:
+    """Write a batch of samples as one PNG.
+
+    Args:
+        images: Floats in [-1, 1], [count, height, width, 1 or 3].
+        path: File to write; its folder is made.
+        columns: Images a row; 0 makes the grid as square as it gets.
+
+    Returns:
+        The path.
+    """
+    from PIL import Image
+
+    grid = tile(to_uint8(images), columns)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # No time and no text goes into the file: the same samples give the same bytes.
+    Image.fromarray(grid[:, :, 0] if grid.shape[2] == 1 else grid).save(path, format="PNG")
+    return path
