@@ -1,0 +1,45 @@
+"""Which TensorFlow is installed, answered without importing it."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Optional
+
+from reproducible_ml.utils.errors import ConfigError
+
+# 2.15 is the last series with tf.estimator.
+SERIES = "2.15"
+INSTALL = "pip install 'tensorflow>=2.15,<2.16'"
+
+# The distributions that bring the module ``tensorflow``, the general one first.
+DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tensorflow-intel")
+
+
+def installed_tensorflow() -> Optional[str]:
+    """Return the version of the installed TensorFlow, or None when there is none."""
+    for name in DISTRIBUTIONS:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def require_tensorflow() -> str:
+    """Return the installed TensorFlow's version, which is of the series that has Estimator.
+
+    Returns:
+        The version, such as ``"2.15.1"``.
+
+    Raises:
+        ConfigError: No TensorFlow is installed, or one of another series.
+    """
+    found = installed_tensorflow()
+    if found is None:
+        raise ConfigError(f"TensorFlow is not installed; install it with: {INSTALL}")
+    if found.split(".")[:2] != SERIES.split("."):
+        raise ConfigError(
+            f"TensorFlow {found} is installed, but Reproducible-ML needs {SERIES}, the last with "
+            f"tf.estimator; install it with: {INSTALL}"
+        )
+    return found
