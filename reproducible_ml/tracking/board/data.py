@@ -1,0 +1,424 @@
+"""Sacredboard's data access, subclassed; every override says which defect of 0.4.2 it mends.
+
+Both storages offer what the pages need beyond Sacredboard's own interface: ``metric_names``,
+``output`` and ``artifacts`` of a run, and ``read`` for an artifact's bytes.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bson
+import gridfs
+import pymongo
+
+from reproducible_ml.tracking.board.folder import OUTPUT_BYTES, RunFolder
+from reproducible_ml.tracking.board.present import metric_id
+from reproducible_ml.tracking.board.query import is_alive, matches, sort_key, to_mongo, utc_now
+from reproducible_ml.tracking.board.upstream import (
+    Cursor,
+    DataSourceError,
+    FileStorage,
+    FileStoreRunDAO,
+    GenericDAO,
+    MetricsDAO,
+    MongoDbCursor,
+    MongoMetricsDAO,
+    MongoRunDAO,
+    NotFoundError,
+    PyMongoDataAccess,
+    RunFacade,
+)
+
+# What the list shows; without a projection the whole captured output of every run is read.
+LIST_FIELDS = [
+    *("experiment.name", "command", "status", "start_time", "heartbeat", "host.hostname", "result")
+]
+ANSWER_SECONDS = 3
+CHUNK_BYTES = 1 << 18
+ANY = {"type": "and", "filters": []}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that a run keeps; ``file`` is what the storage finds it by."""
+
+    name: str
+    content_type: str
+    size_bytes: int
+    file: Any
+
+
+class StillRunning(Exception):
+    """A run that is being written cannot be deleted."""
+
+
+class BoardFacade(RunFacade):  # type: ignore[misc]
+    """Mends: the rest of a run was deleted before anyone looked whether the run exists."""
+
+    def delete_run(self, run_id: Any) -> None:
+        """Delete a run with its metrics and files; the run itself last, so it can be repeated."""
+        runs = self.datastorage.get_run_dao()
+        run = runs.get(run_id)
+        if is_alive(run, utc_now()):
+            raise StillRunning(f"Run {run_id} is still running; stop it, then delete it.")
+        self.datastorage.get_metrics_dao().delete(run["_id"])
+        runs.delete(run["_id"])
+
+
+# --- MongoDB ------------------------------------------------------------------------------------
+
+
+class CountedCursor(MongoDbCursor):  # type: ignore[misc]
+    """Mends: ``Cursor.count`` is gone from pymongo 4. Also tells how many runs there are in all."""
+
+    def __init__(self, cursor: Any, count: int, total: int) -> None:
+        """Keep what was counted when the query was made."""
+        super().__init__(cursor)
+        self._count, self.total = count, total
+
+    def count(self) -> int:
+        """Return how many runs the filter lets through."""
+        return self._count
+
+
+class BoardGenericDAO(GenericDAO):  # type: ignore[misc]
+    """Mends: ``Collection.remove`` and ``Cursor.count`` are gone; whole documents were listed."""
+
+    def delete_record(self, collection_name: str, query: dict[str, Any]) -> Any:
+        """Delete every record that matches."""
+        return self._get_collection(collection_name).delete_many(query)
+
+    def find_runs(
+        self, collection_name: str, query: dict[str, Any], sort: list[Any], start: int, limit: int
+    ) -> CountedCursor:
+        """Return one page of the list, without what only the details show."""
+        collection = self._get_collection(collection_name)
+        cursor = collection.find(query, LIST_FIELDS).sort(sort).skip(start).limit(limit)
+        return CountedCursor(
+            cursor, collection.count_documents(query), collection.count_documents({})
+        )
+
+    def collection(self, name: str) -> Any:
+        """Return a collection."""
+        return self._get_collection(name)
+
+    def files(self) -> gridfs.GridFS:
+        """Return the file system that Sacred keeps sources and artifacts in."""
+        return gridfs.GridFS(self._database)
+
+
+class BoardMongoRunDAO(MongoRunDAO):  # type: ignore[misc]
+    """Runs in MongoDB."""
+
+    def get_runs(
+        self,
+        sort_by: str | None = None,
+        sort_direction: str | None = None,
+        start: int = 0,
+        limit: int | None = None,
+        query: dict[str, Any] = ANY,
+    ) -> CountedCursor:
+        """Return one page.
+
+        Mends: ``$where`` and ``$not`` in the status filter; runs with equal values changed places
+        from page to page, as nothing told them apart.
+        """
+        direction = pymongo.DESCENDING if sort_direction == "desc" else pymongo.ASCENDING
+        sort = [(sort_by, direction)] if sort_by and sort_by != "_id" else []
+        mongo_query = to_mongo(query, utc_now())
+        sort.append(("_id", direction))
+        dao: BoardGenericDAO = self.generic_dao
+        return dao.find_runs(self.collection_name, mongo_query, sort, start, limit or 0)
+
+    def get(self, run_id: Any) -> dict[str, Any]:
+        """Return a run. Mends: an id that is no number and no ObjectId was a 500."""
+        for candidate in _identities(run_id):
+            run = self.generic_dao.find_record(self.collection_name, {"_id": candidate})
+            if run is not None:
+                found: dict[str, Any] = run
+                return found
+        raise NotFoundError(f"There is no run {run_id} in this database.")
+
+    def delete(self, run_id: Any) -> None:
+        """Delete a run. Mends: its artifacts and sources stayed in GridFS for ever."""
+        run = self.get(run_id)
+        files = self.generic_dao.files()
+        for artifact in run.get("artifacts") or []:
+            files.delete(artifact["file_id"])
+        prefix = f"artifact://{self.collection_name}/{run['_id']}/"
+        for stored in list(files.find({"filename": {"$gte": prefix, "$lt": prefix + "\uffff"}})):
+            files.delete(stored._id)
+        for source in _sources(run) - self._sources_of_others(run["_id"]):
+            files.delete(source)
+        self.generic_dao.delete_record(self.collection_name, {"_id": run["_id"]})
+
+    def _sources_of_others(self, run_id: Any) -> set[Any]:
+        """Return the source files that other runs share: Sacred stores equal files once."""
+        runs = self.generic_dao.collection(self.collection_name)
+        others = runs.find({"_id": {"$ne": run_id}}, ["experiment.sources"])
+        return {source for other in others for source in _sources(other)}
+
+
+class BoardMongoMetricsDAO(MongoMetricsDAO):  # type: ignore[misc]
+    """Metrics in MongoDB."""
+
+    def __init__(self, generic_dao: BoardGenericDAO, collection_name: str) -> None:
+        """Mends: metrics of prefixed collections (``x_runs``, ``x_metrics``) were never found."""
+        super().__init__(generic_dao)
+        self.metrics_collection_name = collection_name
+
+    def names(self, run_id: Any) -> list[dict[str, str]]:
+        """Return names and ids. Mends: ``info["metrics"]`` lacks those of a killed run."""
+        found = self._collection().distinct("name", {"run_id": run_id})
+        return [{"name": str(name), "id": metric_id(str(name))} for name in sorted(found)]
+
+    def get(self, run_id: Any, metric: str) -> dict[str, Any]:
+        """Return a metric, of one document or of several."""
+        for one in self.names(run_id):
+            if one["id"] == metric:
+                parts = self._collection().find({"run_id": run_id, "name": one["name"]})
+                return _joined(one["name"], parts.sort("_id", pymongo.ASCENDING))
+        raise NotFoundError(f"Run {run_id} has no such metric.")
+
+    def delete(self, run_id: Any) -> None:
+        """Delete all metrics of a run. Mends: run "5" and run 5 were one to it."""
+        self.generic_dao.delete_record(self.metrics_collection_name, {"run_id": run_id})
+
+    def _collection(self) -> Any:
+        return self.generic_dao.collection(self.metrics_collection_name)
+
+
+class BoardMongoStorage(PyMongoDataAccess):  # type: ignore[misc]
+    """A database that Sacred wrote."""
+
+    def connect(self) -> None:
+        """Connect. Mends: 30 s of silence when nobody answers; names that are no attributes."""
+        self._client: Any = pymongo.MongoClient(
+            self._uri, serverSelectionTimeoutMS=ANSWER_SECONDS * 1000, appname="sacredboard"
+        )
+        self._generic_dao = BoardGenericDAO(self._client, self._db_name)
+        self._client.admin.command("ping")
+
+    def get_run_dao(self) -> BoardMongoRunDAO:
+        """Return the access to runs."""
+        return BoardMongoRunDAO(self._generic_dao, self._collection_name)
+
+    def get_metrics_dao(self) -> BoardMongoMetricsDAO:
+        """Return the access to metrics."""
+        prefix, separator, _ = self._collection_name.rpartition("_runs")
+        return BoardMongoMetricsDAO(
+            self._generic_dao, f"{prefix}_metrics" if separator else "metrics"
+        )
+
+    def metric_names(self, run: dict[str, Any]) -> list[dict[str, str]]:
+        """Return names and ids of a run's metrics."""
+        return self.get_metrics_dao().names(run["_id"])
+
+    def output(self, run: dict[str, Any]) -> str:
+        """Return the end of what the run printed."""
+        return str(run.get("captured_out") or "")[-OUTPUT_BYTES:]
+
+    def whole_output(self, run: dict[str, Any]) -> Iterator[bytes]:
+        """Yield everything that the run printed."""
+        yield str(run.get("captured_out") or "").encode("utf-8", "replace")
+
+    def artifacts(self, run: dict[str, Any]) -> list[Artifact]:
+        """Return the artifacts. Mends: Sacredboard shows none."""
+        found = []
+        files = self._generic_dao.collection("fs.files")
+        for entry in run.get("artifacts") or []:
+            stored = files.find_one({"_id": entry["file_id"]}) or {}
+            kind = stored.get("contentType") or _guess(entry["name"])
+            found.append(Artifact(entry["name"], kind, stored.get("length", 0), entry["file_id"]))
+        return found
+
+    def read(self, artifact: Artifact) -> Iterable[bytes]:
+        """Return the bytes of an artifact, in pieces."""
+        try:
+            stored = self._generic_dao.files().get(artifact.file)
+        except gridfs.NoFile as error:
+            raise NotFoundError(f"The file of {artifact.name} is gone.") from error
+        return iter(lambda: stored.read(CHUNK_BYTES), b"")
+
+
+def _identities(run_id: Any) -> Iterator[Any]:
+    """Yield what an id in a URL may stand for: a number, an ObjectId, a name."""
+    if not isinstance(run_id, str):
+        yield run_id
+        return
+    if run_id.isdecimal() and len(run_id) < 19:
+        yield int(run_id)
+    if bson.ObjectId.is_valid(run_id):
+        yield bson.ObjectId(run_id)
+    yield run_id
+
+
+def _sources(run: dict[str, Any]) -> set[Any]:
+    return {file for _, file in (run.get("experiment") or {}).get("sources") or []}
+
+
+def _joined(name: str, parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return one metric from its documents, in their order."""
+    metric: dict[str, Any] = {"name": name, "steps": [], "timestamps": [], "values": []}
+    for part in parts:
+        for key in ("steps", "timestamps", "values"):
+            metric[key] += part.get(key) or []
+    return metric
+
+
+def _guess(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+# --- a folder of runs ---------------------------------------------------------------------------
+
+
+class RunList(Cursor):  # type: ignore[misc]
+    """One page of the runs of a folder. Mends: paging counted every entry of the folder."""
+
+    def __init__(self, runs: list[dict[str, Any]], count: int, total: int) -> None:
+        """Keep the page and the two counts."""
+        super().__init__()
+        self._runs, self._count, self.total = runs, count, total
+
+    def count(self) -> int:
+        """Return how many runs the filter lets through."""
+        return self._count
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Iterate over the page."""
+        return iter(self._runs)
+
+
+class BoardFolderRunDAO(FileStoreRunDAO):  # type: ignore[misc]
+    """Runs in a folder."""
+
+    def __init__(self, directory: str) -> None:
+        """Name the folder."""
+        super().__init__(directory)
+        self.folder = RunFolder(Path(directory))
+
+    def get_runs(
+        self,
+        sort_by: str | None = None,
+        sort_direction: str | None = None,
+        start: int = 0,
+        limit: int | None = None,
+        query: dict[str, Any] = ANY,
+    ) -> RunList:
+        """Return one page.
+
+        Mends: no sorting, filters or paging; runs without ``info.json`` were skipped; a run without
+        heartbeat or start time, and a time at a full second, were a 500.
+        """
+        ids, now = self.folder.ids(), utc_now()
+        fields = [sort_by or ""] + [clause["field"] for clause in _clauses(query)]
+        parts = tuple(one for one in ("config", "info") if any(f.startswith(one) for f in fields))
+        runs = []
+        for run_id in ids:
+            try:
+                run = self.folder.run(run_id, parts)
+            except LookupError:
+                continue  # deleted while this list was made
+            if matches(run, query, now):
+                runs.append(run)
+        runs.sort(key=lambda run: sort_key(run, sort_by or "_id"), reverse=sort_direction == "desc")
+        page = runs[start:] if limit is None else runs[start : start + limit]
+        return RunList(page, len(runs), len(ids))
+
+    def get(self, run_id: Any) -> dict[str, Any]:
+        """Return a run. Mends: a missing run was a 500, and ``..`` left the folder."""
+        try:
+            return self.folder.run(str(run_id))
+        except LookupError as error:
+            raise NotFoundError(str(error)) from error
+
+    def delete(self, run_id: Any) -> None:
+        """Delete a run. Mends: not possible. Sources and resources, which runs share, stay."""
+        try:
+            self.folder.remove(str(run_id))
+        except LookupError as error:
+            raise NotFoundError(str(error)) from error
+        except OSError as error:
+            raise DataSourceError(f"Run {run_id} cannot be deleted: {error}.") from error
+
+
+class BoardFolderMetricsDAO(MetricsDAO):  # type: ignore[misc]
+    """Metrics in a folder. Mends: Sacredboard reads none there."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        """Name the folder."""
+        self.folder = folder
+
+    def names(self, run_id: Any) -> list[dict[str, str]]:
+        """Return names and ids of a run's metrics."""
+        return [{"name": n, "id": metric_id(n)} for n in sorted(self.folder.metrics(str(run_id)))]
+
+    def get(self, run_id: Any, metric: str) -> dict[str, Any]:
+        """Return a metric."""
+        for name, points in self.folder.metrics(str(run_id)).items():
+            if metric_id(name) == metric:
+                return _joined(name, [points])
+        raise NotFoundError(f"Run {run_id} has no such metric.")
+
+    def delete(self, run_id: Any) -> None:
+        """Do nothing: they lie in the run's own directory."""
+
+
+class BoardFolderStorage(FileStorage):  # type: ignore[misc]
+    """A folder that FileStorageObserver or this project's local store wrote."""
+
+    def __init__(self, path_to_dir: str) -> None:
+        """Name the folder."""
+        super().__init__(path_to_dir)
+        self.folder = RunFolder(Path(self.path_to_dir))
+
+    def get_run_dao(self) -> BoardFolderRunDAO:
+        """Return the access to runs."""
+        return BoardFolderRunDAO(self.path_to_dir)
+
+    def get_metrics_dao(self) -> BoardFolderMetricsDAO:
+        """Return the access to metrics."""
+        return BoardFolderMetricsDAO(self.folder)
+
+    def metric_names(self, run: dict[str, Any]) -> list[dict[str, str]]:
+        """Return names and ids of a run's metrics."""
+        return self.get_metrics_dao().names(run["_id"])
+
+    def output(self, run: dict[str, Any]) -> str:
+        """Return the end of what the run printed. Mends: the box was empty."""
+        return self.folder.output(str(run["_id"]))
+
+    def whole_output(self, run: dict[str, Any]) -> Iterable[bytes]:
+        """Return everything that the run printed, in pieces."""
+        path = self.folder.path(str(run["_id"])) / "cout.txt"
+        return _pieces(path) if path.is_file() else []
+
+    def artifacts(self, run: dict[str, Any]) -> list[Artifact]:
+        """Return the artifacts that are there; one that was logged twice is one file."""
+        found = []
+        for name in dict.fromkeys(run.get("artifacts") or []):
+            path = self.folder.artifact(str(run["_id"]), str(name))
+            if path is not None:
+                found.append(Artifact(str(name), _guess(str(name)), path.stat().st_size, path))
+        return found
+
+    def read(self, artifact: Artifact) -> Iterable[bytes]:
+        """Return the bytes of an artifact, in pieces."""
+        return _pieces(artifact.file)
+
+
+def _clauses(query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the comparisons of a query, however deep."""
+    for clause in query.get("filters", ()):
+        yield from _clauses(clause) if "filters" in clause else [clause]
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with open(path, "rb") as stream:
+        yield from iter(lambda: stream.read(CHUNK_BYTES), b"")

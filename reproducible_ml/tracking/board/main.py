@@ -1,0 +1,146 @@
+"""The command ``sacredboard``, which is also ``reproducible-ml board``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError, TrackingError
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-m",
+    "mongo",
+    metavar="[HOST:PORT:]DATABASE",
+    help="Show the runs of a MongoDB database; also mongodb://user:password@host/database.",
+)
+@click.option(
+    "-mu",
+    "mongo_url",
+    type=(str, str),
+    default=(None, None),
+    metavar="URL DATABASE",
+    help="The same, with the connection string and the database apart.",
+)
+@click.option(
+    "-mc", "collection", default="runs", show_default=True, help="Collection of the runs."
+)
+@click.option("-F", "folder", metavar="FOLDER", help="Show the runs of a folder, such as runs.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=5000, show_default=True, help="First port to try.")
+@click.option("--sub-url", default="/", show_default=True, help="Path to serve under.")
+@click.option("--allow-host", multiple=True, metavar="NAME", help="Also answer to this name.")
+@click.option("--no-browser", is_flag=True, help="Do not open a web browser.")
+@click.option("--debug", is_flag=True, help="Log requests and show tracebacks in the terminal.")
+@click.version_option(package_name="sacredboard", prog_name="Sacredboard")
+def command(
+    mongo: str | None,
+    mongo_url: tuple[str | None, str | None],
+    collection: str,
+    folder: str | None,
+    host: str,
+    port: int,
+    sub_url: str,
+    allow_host: tuple[str, ...],
+    no_browser: bool,
+    debug: bool,
+) -> None:
+    """Look at recorded runs in a web browser.
+
+    \b
+    sacredboard -m sacred                     the local MongoDB's database sacred
+    sacredboard -m 192.168.1.1:27017:sacred   another machine's
+    sacredboard -F runs                       a folder, no database needed
+    """
+    from reproducible_ml.tracking.board.server import BoardServer, create_app, mounted
+
+    data, source = _storage(mongo, mongo_url, collection, folder)
+    app = mounted(create_app(data, source, [*allow_host, host]), sub_url)
+    app.debug = debug
+    server = BoardServer(host)
+    server.initialize(app, {"http.port": port, "debug": debug})
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    if ":" in shown:
+        shown = f"[{shown}]"
+    address = f"http://{shown}:{server.started_on_port}/{sub_url.strip('/')}"
+    click.echo(f"Starting sacredboard on port {server.started_on_port}")
+    click.echo(f"{source}: {address}")
+    if host not in LOOPBACK:
+        click.echo(
+            f"The board listens on {host} and has no password: whoever reaches it can read and "
+            "delete runs.",
+            err=True,
+        )
+    if not no_browser:
+        click.launch(address)
+    server.run_server()
+
+
+def _storage(
+    mongo: str | None,
+    mongo_url: tuple[str | None, str | None],
+    collection: str,
+    folder: str | None,
+) -> tuple[Any, str]:
+    """Return the storage that the options name, and what the page calls it."""
+    if mongo_url != (None, None):
+        if mongo is not None:
+            click.echo("-m is ignored: -mu says more.", err=True)
+        return _mongo_storage(str(mongo_url[0]), str(mongo_url[1]), collection)
+    if mongo is not None:
+        return _mongo_storage(mongo, None, collection)
+    if folder is None:
+        raise ConfigError(
+            "Say what to show: -m sacred for a MongoDB database, or -F runs for a folder of runs."
+        )
+    from reproducible_ml.tracking.board.data import BoardFolderStorage
+
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise TrackingError(
+            f"There is no folder {path}; -F takes the one that runs were written to."
+        )
+    return BoardFolderStorage(str(path)), f"Folder {path}"
+
+
+def _mongo_storage(address: str, database: str | None, collection: str) -> tuple[Any, str]:
+    """Return the storage of a database that answers, and its address without credentials."""
+    from pymongo.errors import PyMongoError
+
+    from reproducible_ml.tracking.board.data import ANSWER_SECONDS, BoardMongoStorage
+    from reproducible_ml.tracking.mongo_uri import parse_mongo, redact
+
+    target = parse_mongo(address)
+    if database is not None:
+        target = replace(target, database=database)
+    if collection != "runs":
+        target = replace(target, collection=collection)
+    storage = BoardMongoStorage(target.uri, target.database, target.collection)
+    try:
+        storage.connect()
+    except PyMongoError as error:
+        raise TrackingError(
+            f"MongoDB at {target.shown} did not answer within {ANSWER_SECONDS} s: "
+            f"{redact(str(error)).splitlines()[0][:200]} Start it, or look at the local runs with -F runs."
+        ) from error
+    return storage, f"MongoDB {target.shown}"
+
+
+def main() -> None:
+    """Run the command; an error of the project's own is one sentence and exit code 1."""
+    try:
+        command(prog_name="sacredboard")
+    except ReproducibleMLError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Turn a stored run into what the page shows: plain JSON values, times, tails and thinned metrics."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from reproducible_ml.tracking.board.query import is_alive
+
+# Longest result shown in the list; the whole one stands in the details.
+RESULT_CHARACTERS = 80
+# A browser draws this many points without a pause.
+PLOT_POINTS = 20_000
+
+_OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n)")
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def plain(value: Any) -> Any:
+    """Return a value that JSON can hold; what it cannot is written out as text.
+
+    NumPy values, which Sacred stores as ``{"py/object": "numpy.float64", "value": 1.0}``, are shown
+    as the values that they are.
+    """
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        if str(value.get("py/object", "")).startswith("numpy."):
+            for key in ("value", "values"):
+                if key in value:
+                    return plain(value[key])
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime):
+        return f"{value.isoformat()}Z"
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    return str(value)
+
+
+def row(run: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Return one line of the list."""
+    heartbeat = run.get("heartbeat")
+    status = str(run.get("status") or "UNKNOWN")
+    alive = is_alive(run, now)
+    return {
+        "id": str(run["_id"]),
+        "experiment_name": _text(run.get("experiment"), "name"),
+        "command": str(run.get("command") or ""),
+        "status": "DEAD" if status == "RUNNING" and not alive else status,
+        "is_alive": alive,
+        "start_time": plain(run.get("start_time")),
+        "heartbeat": plain(heartbeat),
+        "heartbeat_diff": (now - heartbeat).total_seconds() if heartbeat else None,
+        "hostname": _text(run.get("host"), "hostname"),
+        "result": short(run.get("result")),
+    }
+
+
+def short(value: Any) -> str:
+    """Return a value in one short line."""
+    value = plain(value)
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= RESULT_CHARACTERS else text[: RESULT_CHARACTERS - 1] + "…"
+
+
+def _text(holder: Any, key: str) -> str:
+    return str(holder.get(key) or "") if isinstance(holder, dict) else ""
+
+
+def printed(text: Any) -> str:
+    """Return captured output as a terminal would leave it: last state of each line, no colours."""
+    return _ESCAPES.sub("", _OVERWRITTEN.sub("", str(text or "")))
+
+
+def metric_id(name: str) -> str:
+    """Return an id that fits into a URL: metric names hold slashes."""
+    return base64.urlsafe_b64encode(name.encode("utf-8")).decode("ascii").rstrip("=")
+
+
+def curve(steps: Any, timestamps: Any, values: Any) -> dict[str, list[Any]]:
+    """Return a metric's points for plotting; a value that is no finite number becomes a gap.
+
+    More than ``PLOT_POINTS`` points are thinned: of each stretch its lowest, its highest and one gap
+    stay, so that every spike and every gap is seen.
+    """
+    count = min(len(steps), len(timestamps), len(values))
+    numbers = np.array([_number(value) for value in values[:count]], dtype=np.float64)
+    kept = range(count) if count <= PLOT_POINTS else _thinned(numbers)
+    return {
+        "steps": [plain(steps[i]) for i in kept],
+        "strtimestamps": [_stamp(timestamps[i]) for i in kept],
+        "values": [float(numbers[i]) if math.isfinite(numbers[i]) else None for i in kept],
+    }
+
+
+def _thinned(numbers: np.ndarray[Any, Any]) -> list[int]:
+    """Return the positions to keep: at most three of each stretch, the first and the last."""
+    stretch = -(-3 * len(numbers) // PLOT_POINTS)
+    kept = {0, len(numbers) - 1}
+    for start in range(0, len(numbers), stretch):
+        part = numbers[start : start + stretch]
+        finite = np.flatnonzero(np.isfinite(part))
+        if len(finite):
+            kept.add(start + int(finite[part[finite].argmin()]))
+            kept.add(start + int(finite[part[finite].argmax()]))
+        if len(finite) < len(part):
+            kept.add(start + int(np.flatnonzero(~np.isfinite(part))[0]))
+    return sorted(kept)
+
+
+def _number(value: Any) -> float:
+    value = plain(value)
+    try:
+        return float(value) if not isinstance(value, str) else math.nan
+    except (TypeError, OverflowError):
+        return math.nan
+
+
+def _stamp(value: Any) -> str | None:
+    """Return a UTC time that JavaScript reads, from a datetime or an ISO text."""
+    if isinstance(value, datetime):
+        value = value.isoformat()
+    return f"{value}Z" if isinstance(value, str) and not value.endswith("Z") else value

@@ -1,0 +1,195 @@
+"""What the board's filters mean: as a query to MongoDB, and as a test on one run of a folder.
+
+A query is what Sacredboard's page sends: ``{"type": "and" | "or", "filters": [clause, ...]}`` where a
+clause is another query or ``{"field": "config.lr", "operator": "<", "value": 0.1}``. Both readings
+follow MongoDB: values of different types never match, a list matches when one of its items does, and
+``!=`` also finds runs that lack the field.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+# Sacred's heartbeat comes every 10 s; Sacredboard gives a run up after 12 missed ones.
+DEAD_AFTER_SECONDS = 120
+TIME_FIELDS = ("start_time", "heartbeat", "stop_time")
+# Operators of the page -> MongoDB's.
+OPERATORS = {
+    "==": "$eq",
+    "!=": "$ne",
+    "<": "$lt",
+    "<=": "$lte",
+    ">": "$gt",
+    ">=": "$gte",
+    "regex": "$regex",
+}
+
+Query = dict[str, Any]
+
+
+class QueryError(ValueError):
+    """A filter that cannot be understood; the page shows the sentence."""
+
+
+def utc_now() -> datetime:
+    """Return the time in UTC without a zone, as Sacred stores it."""
+    return datetime.now(timezone.utc).replace(tzinfo=None)
+
+
+def is_alive(run: dict[str, Any], now: datetime) -> bool:
+    """Say whether a run is running and was heard of lately; before its first heartbeat, started."""
+    heard = run.get("heartbeat") or run.get("start_time")
+    if run.get("status") != "RUNNING" or not isinstance(heard, datetime):
+        return False
+    return (now - heard).total_seconds() < DEAD_AFTER_SECONDS
+
+
+def checked(query: Any) -> Query:
+    """Return the query when every part of it is one that the page can make.
+
+    Raises:
+        QueryError: if it is anything else. A field such as ``$where`` would run the visitor's
+            JavaScript in the database server.
+    """
+    if not isinstance(query, dict):
+        raise QueryError(f"A filter is an object, not {query!r}.")
+    if "filters" in query:
+        if query.get("type") not in ("and", "or") or not isinstance(query["filters"], list):
+            raise QueryError('A group of filters has the type "and" or "or" and a list of filters.')
+        for clause in query["filters"]:
+            checked(clause)
+        return query
+    field, operator, value = (query.get(key) for key in ("field", "operator", "value"))
+    if not isinstance(field, str) or not field or field.startswith("$") or ".$" in field:
+        raise QueryError(f"{field!r} is no field of a run; write for example config.seed.")
+    if operator not in OPERATORS:
+        raise QueryError(f"Operator {operator!r} is unknown; there are {', '.join(OPERATORS)}.")
+    if value is not None and not isinstance(value, (str, int, float, bool)):
+        raise QueryError(f"The value of {field} must be a string or a number, not {value!r}.")
+    if operator == "regex":
+        try:
+            re.compile(value if isinstance(value, str) else "(")
+        except re.error as error:
+            raise QueryError(f"{value!r} is no regular expression: {error}.") from error
+    return query
+
+
+def to_mongo(query: Query, now: datetime) -> dict[str, Any]:
+    """Return the MongoDB query of a checked query."""
+    if "filters" in query:
+        clauses = [to_mongo(clause, now) for clause in query["filters"]]
+        return {f"${query['type']}": clauses} if clauses else {}
+    field, operator, value = query["field"], query["operator"], query["value"]
+    if field == "status" and value in ("RUNNING", "DEAD"):
+        return _status_to_mongo(operator, value, now - timedelta(seconds=DEAD_AFTER_SECONDS))
+    return {field: {OPERATORS[operator]: _typed(field, value)}}
+
+
+def _status_to_mongo(operator: str, value: str, limit: datetime) -> dict[str, Any]:
+    """Tell RUNNING from DEAD, which are both stored as RUNNING, by what was heard last.
+
+    Sacredboard asks with ``$where``, which servers switch off, and negates with a top-level
+    ``$not``, which MongoDB refuses.
+    """
+    compare = "$gt" if value == "RUNNING" else "$lte"
+    heard = [{"heartbeat": {compare: limit}}, {"heartbeat": None, "start_time": {compare: limit}}]
+    clause = {"status": "RUNNING", "$or": heard}
+    if operator not in ("==", "!="):
+        raise QueryError(f"A status can be compared with == and !=, not with {operator}.")
+    return clause if operator == "==" else {"$nor": [clause]}
+
+
+def matches(run: dict[str, Any], query: Query, now: datetime) -> bool:
+    """Say whether one run satisfies a checked query."""
+    if "filters" in query:
+        found = [matches(run, clause, now) for clause in query["filters"]]
+        return not found or (all(found) if query["type"] == "and" else any(found))
+    field, operator, value = query["field"], query["operator"], query["value"]
+    if field == "status" and value in ("RUNNING", "DEAD"):
+        if operator not in ("==", "!="):
+            raise QueryError(f"A status can be compared with == and !=, not with {operator}.")
+        alive = is_alive(run, now)
+        wanted = run.get("status") == "RUNNING" and alive == (value == "RUNNING")
+        return bool(wanted) == (operator == "==")
+    value = _typed(field, value)
+    candidates = list(_lookup(run, field.split(".")))
+    if operator == "!=":
+        return not any(_equal(one, value) for one in candidates)
+    return any(_COMPARE[operator](one, value) for one in candidates)
+
+
+def _typed(field: str, value: Any) -> Any:
+    """Read the value as a time where the field holds one: times are no strings in MongoDB."""
+    if field in TIME_FIELDS and isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError as error:
+            raise QueryError(f"Write {field} as 2026-01-31 or 2026-01-31T12:00:00.") from error
+    return value
+
+
+def _lookup(value: Any, path: list[str]) -> Iterator[Any]:
+    """Yield what a dotted path leads to; through lists by index or into every item."""
+    if not path:
+        yield value
+        if isinstance(value, list):
+            yield from value
+    elif isinstance(value, dict):
+        if path[0] in value:
+            yield from _lookup(value[path[0]], path[1:])
+    elif isinstance(value, list):
+        if path[0].isdigit() and int(path[0]) < len(value):
+            yield from _lookup(value[int(path[0])], path[1:])
+        for item in value:
+            if isinstance(item, dict):
+                yield from _lookup(item, path)
+
+
+def _kind(value: Any) -> str:
+    """Name the group of types that can be compared with each other."""
+    if isinstance(value, bool):
+        return "bool"
+    return "number" if isinstance(value, (int, float)) else type(value).__name__
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return _kind(one) == _kind(other) and bool(one == other)
+
+
+def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    """Compare only what has the same kind and an order."""
+
+    def of_one_kind(one: Any, other: Any) -> bool:
+        ordered = ("number", "str", "datetime", "bool")
+        return _kind(one) == _kind(other) and _kind(one) in ordered and bool(compare(one, other))
+
+    return of_one_kind
+
+
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "==": _equal,
+    "<": _ordered(lambda one, other: one < other),
+    "<=": _ordered(lambda one, other: one <= other),
+    ">": _ordered(lambda one, other: one > other),
+    ">=": _ordered(lambda one, other: one >= other),
+    "regex": lambda one, other: isinstance(one, str) and re.search(other, one) is not None,
+}
+
+# MongoDB's order of types, for a column that holds several.
+_RANK = {"NoneType": 0, "number": 1, "str": 2, "dict": 3, "list": 4, "bool": 6, "datetime": 7}
+
+
+def sort_key(run: dict[str, Any], field: str) -> tuple[Any, ...]:
+    """Return what a run is sorted by: rank of the type, value, and the id where those are equal."""
+    value = next(_lookup(run, field.split(".")), None)
+    kind = _kind(value)
+    if kind not in ("number", "str", "bool", "datetime"):
+        value = str(value)
+    elif isinstance(value, float) and math.isnan(value):
+        kind, value = "NoneType", ""  # NaN has no place among numbers
+    identity = run["_id"]
+    return (_RANK.get(kind, 5), value, isinstance(identity, str), identity)

@@ -1,0 +1,60 @@
+"""Import Sacredboard in surroundings that it was not written for; the only place that does."""
+
+from __future__ import annotations
+
+import locale
+import os
+import warnings
+from pathlib import Path
+
+
+def _make_the_locale_usable() -> None:
+    """Fall back to the C locale where the environment names one that is not installed.
+
+    Sacredboard calls ``locale.setlocale(LC_ALL, "")`` while it is imported, which raises then.
+    """
+    try:
+        locale.setlocale(locale.LC_ALL, "")
+    except locale.Error:
+        os.environ["LC_ALL"] = "C"
+
+
+_make_the_locale_usable()
+
+with warnings.catch_warnings():
+    # It compares strings with ``is`` and asks pkg_resources for its version; neither is ours.
+    warnings.simplefilter("ignore")
+    import sacredboard
+    from sacredboard.app.business import RunFacade
+    from sacredboard.app.data import DataSourceError, NotFoundError
+    from sacredboard.app.data.datastorage import Cursor
+    from sacredboard.app.data.filestorage import FileStorage
+    from sacredboard.app.data.filestorage.rundao import FileStoreRunDAO
+    from sacredboard.app.data.metricsdao import MetricsDAO
+    from sacredboard.app.data.pymongo import GenericDAO, MongoMetricsDAO, PyMongoDataAccess
+    from sacredboard.app.data.pymongo.mongocursor import MongoDbCursor
+    from sacredboard.app.data.pymongo.rundao import MongoRunDAO
+    from sacredboard.app.process.process import ProcessError
+    from sacredboard.app.process.tensorboard import run_tensorboard
+    from sacredboard.app.webapi.wsgi_server import ServerRunner
+
+PACKAGE_DIR = Path(sacredboard.__file__).parent
+
+__all__ = [
+    "PACKAGE_DIR",
+    "Cursor",
+    "DataSourceError",
+    "FileStorage",
+    "FileStoreRunDAO",
+    "GenericDAO",
+    "MetricsDAO",
+    "MongoDbCursor",
+    "MongoMetricsDAO",
+    "MongoRunDAO",
+    "NotFoundError",
+    "ProcessError",
+    "PyMongoDataAccess",
+    "RunFacade",
+    "ServerRunner",
+    "run_tensorboard",
+]
