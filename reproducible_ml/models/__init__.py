@@ -22,7 +22,7 @@ _HOMES = {
     "evaluation_latents": "training",
     "generator_fn": "networks",
     "make_gan_estimator": "gan_estimator",
-    "tfgan": "tfgan",
+    "tfgan": "tf_gan",
     "train_gan": "training",
 }
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow_gan.python.estimator import gan_estimator as stock
 
 from reproducible_ml.models.fused_step import STEP_OUTCOME, StepOutcome, Updates, build_step
-from reproducible_ml.models.tfgan import tfgan
+from reproducible_ml.models.tf_gan import tfgan
 from reproducible_ml.utils.errors import ConfigError
 
 _TRAIN = tf.estimator.ModeKeys.TRAIN

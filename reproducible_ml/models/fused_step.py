@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from tensorflow_gan.python import contrib_utils
 
-from reproducible_ml.models.tfgan import tfgan
+from reproducible_ml.models.tf_gan import tfgan
 
 # The graph collection in which a step's outcome is found by hooks.
 STEP_OUTCOME = "reproducible_ml/step_outcome"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from reproducible_ml.models.tfgan import tfgan
+from reproducible_ml.models.tf_gan import tfgan
 from reproducible_ml.utils.errors import ConfigError
 
 

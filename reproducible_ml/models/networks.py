@@ -6,6 +6,7 @@ critic has three convolutions. Other sizes repeat the doubling (or halving) step
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -78,10 +79,13 @@ def generator_fn(
         training = mode == tf.estimator.ModeKeys.TRAIN
 
         def batch_norm(layer: tf.Tensor) -> tf.Tensor:
-            # Not slim.batch_norm: it asks for a name that TensorFlow 2.15 no longer has.
-            return tf.compat.v1.layers.batch_normalization(
-                layer, momentum=_BATCH_NORM_DECAY, training=training, name="batch_norm"
-            )
+            # Not slim.batch_norm: it asks for a name that TensorFlow 2.15 no longer has. What is
+            # left says at each call that it is deprecated.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return tf.compat.v1.layers.batch_normalization(
+                    layer, momentum=_BATCH_NORM_DECAY, training=training, name="batch_norm"
+                )
 
         with (
             seeded_variables(),

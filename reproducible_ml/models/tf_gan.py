@@ -16,8 +16,9 @@ from reproducible_ml.utils.tensorflow_version import require_tensorflow
 require_tensorflow()
 
 with warnings.catch_warnings():
-    # tensorflow-hub, which TF-GAN imports, still asks setuptools for pkg_resources.
+    # TF-GAN and what it imports still ask setuptools for pkg_resources and Python for distutils.
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+    warnings.filterwarnings("ignore", message="distutils Version classes are deprecated")
     import tensorflow_gan as tfgan
     from tensorflow_gan.python import train as _train
 

@@ -1,0 +1,46 @@
+"""Serialize a digit data set into TFRecord shards.
+
+$ python -m experiments.mnist_serialize with npz_file=mnist.npz
+$ python -m experiments.mnist_serialize with digits
+$ python -m experiments.mnist_serialize with samples_per_record=10000 compression=GZIP
+"""
+
+from reproducible_ml.tracking import experiment
+from reproducible_ml.tracking.stages import serialize_stage
+
+ex = experiment("mnist_serialize")
+
+
+@ex.config
+def config():
+    """The full MNIST: 55,000 train, 5,000 eval and 10,000 test records."""
+    source = "mnist"  # where rows come from: mnist, digits, npz or folder
+    npz_file = None  # path of mnist.npz (or of any NPZ for source=npz); None: Keras' cache
+    record_dir = "data/mnist"  # where the shards and dataset.json go
+    record_pattern = "{}-{:05d}.tfrecord"  # takes the split and the shard's index
+    samples_per_record = 5000  # records a shard
+    compression = ""  # "", GZIP or ZLIB
+    workers = 1  # processes that write, one shard each
+    overwrite = False  # replace a data set that is there already
+
+
+@ex.named_config
+def digits():
+    """scikit-learn's 1,797 bundled digits: nothing to download."""
+    source = "digits"
+    record_dir = "data/digits"
+    samples_per_record = 500
+
+
+@ex.named_config
+def smoke():
+    """The bundled digits in small shards, done in seconds."""
+    source = "digits"
+    record_dir = "data/smoke"
+    samples_per_record = 100
+
+
+@ex.automain
+def main(_run, _config):
+    """Write the records."""
+    return serialize_stage(_run, _config)

@@ -1,0 +1,81 @@
+"""Train a Wasserstein GAN on serialized digits.
+
+$ python -m experiments.mnist_wgan with digits
+$ python -m experiments.mnist_wgan with npz_file=mnist.npz gen_lr=1e-4
+$ python -m experiments.mnist_wgan with model_dir=models/mine max_steps=5000
+"""
+
+from experiments import mnist_serialize
+from reproducible_ml.tracking import experiment
+from reproducible_ml.tracking.stages import gan_stage
+
+ex = experiment("mnist_wgan")
+
+
+@ex.config
+def config():
+    """MNIST; rates and bound are larger than the paper's, which need ten times the steps."""
+    seed = 1  # root of every random stream
+    source = "mnist"  # what to serialize when record_dir holds no data set yet
+    npz_file = None  # path of mnist.npz; None: Keras' cache, else a download
+    record_dir = "data/mnist"  # a serialized data set
+    model_dir = None  # checkpoints; None: models/mnist_wgan-<run id>; a used one is continued
+    gan_type = "wgan"
+    gen_lr = 5e-4  # RMSProp
+    crit_lr = 5e-4  # RMSProp
+    critic_weight_clip = 0.03
+    critic_steps = 2  # critic updates a step
+    batch_size = 32
+    noise_dims = 64
+    max_steps = 3000
+    log_every_steps = 10
+    grid_every_steps = 100
+    checkpoint_every_steps = 200
+    digest_every_steps = 100
+    allow_changed = False  # continue model_dir although settings, data or code differ
+    # Each of these has its own bits, so they are set here and not taken from the machine.
+    intra_op_threads = 2
+    inter_op_threads = 2
+    onednn = True
+    op_determinism = True
+
+
+@ex.named_config
+def digits():
+    """scikit-learn's bundled digits: nothing to download, readable after 320 steps."""
+    source = "digits"
+    record_dir = "data/digits"
+    max_steps = 320
+    grid_every_steps = 80
+    checkpoint_every_steps = 80
+    digest_every_steps = 40
+
+
+@ex.named_config
+def smoke():
+    """A few steps on the bundled digits, done in seconds."""
+    source = "digits"
+    record_dir = "data/smoke"
+    batch_size = 8
+    max_steps = 4
+    log_every_steps = 1
+    grid_every_steps = 2
+    checkpoint_every_steps = 2
+    digest_every_steps = 2
+
+
+@ex.named_config
+def paper():
+    """Arjovsky, Chintala, Bottou: Wasserstein GAN, arXiv:1701.07875, algorithm 1."""
+    gen_lr = 5e-5
+    crit_lr = 5e-5
+    critic_weight_clip = 0.01
+    critic_steps = 5
+    batch_size = 64
+    max_steps = 30000
+
+
+@ex.automain
+def main(_run, _config):
+    """Serialize if need be, train, and record what came out."""
+    return gan_stage(_run, _config, serialize=mnist_serialize.ex)
