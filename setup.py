@@ -26,7 +26,9 @@ INSTALL = [
     "pymongo>=4.6,<5",
     # The board's server; older ones fail with today's Werkzeug and Python.
     "flask>=2.2",
-    "gevent>=23.9",
+    "gevent>=23.9; python_version >= '3.10'",
+    # 26 comes without a wheel for Python 3.9.
+    "gevent>=23.9,<26; python_version < '3.10'",
     # Sacred and Sacredboard import pkg_resources, which setuptools 81 dropped.
     "setuptools>=75.8,<81",
     "gitpython>=3.1",
