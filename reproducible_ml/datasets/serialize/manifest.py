@@ -1,0 +1,215 @@
+"""The manifest: ``dataset.json`` beside the shards, which makes them a data set.
+
+It is written last, so that a folder without it holds no data set. It carries a checksum of itself
+and of every shard, and the fingerprint: a digest of the ordered content that is the same whatever
+the shard size, the compression, the number of workers or the machine. See docs/data-format.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml.handlers.schema import FeatureSchema
+from reproducible_ml.utils.errors import DataError
+
+MANIFEST_FILE = "dataset.json"
+FORMAT_NAME = "reproducible-ml data set"
+FORMAT_VERSION = 1
+SPLITS = ("train", "eval", "test")
+COMPRESSIONS = ("", "GZIP", "ZLIB")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of records.
+
+    Attributes:
+        file: Its name inside the data set's folder.
+        records: Number of its records.
+        bytes: Its size on the disk.
+        checksum: CRC-32C of its bytes on the disk, as 8 hexadecimal digits.
+    """
+
+    file: str
+    records: int
+    bytes: int
+    checksum: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """The shards of one split, in order.
+
+    Attributes:
+        records: Number of records of all its shards.
+        shards: Its shards.
+        content: SHA-256 over each record's length (uint64) and payload CRC-32C (uint32),
+            little-endian, in order.
+    """
+
+    records: int
+    shards: tuple[Shard, ...]
+    content: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a data set is.
+
+    Attributes:
+        record_dir: Folder of the manifest and the shards.
+        features: Schema by feature name.
+        splits: Splits by name, in the order train, eval, test.
+        compression: "", "GZIP" or "ZLIB".
+        fingerprint: Digest of schema and ordered content, 64 hexadecimal digits.
+        record_pattern: Format pattern of the shard names.
+        samples_per_record: Records in each full shard.
+        source: Where the rows came from: name, arguments and digest of the raw data.
+        handlers: Configuration of the handlers, by feature name.
+        library_version: Version of the library that wrote the data set.
+        format_version: Version of this format.
+    """
+
+    record_dir: str
+    features: dict[str, FeatureSchema]
+    splits: dict[str, Split]
+    compression: str
+    fingerprint: str
+    record_pattern: str
+    samples_per_record: int
+    source: dict[str, Any] = field(default_factory=dict)
+    handlers: dict[str, Any] = field(default_factory=dict)
+    library_version: str = ""
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def path(self) -> Path:
+        """The manifest's own file."""
+        return Path(self.record_dir) / MANIFEST_FILE
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-able values; ``record_dir`` is where the file lies, not part of it."""
+        values: dict[str, Any] = {"format": FORMAT_NAME}
+        values.update({name: value for name, value in vars(self).items() if name != "record_dir"})
+        values["features"] = {key: schema.to_json() for key, schema in self.features.items()}
+        values["splits"] = {name: asdict(split) for name, split in self.splits.items()}
+        return values
+
+
+def content_digest(lengths_and_crcs: Iterable[tuple[int, int]]) -> str:
+    """Digest a split's records from their lengths and the CRC-32C of their payloads."""
+    digest = hashlib.sha256()
+    for length, crc in lengths_and_crcs:
+        digest.update(struct.pack("<QI", length, crc))
+    return digest.hexdigest()
+
+
+def compute_fingerprint(
+    features: Mapping[str, FeatureSchema], splits: Mapping[str, tuple[int, str]]
+) -> str:
+    """Compute the fingerprint of a data set.
+
+    Args:
+        features: Schema by feature name; descriptions are left out.
+        splits: Number of records and content digest of each split.
+
+    Returns:
+        SHA-256 over the canonical JSON of both, as 64 hexadecimal digits.
+    """
+    schema = {key: features[key].described("").to_json() for key in features}
+    content = [[name, *splits[name]] for name in SPLITS if name in splits]
+    return hashlib.sha256(_canonical([schema, content])).hexdigest()
+
+
+def write_manifest(manifest: Manifest) -> Path:
+    """Write the manifest beside its shards: synced, then renamed into place.
+
+    Returns:
+        Its path.
+    """
+    values = manifest.to_json()
+    values["checksum"] = hashlib.sha256(_canonical(values)).hexdigest()
+    temporary = manifest.path.with_name(MANIFEST_FILE + ".tmp")
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(values, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, manifest.path)
+    return manifest.path
+
+
+def read_manifest(record_dir: str | Path) -> Manifest:
+    """Read and check the manifest of a folder.
+
+    Args:
+        record_dir: Folder of a data set.
+
+    Raises:
+        DataError: There is no manifest, it is of another format, or it was altered.
+    """
+    path = Path(record_dir) / MANIFEST_FILE
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(
+            f"{record_dir} holds no data set: there is no {MANIFEST_FILE}. Serialize one first, "
+            f"for example: python -m experiments.mnist_serialize with digits record_dir={record_dir}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} can't be read: {error}. Serialize the data set again.") from error
+    if not isinstance(values, dict) or values.get("format") != FORMAT_NAME:
+        raise DataError(f"{path} is no manifest of this library. Serialize the data set again.")
+    if values.get("format_version") != FORMAT_VERSION:
+        raise DataError(
+            f"{path} has data format {values.get('format_version')!r}, this library reads format "
+            f"{FORMAT_VERSION}. Serialize the data set again, or use the library version "
+            f"{values.get('library_version')!r} that wrote it."
+        )
+    checksum = values.pop("checksum", None)
+    if checksum != hashlib.sha256(_canonical(values)).hexdigest():
+        raise DataError(
+            f"{path} was altered: its checksum does not fit its content. "
+            f"Run: reproducible-ml verify {record_dir}"
+        )
+    try:
+        return _from_json(str(record_dir), values)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{path} is incomplete: {error!r}. Serialize the data set again."
+        ) from error
+
+
+def _from_json(record_dir: str, values: dict[str, Any]) -> Manifest:
+    values = dict(values)
+    del values["format"]
+    features = {key: FeatureSchema.from_json(value) for key, value in values["features"].items()}
+    splits = {}
+    for name, split in values["splits"].items():
+        shards = tuple(Shard(**shard) for shard in split["shards"])
+        for shard in shards:
+            _check_name(record_dir, shard.file)
+        splits[name] = Split(split["records"], shards, split["content"])
+    if values["compression"] not in COMPRESSIONS:
+        raise DataError(f"{record_dir}: unknown compression {values['compression']!r}.")
+    values.update(features=features, splits=splits)
+    return Manifest(record_dir=record_dir, **values)
+
+
+def _check_name(record_dir: str, name: str) -> None:
+    """Refuse shard names that lead out of the folder."""
+    parts = Path(name).parts
+    if not parts or Path(name).is_absolute() or ".." in parts:
+        raise DataError(f"{record_dir}: the manifest names the shard {name!r} outside its folder.")
+
+
+def _canonical(values: Any) -> bytes:
+    """Encode as JSON in one way only: sorted keys, no spaces, ASCII."""
+    return json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii")

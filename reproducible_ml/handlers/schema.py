@@ -1,0 +1,71 @@
+"""How a feature's value is read back: what the writer knows, in a form the reader takes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from reproducible_ml.utils.errors import DataError
+
+KINDS = ("bytes", "int64", "float")
+ENCODINGS = ("raw", "png", "jpeg", "utf8", "list")
+
+
+@dataclass(frozen=True)
+class FeatureSchema:
+    """The form of one feature in every record of a data set.
+
+    Attributes:
+        kind: Which list of ``tf.train.Feature`` holds the value: "bytes", "int64" or "float".
+        dtype: NumPy name of the decoded value's type, or "string" for text.
+        shape: Shape of the decoded value; None where it varies from record to record.
+        encoding: How the value stands in its list: "list" (its elements, row by row), or as one
+            byte string that is "raw" (little-endian, C order), "png", "jpeg" or "utf8".
+        description: What the feature is, for people; not part of the fingerprint.
+        value_range: (low, high) that the reader maps to [-1, 1]; None leaves values as they are.
+    """
+
+    kind: str
+    dtype: str
+    shape: tuple[int, ...] | None
+    encoding: str
+    description: str = ""
+    value_range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise DataError(f"A feature's kind is one of {', '.join(KINDS)}; found {self.kind!r}.")
+        if self.encoding not in ENCODINGS:
+            raise DataError(
+                f"A feature's encoding is one of {', '.join(ENCODINGS)}; found {self.encoding!r}."
+            )
+
+    def described(self, description: str) -> FeatureSchema:
+        """Return the same schema with a description."""
+        return replace(self, description=description)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-able values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> FeatureSchema:
+        """Read what ``to_json`` gave.
+
+        Raises:
+            DataError: A value is missing or of a wrong type.
+        """
+        try:
+            shape, value_range = values["shape"], values["value_range"]
+            return cls(
+                kind=str(values["kind"]),
+                dtype=str(values["dtype"]),
+                shape=None if shape is None else tuple(int(size) for size in shape),
+                encoding=str(values["encoding"]),
+                description=str(values["description"]),
+                value_range=None
+                if value_range is None
+                else (float(value_range[0]), float(value_range[1])),
+            )
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise DataError(f"A feature's schema is damaged ({error!r}): {values}.") from error
