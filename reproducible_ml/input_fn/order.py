@@ -65,7 +65,7 @@ def record_indices(
         shuffled = _permute(flat, keys, records - 1)
     else:
         once = _permute(flat, keys, records)
-        shuffled = tf.where(once == records, _permute(once, keys, records), once)
+        shuffled = tf.where(tf.equal(once, records), _permute(once, keys, records), once)
     return tf.reshape(shuffled, tf.shape(positions))
 
 

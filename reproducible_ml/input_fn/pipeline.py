@@ -1,0 +1,257 @@
+"""From a manifest to the input function that an Estimator takes.
+
+One element is what one training step needs: the latents of each network update and the real images
+of each critic update. Both are pure functions of (seed, step). The count of steps starts at the
+graph's global step, which is read when the iterator is initialized, after the checkpoint was
+restored: so a resumed run continues where it stopped, whatever the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reproducible_ml.datasets.serialize.manifest import Manifest, read_manifest
+from reproducible_ml.input_fn.check import check_shards
+from reproducible_ml.input_fn.noise import MAX_SUBSTEPS, MAX_WORKERS, latents
+from reproducible_ml.input_fn.options import PREFETCH_BATCHES, deterministic_options
+from reproducible_ml.input_fn.parse import choose_features, fixed_shape, scale
+from reproducible_ml.input_fn.positions import Positions
+from reproducible_ml.input_fn.readers import choose_reader, open_reader
+from reproducible_ml.utils.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class InputFn:
+    """The input function of one split: call it to get the dataset.
+
+    Attributes:
+        manifest: The data set's manifest, checked against the shards.
+        critic_steps: Critic updates per element, None for plain batches.
+        batch_size: Samples per network update of one worker.
+        noise_dims: Length of a latent vector.
+        seed: Root seed of the run.
+        reader: The reader that was chosen: memory, memmap or stream.
+    """
+
+    def __init__(
+        self,
+        record_dir: str | Path = "data/digits",
+        split: str = "train",
+        batch_size: int = 32,
+        noise_dims: int = 64,
+        seed: int = 0,
+        critic_steps: int | None = None,
+        image_key: str = "image",
+        label_key: str | None = None,
+        shuffle: bool = True,
+        repeat: bool = True,
+        reader: str = "auto",
+        augment: Sequence[Any] | None = None,
+        num_workers: int = 1,
+        worker_index: int = 0,
+        check: str = "auto",
+        memory_budget_bytes: int | None = None,
+    ) -> None:
+        """Open the data set and check it; see ``input_fn`` for the arguments."""
+        _need(batch_size >= 1, "batch_size", batch_size, "at least 1")
+        _need(noise_dims >= 1, "noise_dims", noise_dims, "at least 1")
+        _need(
+            critic_steps is None or 1 <= critic_steps < MAX_SUBSTEPS,
+            "critic_steps",
+            critic_steps,
+            f"None, or 1 to {MAX_SUBSTEPS - 1}",
+        )
+        _need(1 <= num_workers <= MAX_WORKERS, "num_workers", num_workers, f"1 to {MAX_WORKERS}")
+        _need(
+            0 <= worker_index < num_workers,
+            "worker_index",
+            worker_index,
+            f"0 to {num_workers - 1} with num_workers={num_workers}",
+        )
+        self.manifest: Manifest = read_manifest(record_dir)
+        self.split, self.batch_size, self.noise_dims = split, batch_size, noise_dims
+        self.seed, self.critic_steps = seed, critic_steps
+        self.image_key, self.label_key = image_key, label_key
+        self.shuffle, self.repeat, self.augment = shuffle, repeat, augment
+        self.num_workers, self.worker_index = num_workers, worker_index
+        keys = [image_key] + ([label_key] if label_key is not None else [])
+        self.features = choose_features(self.manifest.features, keys, f"{record_dir}")
+        _check_image(image_key, self.features)
+        if label_key is not None:
+            _check_label(label_key, self.features)
+        check_shards(self.manifest, split, check)
+        self.check = check
+        self.reader = choose_reader(
+            self.manifest, split, self.features, reader, memory_budget_bytes
+        )
+
+    def __call__(self, input_context: Any | None = None) -> tf.data.Dataset:
+        """Build the dataset in the current graph, or eagerly.
+
+        Args:
+            input_context: What a distribution strategy passes; replaces the worker numbers.
+        """
+        # The shards may have changed since; a change of size is seen for nothing.
+        check_shards(self.manifest, self.split, "size")
+        positions = self._positions(input_context)
+        dataset = open_reader(
+            self.reader,
+            self.manifest,
+            self.split,
+            self.features,
+            positions,
+            lambda element, values: self._element(positions, element, values),
+            seed=self.seed,
+            shuffle=self.shuffle,
+        )
+        return dataset.prefetch(PREFETCH_BATCHES).with_options(deterministic_options())
+
+    def _positions(self, input_context: Any | None) -> Positions:
+        num_workers, first_worker, workers = self.num_workers, self.worker_index, 1
+        if input_context is not None and input_context.num_replicas_in_sync > 1:
+            num_workers = input_context.num_replicas_in_sync
+            workers = num_workers // input_context.num_input_pipelines
+            first_worker = input_context.input_pipeline_id * workers
+        return Positions(
+            batch_size=self.batch_size,
+            substeps=self.critic_steps or 1,
+            num_workers=num_workers,
+            first_worker=first_worker,
+            workers=workers,
+            start=_global_step() if self.repeat else 0,
+            records=None if self.repeat else self.manifest.splits[self.split].records,
+            whole_steps=self.critic_steps is not None,
+        )
+
+    def _element(self, positions: Positions, element: Any, values: dict[str, Any]) -> Any:
+        """Make one element of the dataset from the values at its positions."""
+        import tensorflow as tf
+
+        step, worker = positions.step_and_worker(element)
+        images = values[self.image_key]
+        images = tf.cast(scale(images, self.features[self.image_key]), tf.float32)
+        if images.shape.rank == 3:
+            images = images[..., None]
+        if self.augment:
+            from reproducible_ml.input_fn.augment import augment_images
+
+            images = augment_images(images, positions.of(element), self.seed, self.augment)
+        draws = [
+            latents(self.seed, step, substep, self.batch_size, self.noise_dims, worker)
+            for substep in range(1 if self.critic_steps is None else 1 + self.critic_steps)
+        ]
+        labels = None
+        if self.label_key is not None:
+            labels = tf.reshape(tf.cast(values[self.label_key], tf.int32), [-1])
+        if self.critic_steps is None:
+            noise = draws[0] if positions.is_static else draws[0][: tf.shape(images)[0]]
+        else:
+            noise = tf.stack(draws)
+            leading = [self.critic_steps, self.batch_size]
+            images = tf.reshape(images, [*leading, *images.shape[1:]])
+            labels = None if labels is None else tf.reshape(labels, leading)
+        if labels is None:
+            return noise, images
+        return {"latents": noise, "labels": labels}, images
+
+
+def input_fn(
+    record_dir: str | Path = "data/digits",
+    split: str = "train",
+    batch_size: int = 32,
+    noise_dims: int = 64,
+    seed: int = 0,
+    critic_steps: int | None = None,
+    image_key: str = "image",
+    label_key: str | None = None,
+    shuffle: bool = True,
+    repeat: bool = True,
+    reader: str = "auto",
+    augment: Sequence[Any] | None = None,
+    num_workers: int = 1,
+    worker_index: int = 0,
+    check: str = "auto",
+    memory_budget_bytes: int | None = None,
+) -> InputFn:
+    """Make the input function of one split of a serialized data set.
+
+    Args:
+        record_dir: Directory of the manifest and its shards.
+        split: "train", "eval" or "test".
+        batch_size: Samples per network update (of one worker), B.
+        noise_dims: Length of a latent vector, z.
+        seed: Root seed of the run; the streams "order", "latents" and "augment" derive from it.
+        critic_steps: None for plain batches; a number d gives what one step with d critic updates
+            needs in one element.
+        image_key: Feature that holds the images.
+        label_key: Feature that holds an integer label, if labels are wanted.
+        shuffle: False keeps the written order.
+        repeat: False reads the split once, from its start and whatever the global step; the last
+            batch is then shorter, with ``critic_steps`` left out.
+        reader: "memory", "memmap", "stream" or "auto"; see ``docs/reading.md``.
+        augment: Changes drawn anew for each position, such as ``["flip", ("shift", 2)]``.
+        num_workers: Among how many workers each batch of ``num_workers * batch_size`` is shared.
+        worker_index: Which of them this one is.
+        check: How far the shards are compared with the manifest, see ``check_shards``.
+        memory_budget_bytes: Up to which size of decoded records "auto" reads from memory; None for
+            2 GiB.
+
+    Returns:
+        A function without arguments that returns a ``tf.data.Dataset`` of
+        ``(latents [B, z], images [B, h, w, c])``, or with ``critic_steps`` of
+        ``(latents [1 + d, B, z], images [d, B, h, w, c])``, both float32, images in [-1, 1].
+        ``latents[0]`` is for the generator's update, ``latents[1 + j]`` for critic update ``j``.
+        With ``label_key`` the first part is ``{"latents": ..., "labels": int32 [B] or [d, B]}``.
+
+    Raises:
+        ConfigError: If an argument cannot work.
+        DataError: If the data set is missing, damaged or lacks the feature.
+    """
+    return InputFn(
+        record_dir=record_dir,
+        split=split,
+        batch_size=batch_size,
+        noise_dims=noise_dims,
+        seed=seed,
+        critic_steps=critic_steps,
+        image_key=image_key,
+        label_key=label_key,
+        shuffle=shuffle,
+        repeat=repeat,
+        reader=reader,
+        augment=augment,
+        num_workers=num_workers,
+        worker_index=worker_index,
+        check=check,
+        memory_budget_bytes=memory_budget_bytes,
+    )
+
+
+def _global_step() -> Any:
+    import tensorflow as tf
+
+    step = tf.compat.v1.train.get_global_step()
+    return 0 if step is None else step
+
+
+def _need(holds: bool, name: str, value: Any, expected: str) -> None:
+    if not holds:
+        raise ConfigError(f"{name} is {value!r}, expected {expected}")
+
+
+def _check_image(key: str, features: dict[str, Any]) -> None:
+    shape = fixed_shape(key, features[key])
+    if len(shape) not in (2, 3):
+        raise DataError(f"feature {key!r} has shape {shape}, an image has 2 or 3 dimensions")
+
+
+def _check_label(key: str, features: dict[str, Any]) -> None:
+    shape, dtype = fixed_shape(key, features[key]), str(features[key].dtype)
+    if shape not in ((), (1,)) or "int" not in dtype:
+        raise DataError(
+            f"feature {key!r} has shape {shape} and dtype {dtype}, a label is one integer"
+        )
