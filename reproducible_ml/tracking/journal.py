@@ -1,0 +1,198 @@
+"""The append-only journal of a run: what happened, in order, readable after any kill.
+
+One line an event: ``<crc32 of the rest, 8 hex digits> <sequence number> <JSON object>\\n``.
+Numbers count from 1 without gaps. A line is written by one ``write`` call, so whatever a killed
+process leaves is whole lines and at most one torn one at the end, which the checksum tells apart.
+The owner holds an ``flock`` on the file for as long as it lives: who can take the lock knows that
+nobody writes any more.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from reproducible_ml.utils.errors import TrackingError
+
+JOURNAL_NAME = "journal.log"
+READ_BYTES = 1 << 20
+
+logger = logging.getLogger(__name__)
+
+
+class Event(NamedTuple):
+    """One line of a journal.
+
+    Attributes:
+        sequence: its number, from 1.
+        data: the event; ``data["e"]`` is its kind.
+    """
+
+    sequence: int
+    data: dict[str, Any]
+
+
+def encode(sequence: int, data: dict[str, Any]) -> bytes:
+    """Return the line of one event."""
+    # ASCII alone, so that lone surrogates of captured output pass; NaN and Infinity as Python's
+    # json writes and reads them.
+    text = f"{sequence} {json.dumps(data, separators=(',', ':'))}".encode("ascii")
+    return b"%08x %b\n" % (zlib.crc32(text), text)
+
+
+def decode(line: bytes) -> Event | None:
+    """Return the event of a line, or None when its checksum or its form is wrong."""
+    if not line.endswith(b"\n") or line[8:9] != b" ":
+        return None
+    text = line[9:-1]
+    if line[:8] != b"%08x" % zlib.crc32(text):
+        return None
+    number, _, data = text.partition(b" ")
+    return Event(int(number), json.loads(data))
+
+
+class Journal:
+    """The writing end of a journal, locked for the life of the object.
+
+    Args:
+        path: the file; made when it is missing. A torn last line is cut off.
+
+    Raises:
+        JournalLocked: another living process holds the journal.
+        TrackingError: the file is damaged before its last line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.sequence = 0
+        self.cut_bytes = 0
+        self._lock = threading.Lock()
+        self._waiting: list[bytes] = []
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            self._take_lock()
+            reader = JournalReader(path)
+            for event in reader.read_all():
+                self.sequence = event.sequence
+            self.size = reader.position
+            self.cut_bytes = os.fstat(self._file).st_size - self.size
+            if self.cut_bytes:
+                os.ftruncate(self._file, self.size)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def _take_lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise JournalLocked(
+                    f"{self.path} is held by a living process; it can be delivered when that ends."
+                ) from None
+            raise
+
+    def append(self, data: dict[str, Any]) -> int:
+        """Write one event and return its number.
+
+        Where the disk is full the event waits in memory for the next call; the run goes on.
+        """
+        with self._lock:
+            self.sequence += 1
+            self._waiting.append(encode(self.sequence, data))
+            self._write_waiting()
+            return self.sequence
+
+    def _write_waiting(self) -> None:
+        try:
+            while self._waiting:
+                line = self._waiting[0]
+                if os.write(self._file, line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+                self.size += len(line)
+                self._waiting.pop(0)
+        except OSError as error:
+            os.ftruncate(self._file, self.size)  # half a line would end the journal for readers
+            if len(self._waiting) == 1:
+                logger.warning("%s cannot be written (%s); its events wait.", self.path, error)
+
+    def sync(self) -> None:
+        """Bring everything written to the disk itself, so that a power cut loses nothing."""
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        """Write what waits and let the lock go; a second call does nothing."""
+        with self._lock:
+            if self._file >= 0:
+                self._write_waiting()
+                os.close(self._file)
+                self._file = -1
+
+
+class JournalLocked(TrackingError):
+    """The process that writes this journal is alive."""
+
+
+class JournalReader:
+    """The reading end: events in order, also while the journal grows.
+
+    Attributes:
+        position: bytes read so far that hold whole, right lines.
+        sequence: number of the last event read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.position = 0
+        self.sequence = 0
+
+    def read(self, at_most: int = READ_BYTES) -> list[Event]:
+        """Return the next whole events, about ``at_most`` bytes of them; empty at the end.
+
+        Raises:
+            TrackingError: a line is wrong, and right ones follow it: the file was damaged.
+        """
+        with open(self.path, "rb") as file:
+            file.seek(self.position)
+            block = file.read(at_most)
+            if block and not block.endswith(b"\n"):
+                block += file.readline()
+            events = []
+            for line in block.splitlines(keepends=True):
+                event = decode(line)
+                if event is None or event.sequence != self.sequence + 1:
+                    self._refuse_damage(line, block, file.read())
+                    break
+                events.append(event)
+                self.sequence = event.sequence
+                self.position += len(line)
+        return events
+
+    def read_all(self) -> Iterator[Event]:
+        """Yield every event up to the end or the torn last line."""
+        while True:
+            events = self.read()
+            if not events:
+                return
+            yield from events
+
+    def _refuse_damage(self, line: bytes, block: bytes, rest: bytes) -> None:
+        # A torn last line is what a kill leaves; a wrong line with a right one behind it is not.
+        if not line.endswith(b"\n"):
+            return
+        after = block[block.index(line) :] + rest
+        for candidate in after.splitlines(keepends=True):
+            if decode(candidate) is not None:
+                raise TrackingError(
+                    f"{self.path} is damaged at byte {self.position}: expected event "
+                    f"{self.sequence + 1}, found {line[:60]!r}. Take the file from a backup, or "
+                    "remove that line and all behind it to keep what stands before."
+                )

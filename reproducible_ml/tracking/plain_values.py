@@ -1,0 +1,128 @@
+"""What may be logged, brought to what JSON and MongoDB hold; what cannot be is named."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta, timezone
+from typing import Any, Union
+
+from reproducible_ml.utils.errors import TrackingError
+
+Number = Union[int, float, bool, str, None]
+
+EPOCH = datetime(1970, 1, 1)
+LONGEST_TEXT_VALUE = 200
+# Larger arrays in info, config or results are kept as Sacred keeps them, packed by jsonpickle.
+LONGEST_LISTED_ARRAY = 1000
+
+
+def now() -> datetime:
+    """Return the present in UTC without a zone, as Sacred's records hold it."""
+    return datetime.now(timezone.utc).replace(tzinfo=None)
+
+
+def iso(time: datetime) -> str:
+    """Return the time as text, always with microseconds: Sacredboard reads no other form."""
+    return time.isoformat(timespec="microseconds")
+
+
+def to_microseconds(time: datetime) -> int:
+    """Return the microseconds since 1970 of a UTC time without a zone."""
+    return (time - EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(count: int) -> datetime:
+    """Return the UTC time without a zone of microseconds since 1970."""
+    return EPOCH + timedelta(microseconds=count)
+
+
+def metric_value(value: Any) -> Number:
+    """Return a metric's value as a plain Python one.
+
+    Args:
+        value: a number, NaN and infinity included; a NumPy scalar; an array or tensor of one
+            element; a truth value; None; a short text.
+
+    Raises:
+        TrackingError: anything else; the message completes "metric 'x' at step 3 ".
+    """
+    if type(value) in (float, int, bool) or value is None:
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, str):
+        if len(value) > LONGEST_TEXT_VALUE:
+            raise TrackingError(f"is a text of {len(value)} characters; log at most 200")
+        return value
+    if isinstance(value, (bytes, bytearray, dict, list, tuple, set)):
+        raise TrackingError(f"is a {type(value).__name__}; log a number")
+    try:
+        if hasattr(value, "numpy"):
+            value = value.numpy()
+        if hasattr(value, "item"):
+            size = getattr(value, "size", 1)
+            if size != 1:
+                raise TrackingError(
+                    f"is an array of shape {tuple(value.shape)}; log its mean or one number of it"
+                )
+            value = value.item()
+        if isinstance(value, (bool, int, float, str)) or value is None:
+            return value
+        if isinstance(value, complex):
+            raise TypeError("complex")
+        return float(value)
+    except TrackingError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- a foreign type may raise anything from its conversion
+        raise TrackingError(
+            f"is a {type(value).__name__}, no number ({error}); log a number"
+        ) from None
+
+
+def metric_step(step: Any) -> int | float:
+    """Return a metric's step as a plain number.
+
+    Raises:
+        TrackingError: it is none; the message completes "metric 'x' at step 3 ".
+    """
+    try:
+        value = metric_value(step)
+    except TrackingError as error:
+        raise TrackingError(f"has a step that {error}") from None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise TrackingError(f"has the step {value!r}; a step is a whole number")
+    return value
+
+
+def plain(value: Any) -> Any:
+    """Return a value of config, info or result as JSON types, losing as little as can be.
+
+    NumPy scalars and arrays of one element become numbers, short arrays lists; the rest goes the
+    way Sacred's own observers go (``sacred.serializer.flatten``), and what even that cannot take
+    becomes its ``repr``.
+    """
+    try:
+        return _plain(value)
+    except RecursionError:  # a dict that holds itself
+        return repr(value)
+
+
+def _plain(value: Any) -> Any:
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else str(key): _plain(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return iso(value.astimezone(timezone.utc).replace(tzinfo=None) if value.tzinfo else value)
+    try:
+        if type(value).__module__ == "numpy":
+            if value.size == 1:
+                return _plain(value.item())
+            if value.size <= LONGEST_LISTED_ARRAY:
+                return _plain(value.tolist())
+        from sacred import serializer
+
+        flatten: Any = serializer.flatten
+        return flatten(value)
+    except Exception:  # noqa: BLE001 -- nothing that is logged may end a run
+        return repr(value)
