@@ -1,0 +1,74 @@
+# Two commands do everything: `make run` and `make test`. `make help` lists the rest.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lint types imports test-slow test-all coverage wheel \
+	bench bench-data bench-training lock environment extras clean
+
+# Absolute paths appear nowhere, so the checkout may lie in a folder with spaces in its name.
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+SOURCES := reproducible_ml experiments
+# PYTHON=/path/to/python3.10 chooses the Python that .venv is made with.
+export PYTHON
+
+help:  ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
+
+run: environment  ## serialize the bundled digits, train the WGAN on them, say where everything lies
+	@$(RUN) experiments.mnist_wgan with digits
+
+test: environment  ## the test suite, long rounds left out
+	@$(RUN) pytest
+
+check: lint types imports wheel test-all  ## everything that CI checks
+
+format: environment  ## put every file into the project's format
+	@$(RUN) ruff check --fix --quiet .
+	@$(RUN) ruff format .
+
+lint: environment  ## format and lint
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+
+types: extras  ## types, strictly
+	@$(RUN) mypy $(SOURCES)
+
+imports: environment  ## which package may import which
+	@$(VENV)/bin/lint-imports
+
+test-slow: extras  ## only the long rounds
+	@$(RUN) pytest -m slow
+
+test-all: extras  ## the whole test suite
+	@$(RUN) pytest -m ""
+
+coverage: extras  ## the test suite with the share of lines and branches that it runs
+	@$(RUN) pytest --cov --cov-report=term-missing:skip-covered
+
+wheel: environment  ## build the wheel, install it into an empty environment and use it there
+	@sh scripts/check_wheel.sh $(VENV)
+
+bench: bench-data bench-training  ## measure against the peers
+
+bench-data: extras  ## writing and reading records
+	@$(RUN) benchmarks.data
+
+bench-training: extras  ## training steps
+	@$(RUN) benchmarks.training
+
+lock:  ## make the locks again from setup.py (needs uv); LOCK=--upgrade takes newer packages
+	@uv pip compile --quiet --universal --python-version 3.9 $(LOCK) --all-extras \
+		--custom-compile-command "make lock" --output-file requirements-extras.txt setup.py
+	@uv pip compile --quiet --universal --python-version 3.9 $(LOCK) --extra dev \
+		--constraint requirements-extras.txt \
+		--custom-compile-command "make lock" --output-file requirements.txt setup.py
+
+environment:  ## .venv with what `make run` and `make test` need
+	@sh scripts/make_venv.sh $(VENV) requirements.txt
+
+extras:  ## .venv with Beam, the documentation tools and the benchmark peers as well
+	@sh scripts/make_venv.sh $(VENV) requirements-extras.txt
+
+clean:  ## remove .venv, builds and caches; data, runs and models stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

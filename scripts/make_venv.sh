@@ -1,0 +1,105 @@
+#!/bin/sh
+# Make the virtual environment hold exactly what a lock names, and this project in editable form.
+#
+#   scripts/make_venv.sh .venv requirements.txt
+#   scripts/make_venv.sh .venv requirements-extras.txt
+#
+# Protocol: `installing` (holding our process id) is written before the first package and removed
+# after the last; then `installed` states which lock was installed, from what text. A second start
+# that finds its own statement does nothing. One that finds `installing` of a dead process throws
+# the environment away: a package that was being unpacked can look complete and not be.
+set -eu
+
+venv=$1
+lock=$2
+wanted="Python 3.9, 3.10 or 3.11"
+
+die() {
+    echo "Error: $*" >&2
+    exit 1
+}
+
+# 0 when this command starts a Python that TensorFlow 2.15 has wheels for.
+fits() {
+    "$@" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null
+}
+
+has_venv() {
+    "$@" -c 'import venv, ensurepip' 2>/dev/null
+}
+
+# Print the first Python that fits. A name on the PATH may be a shim that fails, so each is run.
+find_python() {
+    if [ -n "${PYTHON:-}" ]; then
+        fits "$PYTHON" || die "PYTHON=$PYTHON is no $wanted, which TensorFlow 2.15 needs; name one that is."
+        has_venv "$PYTHON" || die "PYTHON=$PYTHON has no venv module; install it (Debian and Ubuntu: python3-venv)."
+        echo "$PYTHON"
+        return
+    fi
+    without_venv=
+    for candidate in python3.11 python3.10 python3.9 python3 python \
+        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.11.*/bin/python \
+        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.10.*/bin/python \
+        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.9.*/bin/python; do
+        fits "$candidate" || continue
+        if has_venv "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+        without_venv=$candidate
+    done
+    [ -z "$without_venv" ] ||
+        die "$without_venv has no venv module; install it (Debian and Ubuntu: apt-get install $without_venv-venv)."
+    die "no $wanted was found, and TensorFlow 2.15 runs on no other; install one (Debian: apt-get install python3.11 python3.11-venv; macOS: brew install python@3.11) or name it with PYTHON=."
+}
+
+# What decides the environment's content: the lock's name, and the text of all that is installed.
+statement() {
+    echo "$lock $(cat requirements.txt requirements-extras.txt setup.py | cksum | tr ' ' '-') $("$venv/bin/python" -V 2>&1)"
+}
+
+# The extras' lock holds all of the other one, so it serves for both.
+is_installed() {
+    [ -f "$venv/installed" ] && fits "$venv/bin/python" || return 1
+    now=$(statement)
+    said=$(cat "$venv/installed")
+    [ "$said" = "$now" ] || [ "$said" = "requirements-extras.txt ${now#* }" ]
+}
+
+if [ -f "$venv/installing" ]; then
+    owner=$(cat "$venv/installing")
+    if [ -n "$owner" ] && kill -0 "$owner" 2>/dev/null; then
+        die "process $owner is installing into $venv; wait until it has ended."
+    fi
+    echo "The installation into $venv was interrupted; starting it afresh."
+    rm -rf "$venv"
+fi
+
+is_installed && exit 0
+
+if [ -e "$venv/bin/python" ] && ! fits "$venv/bin/python"; then
+    die "$venv holds no working $wanted; remove it with 'make clean' and start again."
+fi
+if [ ! -e "$venv/bin/python" ]; then
+    python=$(find_python)
+    echo "Creating $venv with $("$python" -V 2>&1)."
+    mkdir -p "$venv"
+    echo $$ >"$venv/installing"
+    "$python" -m venv "$venv" || die "$python could not create $venv; its message stands above."
+fi
+
+echo $$ >"$venv/installing"
+rm -f "$venv/installed"
+pip="$venv/bin/python -m pip --disable-pip-version-check"
+echo "Installing $lock into $venv: 475 MB for TensorFlow alone, so a few minutes the first time."
+{
+    # Older ones know neither today's wheels nor editable installs from pyproject.toml.
+    $pip install --quiet "pip>=21.3" "setuptools>=75.8,<81" "wheel" --constraint "$lock" &&
+        # With the environment's own setuptools: Sacred and some sources of the extras need it.
+        $pip install --quiet --no-build-isolation --requirement "$lock" &&
+        # Last, so that the command `sacredboard` is this project's and not the package's.
+        $pip install --quiet --no-build-isolation --no-deps --editable . &&
+        $pip check --quiet
+} || die "the installation failed; mend what stands above and run the same command again."
+statement >"$venv/installed"
+rm -f "$venv/installing"
