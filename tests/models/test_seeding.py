@@ -66,5 +66,8 @@ def test_the_weights_stream_is_golden():
         weights = tf.compat.v1.get_variable("w", [2, 2], initializer=GlorotUniform(1))
         session.run(tf.compat.v1.global_variables_initializer())
         found = session.run(weights)
-    expected = [["-0x1.8c5cf60000000p-1", "GOLD"], ["GOLD", "GOLD"]]
+    expected = [
+        ["-0x1.8c5cf80000000p-1", "-0x1.15538e0000000p-1"],
+        ["-0x1.37f4b20000000p+0", "0x1.aa73000000000p-2"],
+    ]
     assert [[float(v).hex() for v in row] for row in found] == expected

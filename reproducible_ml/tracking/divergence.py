@@ -1,0 +1,117 @@
+"""Where two trainings part: the first step, and what differs there.
+
+Both leave the losses of every step and, every so many steps, a digest of each variable
+(``models.step_log``). Bits that once differ go on to differ, so the first differing entry of either
+is found by binary search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+TensorDigests = Mapping[int, Mapping[str, str]]
+_LOSSES = ("generator_loss", "critic_loss")
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first difference between two trainings.
+
+    Attributes:
+        step: The first step after which something is known to differ.
+        equal_until: The last step before it after which everything compared was equal.
+        losses: Loss name -> its two values at ``step``, for losses that differ there.
+        tensors: Variable name -> its two digests, for variables that differ at the first compared
+            digests that differ.
+        tensors_step: The step of these digests, or None when no digests differ.
+    """
+
+    step: int
+    equal_until: int
+    losses: dict[str, tuple[float, float]]
+    tensors: dict[str, tuple[str, str]]
+    tensors_step: int | None
+
+    def describe(self) -> str:
+        """Say it in a sentence."""
+        if self.equal_until == self.step - 1:
+            where = f"at step {self.step}"
+        else:
+            where = f"between step {self.equal_until} (equal) and step {self.step}"
+        parts = [f"{name} {a!r} / {b!r}" for name, (a, b) in self.losses.items()]
+        if self.tensors:
+            first = next(iter(self.tensors))
+            a, b = self.tensors[first]
+            more = f" and {len(self.tensors) - 1} more" if len(self.tensors) > 1 else ""
+            parts.append(f"variable {first} (digest {a} / {b}){more} at step {self.tensors_step}")
+        return f"{where}: {'; '.join(parts)}"
+
+
+def first_divergence(
+    steps_a: np.ndarray[Any, Any],
+    steps_b: np.ndarray[Any, Any],
+    tensors_a: TensorDigests,
+    tensors_b: TensorDigests,
+) -> Divergence | None:
+    """Find the first difference in the steps that both trainings have done.
+
+    Args:
+        steps_a: Logged steps of one, as ``read_steps`` gives them.
+        steps_b: Logged steps of the other.
+        tensors_a: Rolling digests of one, as ``read_tensor_digests`` gives them.
+        tensors_b: Rolling digests of the other.
+
+    Returns:
+        The first difference, or None when all that both have is equal.
+    """
+    common = min(len(steps_a), len(steps_b))
+    loss_step = _first(common, lambda index: _differs(steps_a[: index + 1], steps_b[: index + 1]))
+    digest_steps = [step for step in sorted(set(tensors_a) & set(tensors_b)) if step <= common]
+    digest_index = _first(
+        len(digest_steps),
+        lambda index: tensors_a[digest_steps[index]] != tensors_b[digest_steps[index]],
+    )
+    if loss_step is None and digest_index is None:
+        return None
+    tensors_step = None if digest_index is None else digest_steps[digest_index]
+    tensors = (
+        {} if tensors_step is None else _pairs(tensors_a[tensors_step], tensors_b[tensors_step])
+    )
+    if loss_step is not None and (tensors_step is None or loss_step + 1 <= tensors_step):
+        # The loss of a step is computed before its own update: weights may have parted in the step
+        # before, unless their digests there say that they had not.
+        step = loss_step + 1
+        losses = _pairs(
+            *({name: float(s[loss_step][name]) for name in _LOSSES} for s in (steps_a, steps_b))
+        )
+        return Divergence(step, step - 1, losses, tensors, tensors_step)
+    assert tensors_step is not None and digest_index is not None
+    equal_until = digest_steps[digest_index - 1] if digest_index else 0
+    return Divergence(tensors_step, equal_until, {}, tensors, tensors_step)
+
+
+def _first(count: int, differs: Callable[[int], bool]) -> int | None:
+    """Binary search for the first index at which a difference that stays has begun."""
+    if count == 0 or not differs(count - 1):
+        return None
+    low, high = 0, count - 1
+    while low < high:
+        middle = (low + high) // 2
+        if differs(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _differs(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    return a.tobytes() != b.tobytes()
+
+
+def _pairs(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    names = sorted(set(a) | set(b))
+    return {name: (a.get(name), b.get(name)) for name in names if a.get(name) != b.get(name)}

@@ -1,0 +1,118 @@
+"""The stages that experiments consist of: what each does, and what it leaves in the run.
+
+A stage takes the running Sacred run and its configuration, calls the library, and records: the data
+set's fingerprint, the stage it builds on, metrics with their true step, sample grids, the
+checkpoint and the digests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml.datasets.serialize import read_manifest, serialize_source
+from reproducible_ml.datasets.sources import make_source
+from reproducible_ml.models.determinism import Determinism
+from reproducible_ml.models.settings import Cadence, GANSettings
+from reproducible_ml.models.training import Watcher, train_gan
+from reproducible_ml.tracking import record
+
+MANIFEST = "dataset.json"
+
+
+def serialize_stage(run: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a data set.
+
+    Args:
+        run: The running Sacred run.
+        config: Keys as in ``experiments.mnist_serialize``.
+
+    Returns:
+        The run's result: records by split, and the fingerprint.
+    """
+    manifest = serialize_source(
+        make_source(config["source"], npz_file=config["npz_file"]),
+        config["record_dir"],
+        record_pattern=config["record_pattern"],
+        samples_per_record=config["samples_per_record"],
+        compression=config["compression"],
+        workers=config["workers"],
+        overwrite=config["overwrite"],
+    )
+    record.record_dataset(run, "records", manifest)
+    record.record_digest(run, {"data": manifest.fingerprint})
+    records = {name: split.records for name, split in manifest.splits.items()}
+    print(f"{sum(records.values()):,} records in {config['record_dir']}")
+    return {"records": records, "fingerprint": manifest.fingerprint}
+
+
+def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, Any]:
+    """Train a GAN, after serializing its data set when there is none yet.
+
+    Args:
+        run: The running Sacred run.
+        config: Keys as in ``experiments.mnist_wgan``.
+        serialize: The Sacred experiment that writes ``record_dir``.
+
+    Returns:
+        The run's result: last step, losses and digests.
+    """
+    record_dir = Path(config["record_dir"])
+    if not (record_dir / MANIFEST).exists():
+        print(f"{record_dir} holds no data set yet: serializing {config['source']} first.")
+        record.run_stage(
+            run,
+            serialize,
+            source=config["source"],
+            npz_file=config["npz_file"],
+            record_dir=str(record_dir),
+        )
+    manifest = read_manifest(record_dir)
+    record.record_dataset(run, "records", manifest)
+    record.record_upstream(run, "serialize", manifest.fingerprint)
+
+    model_dir = Path(config["model_dir"] or f"models/{run.experiment_info['name']}-{run._id}")
+    determinism = _pick(Determinism, config)
+    record.record_determinism(run, determinism)
+    settings = GANSettings(determinism=determinism, **_values(GANSettings, config))
+    result = train_gan(
+        record_dir,
+        model_dir,
+        settings,
+        _pick(Cadence, config),
+        watcher=_RunWatcher(run),
+        allow_changed=config["allow_changed"],
+    )
+    record.record_checkpoint(run, result.checkpoint, result.step)
+    record.record_digest(run, result.digests)
+    print(_summary(run, result, record_dir))
+    return {
+        "step": result.step,
+        "generator_loss": result.generator_loss,
+        "critic_loss": result.critic_loss,
+        "digest": result.digests["run"],
+    }
+
+
+class _RunWatcher(Watcher):
+    """Hands points and grids to the Sacred run."""
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+
+    def scalar(self, name: str, value: float, step: int) -> None:
+        self._run.log_scalar(name, value, step)
+
+    def grid(self, path: Path, step: int) -> None:
+        record.record_image(self._run, path, f"samples-{step:08d}.png")
+
+
+def _values(settings: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(settings)}
+    return {name: config[name] for name in names if name in config}
+
+
+def _pick(settings: Any, config: Mapping[str, Any]) -> Any:
+    return settings(**_values(settings, config))
