@@ -57,7 +57,7 @@ class StillRunning(Exception):
     """A run that is being written cannot be deleted."""
 
 
-class BoardFacade(RunFacade):  # type: ignore[misc]
+class BoardFacade(RunFacade):
     """Mends: the rest of a run was deleted before anyone looked whether the run exists."""
 
     def delete_run(self, run_id: Any) -> None:
@@ -73,7 +73,7 @@ class BoardFacade(RunFacade):  # type: ignore[misc]
 # --- MongoDB ------------------------------------------------------------------------------------
 
 
-class CountedCursor(MongoDbCursor):  # type: ignore[misc]
+class CountedCursor(MongoDbCursor):
     """Mends: ``Cursor.count`` is gone from pymongo 4. Also tells how many runs there are in all."""
 
     def __init__(self, cursor: Any, count: int, total: int) -> None:
@@ -86,7 +86,7 @@ class CountedCursor(MongoDbCursor):  # type: ignore[misc]
         return self._count
 
 
-class BoardGenericDAO(GenericDAO):  # type: ignore[misc]
+class BoardGenericDAO(GenericDAO):
     """Mends: ``Collection.remove`` and ``Cursor.count`` are gone; whole documents were listed."""
 
     def delete_record(self, collection_name: str, query: dict[str, Any]) -> Any:
@@ -112,7 +112,7 @@ class BoardGenericDAO(GenericDAO):  # type: ignore[misc]
         return gridfs.GridFS(self._database)
 
 
-class BoardMongoRunDAO(MongoRunDAO):  # type: ignore[misc]
+class BoardMongoRunDAO(MongoRunDAO):
     """Runs in MongoDB."""
 
     def get_runs(
@@ -164,7 +164,7 @@ class BoardMongoRunDAO(MongoRunDAO):  # type: ignore[misc]
         return {source for other in others for source in _sources(other)}
 
 
-class BoardMongoMetricsDAO(MongoMetricsDAO):  # type: ignore[misc]
+class BoardMongoMetricsDAO(MongoMetricsDAO):
     """Metrics in MongoDB."""
 
     def __init__(self, generic_dao: BoardGenericDAO, collection_name: str) -> None:
@@ -193,7 +193,7 @@ class BoardMongoMetricsDAO(MongoMetricsDAO):  # type: ignore[misc]
         return self.generic_dao.collection(self.metrics_collection_name)
 
 
-class BoardMongoStorage(PyMongoDataAccess):  # type: ignore[misc]
+class BoardMongoStorage(PyMongoDataAccess):
     """A database that Sacred wrote."""
 
     def connect(self) -> None:
@@ -203,6 +203,10 @@ class BoardMongoStorage(PyMongoDataAccess):  # type: ignore[misc]
         )
         self._generic_dao = BoardGenericDAO(self._client, self._db_name)
         self._client.admin.command("ping")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
 
     def get_run_dao(self) -> BoardMongoRunDAO:
         """Return the access to runs."""
@@ -278,7 +282,7 @@ def _guess(name: str) -> str:
 # --- a folder of runs ---------------------------------------------------------------------------
 
 
-class RunList(Cursor):  # type: ignore[misc]
+class RunList(Cursor):
     """One page of the runs of a folder. Mends: paging counted every entry of the folder."""
 
     def __init__(self, runs: list[dict[str, Any]], count: int, total: int) -> None:
@@ -295,7 +299,7 @@ class RunList(Cursor):  # type: ignore[misc]
         return iter(self._runs)
 
 
-class BoardFolderRunDAO(FileStoreRunDAO):  # type: ignore[misc]
+class BoardFolderRunDAO(FileStoreRunDAO):
     """Runs in a folder."""
 
     def __init__(self, directory: str) -> None:
@@ -348,7 +352,7 @@ class BoardFolderRunDAO(FileStoreRunDAO):  # type: ignore[misc]
             raise DataSourceError(f"Run {run_id} cannot be deleted: {error}.") from error
 
 
-class BoardFolderMetricsDAO(MetricsDAO):  # type: ignore[misc]
+class BoardFolderMetricsDAO(MetricsDAO):
     """Metrics in a folder. Mends: Sacredboard reads none there."""
 
     def __init__(self, folder: RunFolder) -> None:
@@ -370,7 +374,7 @@ class BoardFolderMetricsDAO(MetricsDAO):  # type: ignore[misc]
         """Do nothing: they lie in the run's own directory."""
 
 
-class BoardFolderStorage(FileStorage):  # type: ignore[misc]
+class BoardFolderStorage(FileStorage):
     """A folder that FileStorageObserver or this project's local store wrote."""
 
     def __init__(self, path_to_dir: str) -> None:

@@ -1,4 +1,4 @@
-"""Read one folder of runs in the layout of Sacred's FileStorageObserver, whatever state they are in.
+"""Read a folder of runs in the layout of Sacred's FileStorageObserver, whatever state they are in.
 
     runs/<id>/run.json config.json info.json metrics.json cout.txt and the artifacts
     runs/_sources/ runs/_resources/    shared by the runs

@@ -1,6 +1,6 @@
 """Keep foreign web pages away from the board, which has no password.
 
-A page on the internet can make the visitor's browser send requests to 127.0.0.1. Two checks stop it:
+A page on the internet can make the visitor's browser send requests to 127.0.0.1; two checks:
 
 * The ``Host`` header must name this machine: a foreign name that suddenly resolves to 127.0.0.1
   (DNS rebinding) makes the foreign page's own name arrive here. Addresses cannot be rebound.
@@ -87,7 +87,7 @@ def _own_names() -> set[str]:
 
 def artifact_headers(name: str, content_type: str, is_image: bool) -> dict[str, Any]:
     """Return the headers an artifact is sent with: images are shown, all else is a download."""
-    quoted = "".join(c if c.isalnum() and c.isascii() or c in "._-" else "_" for c in name)
+    quoted = "".join(c if (c.isalnum() and c.isascii()) or c in "._-" else "_" for c in name)
     return {
         "Content-Type": content_type,
         "Content-Disposition": f'{"inline" if is_image else "attachment"}; filename="{quoted}"',

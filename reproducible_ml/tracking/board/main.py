@@ -58,7 +58,7 @@ def command(
     sacredboard -m sacred                     the local MongoDB's database sacred
     sacredboard -m 192.168.1.1:27017:sacred   another machine's
     sacredboard -F runs                       a folder, no database needed
-    """
+    """  # noqa: D301 (click reads the backspace)
     from reproducible_ml.tracking.board.server import BoardServer, create_app, mounted
 
     data, source = _storage(mongo, mongo_url, collection, folder)
@@ -128,7 +128,8 @@ def _mongo_storage(address: str, database: str | None, collection: str) -> tuple
     except PyMongoError as error:
         raise TrackingError(
             f"MongoDB at {target.shown} did not answer within {ANSWER_SECONDS} s: "
-            f"{redact(str(error)).splitlines()[0][:200]} Start it, or look at the local runs with -F runs."
+            f"{redact(str(error)).splitlines()[0][:200]}. Start it, or look at the local runs "
+            "with -F runs."
         ) from error
     return storage, f"MongoDB {target.shown}"
 

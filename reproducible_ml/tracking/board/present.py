@@ -1,4 +1,4 @@
-"""Turn a stored run into what the page shows: plain JSON values, times, tails and thinned metrics."""
+"""Turn a stored run into what the page shows: plain JSON values, tails and thinned metrics."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def metric_id(name: str) -> str:
 def curve(steps: Any, timestamps: Any, values: Any) -> dict[str, list[Any]]:
     """Return a metric's points for plotting; a value that is no finite number becomes a gap.
 
-    More than ``PLOT_POINTS`` points are thinned: of each stretch its lowest, its highest and one gap
-    stay, so that every spike and every gap is seen.
+    More than ``PLOT_POINTS`` points are thinned: of each stretch its lowest, its highest and one
+    gap stay, so that every spike and every gap is seen.
     """
     count = min(len(steps), len(timestamps), len(values))
     numbers = np.array([_number(value) for value in values[:count]], dtype=np.float64)

@@ -1,9 +1,9 @@
 """What the board's filters mean: as a query to MongoDB, and as a test on one run of a folder.
 
-A query is what Sacredboard's page sends: ``{"type": "and" | "or", "filters": [clause, ...]}`` where a
-clause is another query or ``{"field": "config.lr", "operator": "<", "value": 0.1}``. Both readings
-follow MongoDB: values of different types never match, a list matches when one of its items does, and
-``!=`` also finds runs that lack the field.
+A query is what Sacredboard's page sends: ``{"type": "and" | "or", "filters": [clause, ...]}`` where
+a clause is another query or ``{"field": "config.lr", "operator": "<", "value": 0.1}``. Both
+readings follow MongoDB: values of different types never match, a list matches when one of its items
+does, and ``!=`` also finds runs that lack the field.
 """
 
 from __future__ import annotations
@@ -107,14 +107,14 @@ def matches(run: dict[str, Any], query: Query, now: datetime) -> bool:
     """Say whether one run satisfies a checked query."""
     if "filters" in query:
         found = [matches(run, clause, now) for clause in query["filters"]]
-        return not found or (all(found) if query["type"] == "and" else any(found))
+        return not found or bool(all(found) if query["type"] == "and" else any(found))
     field, operator, value = query["field"], query["operator"], query["value"]
     if field == "status" and value in ("RUNNING", "DEAD"):
         if operator not in ("==", "!="):
             raise QueryError(f"A status can be compared with == and !=, not with {operator}.")
         alive = is_alive(run, now)
-        wanted = run.get("status") == "RUNNING" and alive == (value == "RUNNING")
-        return bool(wanted) == (operator == "==")
+        wanted = bool(run.get("status") == "RUNNING" and alive == (value == "RUNNING"))
+        return wanted == (operator == "==")
     value = _typed(field, value)
     candidates = list(_lookup(run, field.split(".")))
     if operator == "!=":

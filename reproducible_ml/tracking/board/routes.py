@@ -1,7 +1,7 @@
-"""The board's HTTP interface: Sacredboard's addresses, answered with JSON that is made by ``json``.
+"""The board's HTTP interface: Sacredboard's addresses, answered with JSON made by ``json``.
 
-Sacredboard's own handlers fill values into text templates: NaN, True and None are no JSON then, an id
-that is no number is a 404, and any failure is a page of HTML where the script expects an object.
+Sacredboard's own handlers fill values into text templates: NaN, True and None are no JSON then, an
+id that is no number is a 404, and any failure is a page of HTML where the script expects an object.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class SubUrl:
         return self.app(environ, start_response)
 
 
-class BoardServer(ServerRunner):  # type: ignore[misc]
+class BoardServer(ServerRunner):
     """Mends: it listened to the whole network, and with 50 busy ports it died of a TypeError."""
 
     def __init__(self, host: str) -> None:
@@ -83,8 +83,9 @@ class BoardServer(ServerRunner):  # type: ignore[misc]
             self.http_server, self.started_on_port = server, server.server_port
             return
         raise TrackingError(
-            f"The board cannot listen on {self.host}, ports {wanted} to {wanted + PORTS_TRIED - 1}: "
-            f"{reason.strerror or reason}. Choose others with --port or --host."
+            f"The board cannot listen on {self.host}, ports {wanted} to "
+            f"{wanted + PORTS_TRIED - 1}: {reason.strerror or reason}. Choose others with --port "
+            "or --host."
         )
 
     def run_server(self) -> None:
