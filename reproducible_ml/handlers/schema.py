@@ -40,6 +40,13 @@ class FeatureSchema:
                 f"A feature's encoding is one of {', '.join(ENCODINGS)}; found {self.encoding!r}."
             )
 
+        # One form for one schema: (0, 255) and (0.0, 255.0) would be two texts in the manifest.
+        if self.shape is not None:
+            object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
+        if self.value_range is not None:
+            low, high = self.value_range
+            object.__setattr__(self, "value_range", (float(low), float(high)))
+
     def described(self, description: str) -> FeatureSchema:
         """Return the same schema with a description."""
         return replace(self, description=description)
@@ -56,16 +63,13 @@ class FeatureSchema:
             DataError: A value is missing or of a wrong type.
         """
         try:
-            shape, value_range = values["shape"], values["value_range"]
             return cls(
                 kind=str(values["kind"]),
                 dtype=str(values["dtype"]),
-                shape=None if shape is None else tuple(int(size) for size in shape),
+                shape=values["shape"],
                 encoding=str(values["encoding"]),
                 description=str(values["description"]),
-                value_range=None
-                if value_range is None
-                else (float(value_range[0]), float(value_range[1])),
+                value_range=values["value_range"],
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DataError(f"A feature's schema is damaged ({error!r}): {values}.") from error

@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import struct
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from reproducible_ml.handlers.schema import FeatureSchema
 from reproducible_ml.utils.errors import DataError
@@ -94,6 +95,10 @@ class Manifest:
         """The manifest's own file."""
         return Path(self.record_dir) / MANIFEST_FILE
 
+    def moved_to(self, record_dir: str) -> Manifest:
+        """Return the manifest of the same data set in another folder."""
+        return replace(self, record_dir=record_dir)
+
     def to_json(self) -> dict[str, Any]:
         """Return JSON-able values; ``record_dir`` is where the file lies, not part of it."""
         values: dict[str, Any] = {"format": FORMAT_NAME}
@@ -103,12 +108,12 @@ class Manifest:
         return values
 
 
-def content_digest(lengths_and_crcs: Iterable[tuple[int, int]]) -> str:
+def content_digest(lengths: Sequence[int], crcs: Sequence[int]) -> str:
     """Digest a split's records from their lengths and the CRC-32C of their payloads."""
-    digest = hashlib.sha256()
-    for length, crc in lengths_and_crcs:
-        digest.update(struct.pack("<QI", length, crc))
-    return digest.hexdigest()
+    packed = np.empty(len(lengths), np.dtype([("length", "<u8"), ("crc", "<u4")]))
+    packed["length"] = lengths
+    packed["crc"] = crcs
+    return hashlib.sha256(packed.tobytes()).hexdigest()
 
 
 def compute_fingerprint(
@@ -161,7 +166,8 @@ def read_manifest(record_dir: str | Path) -> Manifest:
     except FileNotFoundError:
         raise DataError(
             f"{record_dir} holds no data set: there is no {MANIFEST_FILE}. Serialize one first, "
-            f"for example: python -m experiments.mnist_serialize with digits record_dir={record_dir}"
+            "for example: python -m experiments.mnist_serialize with digits "
+            f"record_dir={record_dir}"
         ) from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} can't be read: {error}. Serialize the data set again.") from error

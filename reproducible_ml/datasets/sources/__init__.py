@@ -1,0 +1,49 @@
+"""Where rows come from: a table of sources with one signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from reproducible_ml.datasets.sources.base import ArraySource, Source
+from reproducible_ml.datasets.sources.digits import digits
+from reproducible_ml.datasets.sources.folder import FolderSource, folder
+from reproducible_ml.datasets.sources.mnist import mnist
+from reproducible_ml.datasets.sources.npz import npz
+from reproducible_ml.utils.errors import ConfigError
+
+# Name -> function of keyword arguments, each of which ignores those that are not its own.
+SOURCES: dict[str, Callable[..., Source]] = {
+    "digits": digits,
+    "folder": folder,
+    "mnist": mnist,
+    "npz": npz,
+}
+
+__all__ = [
+    "SOURCES",
+    "ArraySource",
+    "FolderSource",
+    "Source",
+    "digits",
+    "folder",
+    "make_source",
+    "mnist",
+    "npz",
+]
+
+
+def make_source(name: str, **arguments: Any) -> Source:
+    """Open a source by name.
+
+    Args:
+        name: A name of ``SOURCES``.
+        **arguments: ``npz_file`` for mnist and npz, ``image_dir`` and ``image_shape`` for folder.
+
+    Raises:
+        ConfigError: There is no such source.
+        DataError: Its data can't be read.
+    """
+    if name not in SOURCES:
+        raise ConfigError(f"There is no source {name!r}. Choose one of: {', '.join(SOURCES)}.")
+    return SOURCES[name](**arguments)

@@ -1,0 +1,138 @@
+"""Rows to serialized Examples, with one schema for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reproducible_ml.handlers import FeatureHandler
+from reproducible_ml.handlers.schema import FeatureSchema
+from reproducible_ml.utils.errors import DataError
+
+
+class ExampleMaker:
+    """Handles rows and holds each record to the schema.
+
+    Args:
+        keys_to_handlers: Feature name -> its handler.
+        descriptions: Feature name -> what it is.
+    """
+
+    def __init__(
+        self,
+        keys_to_handlers: Mapping[str, FeatureHandler],
+        descriptions: Mapping[str, str] | None = None,
+    ) -> None:
+        if not keys_to_handlers:
+            raise DataError("keys_to_handlers is empty: a record needs at least one feature.")
+        self.handlers = dict(keys_to_handlers)
+        self._descriptions = dict(descriptions or {})
+        unknown = sorted(set(self._descriptions) - set(self.handlers))
+        if unknown:
+            raise DataError(
+                f"keys_to_descriptions describes {', '.join(unknown)}, which no handler makes; "
+                f"the handlers' keys are {', '.join(self.handlers)}."
+            )
+        self._schema: dict[str, FeatureSchema] | None = None
+
+    @property
+    def schema(self) -> dict[str, FeatureSchema]:
+        """The schema: declared by handlers, learnt from the first record where they don't."""
+        return dict(self._schema or {})
+
+    def features(self, row: Any) -> dict[str, Any]:
+        """Handle one row.
+
+        Returns:
+            Feature name -> ``tf.train.Feature``.
+
+        Raises:
+            DataError: Two handlers make one feature, or a feature is not of the schema's form.
+        """
+        found: dict[str, Any] = {}
+        for key, handler in self.handlers.items():
+            made = handler.handle(row, key)
+            twice = sorted(set(made) & set(found))
+            if twice:
+                raise DataError(
+                    f"feature {twice[0]!r} is made twice, the second time by the handler of "
+                    f"{key!r}; give one of them another key"
+                )
+            found.update(made)
+        if self._schema is None:
+            self._schema = self._learn(found)
+        self._check(found)
+        return found
+
+    def serialize(self, row: Any) -> bytes:
+        """Handle one row and serialize the Example; the same features give the same bytes."""
+        import tensorflow as tf
+
+        example = tf.train.Example(features=tf.train.Features(feature=self.features(row)))
+        payload: bytes = example.SerializeToString(deterministic=True)
+        return payload
+
+    def _learn(self, features: Mapping[str, Any]) -> dict[str, FeatureSchema]:
+        schema = {}
+        for name, feature in features.items():
+            handler = self.handlers.get(name)
+            declared = None if handler is None else handler.schema()
+            form = declared or _learnt(name, feature)
+            schema[name] = form.described(self._descriptions.get(name, form.description))
+        return schema
+
+    def _check(self, features: Mapping[str, Any]) -> None:
+        assert self._schema is not None
+        if features.keys() != self._schema.keys():
+            raise DataError(
+                f"the record has the features {', '.join(sorted(features))}; those before it have "
+                f"{', '.join(sorted(self._schema))}"
+            )
+        for name, feature in features.items():
+            _check_form(name, feature, self._schema[name])
+
+
+def _learnt(name: str, feature: Any) -> FeatureSchema:
+    """Read the form of a feature off its first occurrence."""
+    kind = _kind(name, feature)
+    values = getattr(feature, f"{kind}_list").value
+    if kind == "bytes":
+        if len(values) != 1:
+            raise DataError(f"feature {name!r} holds {len(values)} byte strings, expected one")
+        return FeatureSchema("bytes", "uint8", (len(values[0]),), "raw")
+    shape = () if len(values) == 1 else (len(values),)
+    return FeatureSchema(kind, "int64" if kind == "int64" else "float32", shape, "list")
+
+
+def _check_form(name: str, feature: Any, schema: FeatureSchema) -> None:
+    kind = _kind(name, feature)
+    if kind != schema.kind:
+        raise DataError(f"feature {name!r} is a {kind} list, expected a {schema.kind} list")
+    values = getattr(feature, f"{kind}_list").value
+    if kind == "bytes" and len(values) != 1:
+        raise DataError(f"feature {name!r} holds {len(values)} byte strings, expected one")
+    wanted = expected_size(schema)
+    size = len(values[0]) if kind == "bytes" else len(values)
+    if wanted is not None and size != wanted:
+        unit = "bytes" if kind == "bytes" else "values"
+        raise DataError(
+            f"feature {name!r} has {size} {unit}, expected {wanted} as its schema says "
+            f"({schema.dtype}, shape {schema.shape})"
+        )
+
+
+def expected_size(schema: FeatureSchema) -> int | None:
+    """Tell how many values, or bytes, a feature's list holds; None where that varies."""
+    import numpy as np
+
+    if schema.shape is None or schema.encoding not in ("raw", "list"):
+        return None
+    count = int(np.prod(schema.shape, dtype=np.int64))
+    return count * np.dtype(schema.dtype).itemsize if schema.encoding == "raw" else count
+
+
+def _kind(name: str, feature: Any) -> str:
+    which = feature.WhichOneof("kind")
+    if which is None:
+        raise DataError(f"feature {name!r} is empty; its handler must put a value into it")
+    return str(which).removesuffix("_list")

@@ -1,0 +1,94 @@
+"""Whole sources to data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml.datasets.serialize.manifest import Manifest
+from reproducible_ml.datasets.serialize.records import RECORD_PATTERN, write_records
+from reproducible_ml.datasets.sources import Source
+from reproducible_ml.handlers import ArrayHandler, FeatureHandler
+from reproducible_ml.utils.errors import DataError
+
+
+def serialize_source(
+    source: Source,
+    record_dir: str | Path,
+    record_pattern: str = RECORD_PATTERN,
+    samples_per_record: int = 5000,
+    compression: str = "",
+    workers: int = 1,
+    overwrite: bool = False,
+) -> Manifest:
+    """Write all splits of a source with the handlers that it brings.
+
+    Args:
+        source: From ``make_source``.
+        record_dir: Folder of the data set.
+        record_pattern: Format pattern of the shard names.
+        samples_per_record: Records in a full shard.
+        compression: "", "GZIP" or "ZLIB".
+        workers: Processes that write, one shard each.
+        overwrite: Replace a data set that is there already.
+
+    Returns:
+        The manifest.
+    """
+    return write_records(
+        record_dir,
+        record_pattern,
+        source.keys_to_handlers,
+        samples_per_record,
+        source.split_to_size,
+        source.rows_gen,
+        compression=compression,
+        keys_to_descriptions=source.keys_to_descriptions,
+        overwrite=overwrite,
+        source=source.describe(),
+    )
+
+
+def serialize_npz(
+    npz_file: str | Path,
+    key: str,
+    record_dir: str | Path = "data/npz",
+    handler: FeatureHandler | None = None,
+    **options: Any,
+) -> Manifest:
+    """Write one array of an NPZ file as the split train, a record for each of its rows.
+
+    Args:
+        npz_file: The file.
+        key: Name of the array in it, and of the feature.
+        record_dir: Folder of the data set.
+        handler: Handles a row; by default its raw bytes with its own shape and type.
+        **options: ``record_pattern``, ``samples_per_record``, ``keys_to_descriptions`` and the
+            others of ``write_records``.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DataError: The file is missing or damaged, or has no such array of at least one row.
+    """
+    from reproducible_ml.datasets.sources.npz import load_npz
+
+    array = load_npz(Path(npz_file), (key,))[key]
+    if array.ndim == 0 or len(array) == 0:
+        raise DataError(
+            f"{npz_file}: the array {key!r} has shape {array.shape}, expected at least one row."
+        )
+    if handler is None:
+        byte_range = (0, 255) if array.dtype == "uint8" and array.ndim >= 3 else None
+        handler = ArrayHandler(array.shape[1:], array.dtype.name, byte_range)
+    return write_records(
+        record_dir,
+        options.pop("record_pattern", RECORD_PATTERN),
+        {key: handler},
+        options.pop("samples_per_record", 5000),
+        {"train": len(array)},
+        lambda split: iter(array),
+        source={"name": "npz array", "arguments": {"npz_file": str(npz_file), "key": key}},
+        **options,
+    )

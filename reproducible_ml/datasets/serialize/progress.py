@@ -1,0 +1,50 @@
+"""Progress of long loops over records: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+_LINE_SECONDS = 5.0
+
+
+class Progress:
+    """Counts records; used as a context manager.
+
+    Args:
+        total: Number of records to come.
+        verb: What is done with them, for the plain lines.
+    """
+
+    def __init__(self, total: int, verb: str = "written") -> None:
+        self._total = total
+        self._verb = verb
+        self._done = 0
+        self._printed = time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty() or "ipykernel" in sys.modules:
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=self._total, unit="record", unit_scale=True, dynamic_ncols=True)
+        return self
+
+    def advance(self, records: int) -> None:
+        """Count more records."""
+        self._done += records
+        if self._bar is not None:
+            self._bar.update(records)
+        elif time.monotonic() - self._printed >= _LINE_SECONDS:
+            self._printed = time.monotonic()
+            share = 100 * self._done // max(1, self._total)
+            print(
+                f"{self._done:,} of {self._total:,} records {self._verb} ({share}%)",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,114 @@
+"""What a source is: named splits of rows, with the handlers that fit them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from reproducible_ml.handlers import FeatureHandler, ImageHandler, LabelHandler
+from reproducible_ml.utils.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+
+class Source:
+    """Rows in splits; subclasses say where they come from.
+
+    Attributes:
+        name: Its name in ``SOURCES``.
+        arguments: What ``make_source`` needs to open it again.
+        split_to_size: Number of rows by split.
+        keys_to_handlers: Feature name -> handler that fits the rows.
+        keys_to_descriptions: Feature name -> what it is.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    split_to_size: dict[str, int]
+    keys_to_handlers: dict[str, FeatureHandler]
+    keys_to_descriptions: dict[str, str]
+
+    def rows_gen(self, split: str) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a split, in their canonical order."""
+        return self.rows_between(split, 0, self.split_to_size[split])
+
+    def rows_between(self, split: str, start: int, stop: int) -> Iterator[dict[str, Any]]:
+        """Yield rows ``start`` up to ``stop`` of a split, so that a worker reads only its own."""
+        raise NotImplementedError
+
+    def digest(self) -> str:
+        """Digest the raw data, 64 hexadecimal digits."""
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the manifest says of the source."""
+        return {"name": self.name, "arguments": self.arguments, "digest": self.digest()}
+
+
+class ArraySource(Source):
+    """Images and labels that lie in memory.
+
+    Args:
+        name: Name of the source.
+        arguments: What ``make_source`` needs to open it again.
+        arrays: Split -> (images [n, height, width] or [n, height, width, channels], labels [n]).
+        classes: Number of classes.
+        image_description: What an image shows.
+
+    Raises:
+        DataError: Images and labels differ in number, or are no images.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        arrays: Mapping[str, tuple[Array, Array]],
+        classes: int,
+        image_description: str,
+    ) -> None:
+        self.name = name
+        self.arguments = dict(arguments)
+        self._arrays: dict[str, tuple[Array, Array]] = {}
+        for split, (images, labels) in arrays.items():
+            if len(images) != len(labels):
+                raise DataError(
+                    f"The split {split!r} of {name} has {len(images)} images and {len(labels)} "
+                    "labels; there must be as many of both."
+                )
+            if images.ndim not in (3, 4) or len(images) == 0:
+                raise DataError(
+                    f"The split {split!r} of {name} has images of shape {images.shape}, expected "
+                    "(count, height, width) or (count, height, width, channels)."
+                )
+            self._arrays[split] = (images[..., None] if images.ndim == 3 else images, labels)
+        first = next(iter(self._arrays.values()))[0]
+        self.split_to_size = {split: len(images) for split, (images, _) in self._arrays.items()}
+        self.keys_to_handlers = {
+            "image": ImageHandler(first.shape[1:], str(first.dtype)),
+            "label": LabelHandler(classes),
+        }
+        self.keys_to_descriptions = {
+            "image": image_description,
+            "label": f"Class, 0 to {classes - 1}",
+        }
+
+    def rows_between(self, split: str, start: int, stop: int) -> Iterator[dict[str, Any]]:
+        """Yield images with their labels."""
+        images, labels = self._arrays[split]
+        for image, label in zip(images[start:stop], labels[start:stop]):
+            yield {"image": image, "label": label}
+
+    def digest(self) -> str:
+        """Digest all arrays of all splits: names, types, shapes and bytes."""
+        from reproducible_ml.utils.digests import array_digest
+
+        digest = hashlib.sha256()
+        for split, arrays in self._arrays.items():
+            for array in arrays:
+                digest.update(f"{split} {array_digest(array)}\n".encode())
+        return digest.hexdigest()

@@ -1,0 +1,114 @@
+"""A folder of images with one sub-folder per class."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml.datasets.sources.base import Source
+from reproducible_ml.handlers import ImageHandler, LabelHandler
+from reproducible_ml.utils.errors import DataError
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
+# Of 12 rows one goes to eval and one to test, chosen by the digest of the file's path.
+_PARTS = 12
+
+
+class FolderSource(Source):
+    """Images below ``image_dir/<class>/``, read when they are written.
+
+    Classes are numbered in the order of their names; rows are in the order of their paths. Where
+    a row goes (train, eval or test) depends on its path alone, so that one more image moves no
+    other one.
+
+    Args:
+        image_dir: The folder.
+        image_shape: (height, width, channels) that every image is resized to.
+
+    Raises:
+        DataError: There is no such folder, a class has no images, or links form a loop.
+    """
+
+    name = "folder"
+
+    def __init__(self, image_dir: str | Path, image_shape: Sequence[int] = (64, 64, 3)) -> None:
+        root = Path(image_dir)
+        self.arguments = {"image_dir": str(root.absolute()), "image_shape": list(image_shape)}
+        self._root = root
+        self.class_names, self._paths = _find_images(root)
+        self._splits: dict[str, list[tuple[str, int]]] = {"train": [], "eval": [], "test": []}
+        for path, label in self._paths:
+            self._splits[_split_of(path)].append((path, label))
+        self._splits = {split: rows for split, rows in self._splits.items() if rows}
+        self.split_to_size = {split: len(rows) for split, rows in self._splits.items()}
+        self.keys_to_handlers = {
+            "image": ImageHandler(image_shape),
+            "label": LabelHandler(len(self.class_names), self.class_names),
+        }
+        self.keys_to_descriptions = {
+            "image": f"Image of {root.name}",
+            "label": "Class: " + ", ".join(f"{i} {n}" for i, n in enumerate(self.class_names)),
+        }
+
+    def rows_between(self, split: str, start: int, stop: int) -> Iterator[dict[str, Any]]:
+        """Yield paths with labels; the handler loads the images."""
+        for path, label in self._splits[split][start:stop]:
+            yield {"image": str(self._root / path), "label": label}
+
+    def digest(self) -> str:
+        """Digest every file's path and content."""
+        digest = hashlib.sha256()
+        for path, _ in self._paths:
+            content = hashlib.sha256((self._root / path).read_bytes()).hexdigest()
+            digest.update(f"{path} {content}\n".encode())
+        return digest.hexdigest()
+
+
+def folder(
+    image_dir: str | None = None, image_shape: Sequence[int] = (64, 64, 3), **unused: Any
+) -> FolderSource:
+    """Open a folder of images; see ``FolderSource``."""
+    if not image_dir:
+        raise DataError("source=folder needs a folder: image_dir=path/to/images.")
+    return FolderSource(image_dir, image_shape)
+
+
+def _find_images(root: Path) -> tuple[list[str], list[tuple[str, int]]]:
+    if not root.is_dir():
+        raise DataError(f"There is no folder {root}.")
+    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+    if not names:
+        raise DataError(f"{root} has no sub-folders; expected one for each class, with its images.")
+    rows = []
+    for label, name in enumerate(names):
+        found = sorted(_walk(root / name, {os.path.realpath(root)}))
+        if not found:
+            raise DataError(
+                f"{root / name} holds no images ({', '.join(_SUFFIXES)}); remove the folder or "
+                "fill it."
+            )
+        rows += [(path.relative_to(root).as_posix(), label) for path in found]
+    return names, rows
+
+
+def _walk(folder: Path, above: set[str]) -> Iterator[Path]:
+    real = os.path.realpath(folder)
+    if real in above:
+        raise DataError(f"{folder} is a link to a folder above it: the images would never end.")
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder} can't be read: {error.strerror}.") from error
+    for entry in entries:
+        if entry.is_dir():
+            yield from _walk(entry, above | {real})
+        elif entry.suffix.lower() in _SUFFIXES and not entry.name.startswith("."):
+            yield entry
+
+
+def _split_of(path: str) -> str:
+    part = int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "little") % _PARTS
+    return {0: "eval", 1: "test"}.get(part, "train")

@@ -1,0 +1,88 @@
+"""Any NPZ file with images and labels."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reproducible_ml.datasets.sources.base import ArraySource
+from reproducible_ml.utils.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_EVAL_PART = 12  # one row of so many of the training rows goes to eval, as in MNIST
+
+
+def load_npz(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray[Any, Any]]:
+    """Read arrays of an NPZ file.
+
+    Args:
+        path: The file.
+        keys: Names of the arrays to read; none for all.
+
+    Raises:
+        DataError: The file is missing or damaged, lacks an array, or holds Python objects.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise DataError(f"{path} is a single array, expected an NPZ file.")
+            missing = [key for key in keys if key not in archive.files]
+            if missing:
+                raise DataError(
+                    f"{path} has no array {missing[0]!r}; it has {', '.join(archive.files)}."
+                )
+            return {key: archive[key] for key in keys or archive.files}
+    except FileNotFoundError:
+        raise DataError(f"There is no file {path}.") from None
+    except ValueError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"{path} holds Python objects or is damaged ({error}); expected arrays of numbers."
+        ) from error
+    except (OSError, zipfile.BadZipFile, EOFError) as error:
+        raise DataError(f"{path} can't be read as an NPZ file: {error}.") from error
+
+
+def npz(npz_file: str | None = None, **unused: Any) -> ArraySource:
+    """Open an NPZ file with x_train, y_train and, if it has them, x_eval, y_eval, x_test, y_test.
+
+    Where there is no x_eval, the last twelfth of the training rows is eval. The number of classes
+    is one more than the largest label.
+
+    Raises:
+        DataError: The file is missing, damaged, or lacks arrays.
+    """
+    if not npz_file:
+        raise DataError("source=npz needs a file: npz_file=path/to/file.npz.")
+    path = Path(npz_file)
+    arrays = load_npz(path, ())
+    for key in ("x_train", "y_train"):
+        if key not in arrays:
+            raise DataError(f"{path} has no array {key!r}; it has {', '.join(arrays)}.")
+    splits = {"train": (arrays["x_train"], arrays["y_train"])}
+    for split in ("eval", "test"):
+        if f"x_{split}" in arrays:
+            if f"y_{split}" not in arrays:
+                raise DataError(f"{path} has x_{split} but no array 'y_{split}'.")
+            splits[split] = (arrays[f"x_{split}"], arrays[f"y_{split}"])
+    if "eval" not in splits:
+        images, labels = splits["train"]
+        cut = len(images) - max(1, len(images) // _EVAL_PART)
+        splits = {"train": (images[:cut], labels[:cut]), "eval": (images[cut:], labels[cut:])} | {
+            name: arrays_ for name, arrays_ in splits.items() if name != "train"
+        }
+    classes = 1 + max(int(labels.max(initial=0)) for _, labels in splits.values())
+    return ArraySource(
+        "npz",
+        {"npz_file": str(path.absolute())},
+        splits,
+        classes,
+        image_description=f"Image of {path.name}",
+    )

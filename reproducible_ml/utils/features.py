@@ -1,0 +1,47 @@
+"""Values as ``tf.train.Feature``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Union
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def bytes_feature(value: Union[bytes, str, Iterable[bytes]]) -> tf.train.Feature:
+    """Make a feature of bytes.
+
+    Args:
+        value: One byte string, a text (stored as UTF-8), or several byte strings.
+    """
+    import tensorflow as tf
+
+    if isinstance(value, str):
+        value = value.encode("utf-8")
+    values = [bytes(value)] if isinstance(value, (bytes, bytearray, memoryview)) else list(value)
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def int64_feature(value: Any) -> tf.train.Feature:
+    """Make a feature of integers.
+
+    Args:
+        value: One integer, or several in an iterable or array, which is stored row by row.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=np.ravel(value).tolist()))
+
+
+def float_feature(value: Any) -> tf.train.Feature:
+    """Make a feature of 32-bit floats.
+
+    Args:
+        value: One number, or several in an iterable or array, which is stored row by row.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    return tf.train.Feature(float_list=tf.train.FloatList(value=np.ravel(value).tolist()))
