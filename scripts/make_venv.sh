@@ -53,9 +53,11 @@ find_python() {
     die "no $wanted was found, and TensorFlow 2.15 runs on no other; install one (Debian: apt-get install python3.11 python3.11-venv; macOS: brew install python@3.11) or name it with PYTHON=."
 }
 
-# What decides the environment's content: the lock's name, and the text of all that is installed.
+# What decides the environment's content: the lock's name, the text of all that is installed, the
+# Python, and where the checkout lies, which every installed command has in its first line.
 statement() {
-    echo "$lock $(cat requirements.txt requirements-extras.txt setup.py | cksum | tr ' ' '-') $("$venv/bin/python" -V 2>&1)"
+    text=$(cat requirements.txt requirements-extras.txt setup.py | cksum | tr ' ' '-')
+    echo "$lock $text $("$venv/bin/python" -V 2>&1) in $PWD"
 }
 
 # The extras' lock holds all of the other one, so it serves for both.
@@ -76,6 +78,11 @@ if [ -f "$venv/installing" ]; then
 fi
 
 is_installed && exit 0
+
+if [ -f "$venv/installed" ] && ! grep -qF " in $PWD" "$venv/installed"; then
+    echo "This checkout was moved or copied; making $venv afresh."
+    rm -rf "$venv"
+fi
 
 if [ -e "$venv/bin/python" ] && ! fits "$venv/bin/python"; then
     die "$venv holds no working $wanted; remove it with 'make clean' and start again."
