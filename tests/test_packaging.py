@@ -1,0 +1,171 @@
+"""The package as it is installed: locks, ranges, imports, and the script that makes .venv."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHONS = ("3.9.18", "3.10.13", "3.11.7")
+
+
+def ranges():
+    """Return the requirements of setup.py by extra; the runtime's stand under an empty name."""
+    tree = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
+    values = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id in ("INSTALL", "EXTRAS")
+    }
+    return {"": values["INSTALL"], **values["EXTRAS"]}
+
+
+def pins(lock, python):
+    """Return name -> version of what a lock installs on Linux with this Python."""
+    environment = {
+        "python_version": python.rsplit(".", 1)[0],
+        "python_full_version": python,
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_machine": "x86_64",
+        "os_name": "posix",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+    }
+    found = {}
+    for line in (ROOT / lock).read_text(encoding="utf-8").splitlines():
+        if not line or line.lstrip().startswith("#"):
+            continue
+        pin = Requirement(line)
+        if pin.marker is None or pin.marker.evaluate(environment):
+            name = canonicalize_name(pin.name)
+            assert name not in found, f"{lock} pins {name} twice for Python {python}"
+            (specifier,) = pin.specifier
+            assert specifier.operator == "==", line
+            found[name] = specifier.version
+    return found, environment
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize(
+    ("lock", "extras"),
+    [
+        ("requirements.txt", ["", "dev"]),
+        ("requirements-extras.txt", ["", "dev", "beam", "search", "docs", "bench"]),
+    ],
+)
+def test_the_lock_holds_every_requirement_of_setup_within_its_range(lock, extras, python):
+    found, environment = pins(lock, python)
+    for extra in extras:
+        for text in ranges()[extra]:
+            wanted = Requirement(text)
+            if wanted.marker is not None and not wanted.marker.evaluate(environment):
+                continue
+            name = canonicalize_name(wanted.name)
+            assert name in found, f"{lock} lacks {text}; run: make lock"
+            assert wanted.specifier.contains(found[name], prereleases=True), text
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_locks_agree_wherever_both_name_a_package(python):
+    base, _ = pins("requirements.txt", python)
+    extras, _ = pins("requirements-extras.txt", python)
+    assert base.items() <= extras.items()
+
+
+@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-extras.txt"])
+def test_the_lock_names_no_host_and_no_folder(lock):
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    assert "://" not in text
+    assert "--index-url" not in text
+    assert "--find-links" not in text
+    assert "make lock" in text.splitlines()[1]
+
+
+def modules_after(statement):
+    """Return the top-level modules that a fresh process holds after this import."""
+    script = f"import sys\n{statement}\nprint(*sorted({{m.split('.')[0] for m in sys.modules}}))"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    loaded = modules_after("import reproducible_ml")
+    assert not loaded & {"tensorflow", "numpy", "pandas", "sacred", "pymongo", "click", "scipy"}
+
+
+@pytest.mark.parametrize("package", ["handlers", "datasets", "utils"])
+def test_tensorflow_loads_only_where_a_record_is_written_or_read(package):
+    assert "tensorflow" not in modules_after(f"import reproducible_ml.{package}")
+
+
+@pytest.mark.parametrize("package", ["handlers", "datasets.serialize", "input_fn", "models"])
+def test_the_library_works_without_sacred_and_mongodb(package):
+    assert not modules_after(f"import reproducible_ml.{package}") & {"sacred", "pymongo"}
+
+
+# -- scripts/make_venv.sh: every way in which it cannot start is one sentence. The installation
+# itself needs the package index, so CI's own first stage is its test.
+
+
+def make_venv(folder, *names, **variables):
+    """Run the script in a folder whose PATH has only the shell's tools and these Pythons."""
+    path = folder / "bin"
+    path.mkdir()
+    for tool in ("cat", "cksum", "tr", "grep", "mkdir", "rm", "sh"):
+        (path / tool).symlink_to(
+            f"/bin/{tool}" if Path(f"/bin/{tool}").exists() else f"/usr/bin/{tool}"
+        )
+    for name, script in names:
+        (path / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (path / name).chmod(0o755)
+    for lock in ("requirements.txt", "requirements-extras.txt", "setup.py"):
+        (folder / lock).write_text("", encoding="utf-8")
+    environment = {"PATH": str(path), "HOME": str(folder), **variables}
+    command = ["/bin/sh", str(ROOT / "scripts" / "make_venv.sh"), ".venv", "requirements.txt"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
+
+
+def sentence(done):
+    """Return the single line that the refused script printed."""
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_a_machine_without_a_fitting_python_is_told_what_to_install(tmp_path):
+    shim = ("python3.9", "echo 'pyenv: python3.9: command not found' >&2; exit 127")
+    too_new = ("python3", "exit 1")
+    assert "no Python 3.9, 3.10 or 3.11 was found" in sentence(make_venv(tmp_path, shim, too_new))
+
+
+def test_a_python_without_venv_is_told_which_package_brings_it(tmp_path):
+    bare = ("python3.11", 'case "$2" in *ensurepip*) exit 1;; esac')
+    assert "apt-get install python3.11-venv" in sentence(make_venv(tmp_path, bare))
+
+
+def test_a_python_named_by_hand_must_fit(tmp_path):
+    line = sentence(make_venv(tmp_path, PYTHON="/nonexistent/python3.12"))
+    assert line.startswith("Error: PYTHON=/nonexistent/python3.12 is no Python 3.9, 3.10 or 3.11")
+
+
+def test_two_installations_at_once_are_refused(tmp_path):
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "installing").write_text(f"{os.getpid()}\n", encoding="utf-8")
+    assert f"process {os.getpid()} is installing into .venv" in sentence(make_venv(tmp_path))
+
+
+def test_an_environment_of_another_python_is_not_overwritten(tmp_path):
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    python.chmod(0o755)
+    assert "make clean" in sentence(make_venv(tmp_path))
+    assert python.exists()
