@@ -1,0 +1,162 @@
+"""Check what ``with`` asks for against the configuration's defaults, before anything starts.
+
+Sacred only warns of a wrong type and runs. Here a value must have the type of the key's default (a
+whole number may stand where a float does), and a key must exist. What the defaults cannot say, an
+experiment declares: ``experiment("name", types={"npz_file": (str, None)})``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import numbers
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Union
+
+from reproducible_ml.utils.errors import ConfigError
+
+Type = Union[type, None]
+Types = Mapping[str, Union[Type, "tuple[Type, ...]"]]
+
+# NumPy takes no others for its generators, and Sacred seeds them all.
+LARGEST_SEED = 2**32 - 1
+_MISSING = object()
+_NAMES: dict[Any, str] = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "a dictionary",
+    None: "None",
+}
+
+
+def checked_updates(
+    updates: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    types: Types,
+    free: Collection[str] = (),
+) -> dict[str, Any]:
+    """Check updates of a configuration and return them with whole numbers as floats where due.
+
+    Args:
+        updates: Nested new values.
+        defaults: The whole configuration without them.
+        types: Types that are declared by dotted key; others follow from the default.
+        free: Keys that functions take although the configuration lacks them.
+
+    Raises:
+        ConfigError: A key is unknown or a value has the wrong type; names key, value and type.
+    """
+    return _checked_tree(updates, defaults, types, frozenset(free) | set(types), "")
+
+
+def _checked_tree(
+    updates: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    types: Types,
+    free: frozenset[str],
+    prefix: str,
+) -> dict[str, Any]:
+    checked: dict[str, Any] = {}
+    for name, value in updates.items():
+        key = f"{prefix}{name}"
+        default = defaults.get(name, _MISSING)
+        if key == "seed":
+            checked[name] = _checked_seed(value)
+        elif key in types:
+            declared = types[key]
+            wanted = declared if isinstance(declared, tuple) else (declared,)
+            checked[name] = _checked_value(key, value, wanted, default)
+        elif default is _MISSING:
+            if key not in free:
+                raise ConfigError(_unknown(key, defaults, prefix))
+            checked[name] = value
+        elif isinstance(default, Mapping) and isinstance(value, Mapping):
+            # An empty dictionary is there to be filled.
+            checked[name] = (
+                _checked_tree(value, default, types, free, key + ".") if default else dict(value)
+            )
+        elif default is None:
+            checked[name] = _plain(value)
+        else:
+            checked[name] = _checked_value(key, value, (_kind(default),), default)
+    return checked
+
+
+def _kind(default: Any) -> Type:
+    for kind in (bool, int, float, str):
+        if isinstance(default, kind):
+            return kind
+    if isinstance(default, (list, tuple)):
+        return list
+    return dict if isinstance(default, Mapping) else type(default)
+
+
+def _checked_value(key: str, value: Any, wanted: tuple[Type, ...], default: Any) -> Any:
+    value = _plain(value)
+    if any(_fits(value, kind) for kind in wanted):
+        return value
+    if float in wanted and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    expected = " or ".join(_NAMES.get(kind, str(kind)) for kind in wanted)
+    shown = "" if default is _MISSING else f", like its default {default!r}"
+    hint = ""
+    if str in wanted and not isinstance(value, str):
+        hint = f" Quote it to mean the text: {key}=\"'{value}'\"."
+    raise ConfigError(
+        f"{key} must be {expected}{shown}, found {value!r} ({type(value).__name__}).{hint}"
+    )
+
+
+def _fits(value: Any, kind: Type) -> bool:
+    if kind is None:
+        return value is None
+    if kind is list:
+        return isinstance(value, (list, tuple))
+    if kind is dict:
+        return isinstance(value, Mapping)
+    # True is an int to Python, and not to anyone who writes max_steps=True by mistake.
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy scalar, as a notebook may pass it, as Python's own number."""
+    if type(value).__module__ == "numpy" and isinstance(value, (numbers.Number, str)):
+        return value.item()  # type: ignore[union-attr]
+    if type(value).__name__ == "bool_" and hasattr(value, "item"):
+        return value.item()
+    return value
+
+
+def _checked_seed(value: Any) -> int:
+    value = _plain(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_SEED:
+        raise ConfigError(
+            f"seed must be a whole number from 0 to {LARGEST_SEED}, found {value!r} "
+            f"({type(value).__name__})."
+        )
+    return value
+
+
+def _unknown(key: str, defaults: Mapping[str, Any], prefix: str) -> str:
+    known = sorted(prefix + str(name) for name in defaults if not str(name).startswith("__"))
+    return f"There is no configuration key {key!r}{suggestion(key, known)}"
+
+
+def suggestion(name: str, known: Collection[str]) -> str:
+    """Return the end of a sentence that names the nearest of the known names, or all of them."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; there are: {', '.join(known)}." if known else "; there are none."
+
+
+def flattened(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield ``(dotted key, value)`` of the leaves of a nested dictionary."""
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and value:
+            yield from flattened(value, key + ".")
+        else:
+            yield key, value

@@ -1,0 +1,192 @@
+"""Which source files a run depends on, and how they stand to their git commit.
+
+A run records whole packages as they lie on the disk when it starts, not only what is imported by
+then: this library, the package of the experiment, and the packages of local modules that it has
+imported. New and changed files are included; git only says what they differ from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import reproducible_ml
+
+LIBRARY = Path(reproducible_ml.__file__).resolve().parent
+# A larger diff is cut: the sources themselves are in the run.
+LONGEST_DIFF_BYTES = 1_000_000
+GIT_SECONDS = 30
+_SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an experiment is defined.
+
+    Attributes:
+        file: The module's file; None in a notebook or at a prompt.
+        module: Dotted name that ``python -m`` takes from ``base_dir``; None when it has none.
+        base_dir: The directory that holds the module's top package.
+        package_dir: That top package; None for a script in no package.
+    """
+
+    file: Path | None
+    module: str | None
+    base_dir: Path
+    package_dir: Path | None
+
+
+def origin_of(module_globals: Mapping[str, Any]) -> Origin:
+    """Find out where a module lies from its globals.
+
+    Args:
+        module_globals: ``globals()`` of the module that defines the experiment.
+    """
+    name = module_globals.get("__file__")
+    if name is None or not Path(name).is_file():
+        return Origin(None, None, Path.cwd(), None)
+    file = Path(name).resolve()
+    spec = module_globals.get("__spec__")
+    # Under ``python -m package.module`` the name is __main__, and the spec still knows better.
+    module = spec.name if spec is not None else str(module_globals.get("__name__", ""))
+    depth = module.count(".") if module != "__main__" else 0
+    if depth == 0:
+        depth = _package_depth(file)
+        module = ".".join([*file.parts[-1 - depth : -1], file.stem])
+    base_dir = file.parents[depth]
+    package_dir = base_dir / file.relative_to(base_dir).parts[0] if depth else None
+    return Origin(file, module, base_dir, package_dir)
+
+
+def _package_depth(file: Path) -> int:
+    depth = 0
+    while (file.parents[depth] / "__init__.py").is_file():
+        depth += 1
+    return depth
+
+
+def source_files(origin: Origin) -> list[Path]:
+    """Return every source file that a run of this experiment depends on, sorted."""
+    packages = {LIBRARY}
+    files = set() if origin.file is None else {origin.file}
+    if origin.package_dir is not None:
+        packages.add(origin.package_dir)
+    for module in list(sys.modules.values()):
+        path = _file_of(module)
+        if path is None or not is_local(path, origin.base_dir):
+            continue
+        depth = _package_depth(path)
+        if depth:
+            packages.add(path.parents[depth - 1])
+        else:
+            files.add(path)
+    for package in packages:
+        files.update(_python_files(package))
+    return sorted(files)
+
+
+def _file_of(module: Any) -> Path | None:
+    name = getattr(module, "__file__", None)
+    if not isinstance(name, str) or not name.endswith(".py"):
+        return None
+    return Path(os.path.realpath(name))
+
+
+def is_local(path: Path, base_dir: Path) -> bool:
+    """Tell whether a module is one's own: below ``base_dir``, and not an installed package."""
+    installed = (sys.prefix, sys.base_prefix, sysconfig.get_paths()["stdlib"])
+    if base_dir.resolve() not in path.parents or _SKIPPED.intersection(path.parts):
+        return False
+    # The environment may lie in the checkout, and (rarely) the checkout in the environment.
+    return not any(
+        Path(prefix).resolve() in path.parents and Path(prefix).resolve() not in base_dir.parents
+        for prefix in installed
+        if Path(prefix).resolve() != base_dir.resolve()
+    )
+
+
+def _python_files(package: Path) -> Iterator[Path]:
+    for directory, names, files in os.walk(package):
+        names[:] = [name for name in names if name not in _SKIPPED and not name.startswith(".")]
+        for name in files:
+            if name.endswith(".py"):
+                yield Path(directory, name).resolve()
+
+
+def recorded_sources(files: Iterable[Path], base_dir: Path) -> list[tuple[str, str]]:
+    """Return ``(path relative to base_dir, MD5)`` of each file, as Sacred records sources."""
+    root = os.path.realpath(base_dir)
+    # MD5 because Sacred's observers name stored files by it; it protects nothing here.
+    return [
+        (os.path.relpath(file, root), hashlib.md5(file.read_bytes()).hexdigest()) for file in files
+    ]
+
+
+def git_state(directory: Path, ignored: Iterable[Path] = ()) -> dict[str, Any] | None:
+    """Describe the git checkout that holds a directory.
+
+    Args:
+        directory: Any directory of the checkout.
+        ignored: Directories whose untracked files do not count, such as the one of the runs.
+
+    Returns:
+        ``root``, ``url``, ``commit`` (None before the first one), ``branch``, ``dirty`` (anything
+        differs from the commit, new files included), ``changed`` (their paths, with git's two
+        letters) and ``diff``; None where there is no checkout or no git.
+    """
+    top = _git(directory, "rev-parse", "--show-toplevel")
+    if top is None:
+        return None
+    root = Path(top.strip())
+    commit = _git(root, "rev-parse", "--verify", "HEAD")
+    changed = _changed(root, [path.resolve() for path in ignored])
+    diff = (_git(root, "diff", "--no-ext-diff", "--no-color", "HEAD") or "") if commit else ""
+    cut = len(diff.encode("utf-8", "replace")) > LONGEST_DIFF_BYTES
+    return {
+        "root": str(root),
+        "url": (_git(root, "config", "--get", "remote.origin.url") or "").strip() or None,
+        "commit": commit.strip() if commit else None,
+        "branch": (_git(root, "symbolic-ref", "--short", "-q", "HEAD") or "").strip() or None,
+        "dirty": bool(changed) or commit is None,
+        "changed": changed,
+        "diff": diff[:LONGEST_DIFF_BYTES] + "\n(cut here)\n" if cut else diff,
+    }
+
+
+def _changed(root: Path, ignored: list[Path]) -> list[str]:
+    text = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all") or ""
+    fields = iter(text.split("\0"))
+    changed = []
+    for field in fields:
+        if not field:
+            continue
+        state, name = field[:2], field[3:]
+        if state[0] in "RC":
+            next(fields, None)  # the former name
+        path = (root / name).resolve()
+        if state == "??" and any(one == path or one in path.parents for one in ignored):
+            continue
+        changed.append(f"{state.strip()} {name}")
+    return changed
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(directory), *arguments],
+            capture_output=True,
+            env=environment,
+            timeout=GIT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None

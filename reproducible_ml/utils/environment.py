@@ -1,0 +1,156 @@
+"""What a result may depend on besides code, data and configuration: the machine and its software.
+
+Nothing is imported to find it out. TensorFlow's build is read from its files, and what only a
+loaded TensorFlow knows is added when it is loaded.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+# Variables that change what is computed, or how; everything else in the environment stays out.
+RESULT_VARIABLES = re.compile(
+    r"^(TF|XLA|OMP|KMP|GOMP|MKL|OPENBLAS|BLIS|VECLIB|NUMEXPR|CUDA|CUDNN|NVIDIA|NCCL|DNNL|ONEDNN)_"
+    r"|^(LD_PRELOAD|LD_LIBRARY_PATH|PYTHON\w+|MALLOC_\w+|LANG|LC_\w+|TZ)$"
+    r"|^REPRODUCIBLE_ML_"
+)
+_SECRET_NAME = re.compile(
+    r"PASS(WORD|WD|PHRASE)?(_|$)|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE|AUTH|COOKIE",
+    re.IGNORECASE,
+)
+_CREDENTIALS_IN_URL = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@]+@")
+HIDDEN = "***"
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return everything about this process that a result may depend on, as JSON types."""
+    return {
+        "python": describe_python(),
+        "os": describe_os(),
+        "cpu": describe_cpu(),
+        "threads": describe_threads(),
+        "tensorflow": describe_tensorflow(),
+        "variables": result_variables(),
+        "packages": packages(),
+    }
+
+
+def describe_python() -> dict[str, Any]:
+    """Return version, implementation and compiler of the interpreter."""
+    return {
+        "version": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "compiler": platform.python_compiler(),
+        "executable": sys.executable,
+    }
+
+
+def describe_os() -> dict[str, Any]:
+    """Return system, kernel, C library and machine type."""
+    return {
+        "system": platform.system(),
+        "release": platform.release(),
+        "platform": platform.platform(),
+        "libc": " ".join(platform.libc_ver()).strip(),
+        "machine": platform.machine(),
+    }
+
+
+def describe_cpu() -> dict[str, Any]:
+    """Return model, instruction set flags and number of cores."""
+    model, flags = _proc_cpuinfo()
+    return {
+        "model": model or platform.processor() or "unknown",
+        "flags": flags,
+        "cores": os.cpu_count(),
+        "usable_cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+    }
+
+
+def _proc_cpuinfo() -> tuple[str, list[str]]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "", []
+    fields: dict[str, str] = {}
+    for line in text.split("\n\n")[0].splitlines():
+        name, _, value = line.partition(":")
+        fields[name.strip()] = value.strip()
+    flags = fields.get("flags") or fields.get("Features") or ""
+    return fields.get("model name", ""), sorted(flags.split())
+
+
+def describe_threads() -> dict[str, Any]:
+    """Return how many threads numeric libraries may use, as far as the environment says it."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    threads: dict[str, Any] = {name: os.environ.get(name) for name in names}
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None:
+        settings = tensorflow.config.threading
+        threads["tensorflow_intra_op"] = settings.get_intra_op_parallelism_threads()
+        threads["tensorflow_inter_op"] = settings.get_inter_op_parallelism_threads()
+    return threads
+
+
+def describe_tensorflow() -> dict[str, Any] | None:
+    """Return version and build of the installed TensorFlow; None where there is none.
+
+    ``git_version`` and ``compiler`` are there only when TensorFlow is loaded.
+    """
+    try:
+        distribution = importlib.metadata.distribution("tensorflow")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    found: dict[str, Any] = {"version": distribution.version, "build": _build_info(distribution)}
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None:
+        found["git_version"] = str(tensorflow.version.GIT_VERSION)
+        found["compiler"] = str(tensorflow.version.COMPILER_VERSION)
+    return found
+
+
+def _build_info(distribution: importlib.metadata.Distribution) -> dict[str, Any]:
+    """Read the literals that TensorFlow's build left in ``build_info.py``, running none of it."""
+    path = Path(str(distribution.locate_file("tensorflow/python/platform/build_info.py")))
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError):
+        return {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            try:
+                return {str(key): value for key, value in ast.literal_eval(node).items()}
+            except ValueError:
+                continue
+    return {}
+
+
+def result_variables() -> dict[str, str]:
+    """Return the environment variables that change results; secrets are replaced by ``***``."""
+    return {
+        name: HIDDEN
+        if _SECRET_NAME.search(name)
+        else _CREDENTIALS_IN_URL.sub(rf"\1{HIDDEN}@", text)
+        for name, text in sorted(os.environ.items())
+        if RESULT_VARIABLES.search(name)
+    }
+
+
+def packages() -> dict[str, str]:
+    """Return the version of every installed distribution, by normalized name."""
+    found: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions():
+        name = distribution.metadata["Name"]
+        if name:
+            # The first one on the path is the one that is imported.
+            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), distribution.version)
+    return dict(sorted(found.items()))
