@@ -1,9 +1,9 @@
-"""Handlers: from the fields of raw rows to the features of records."""
+"""Handlers: raw rows to features."""
 
 from reproducible_ml.handlers.array import ArrayHandler
-from reproducible_ml.handlers.base import FeatureHandler, field_of
+from reproducible_ml.handlers.base import FeatureHandler, pick, pick_batch
 from reproducible_ml.handlers.image import ImageHandler
-from reproducible_ml.handlers.scalar import FloatHandler, LabelHandler
+from reproducible_ml.handlers.scalar import FloatHandler, IntegersHandler, LabelHandler
 from reproducible_ml.handlers.schema import FeatureSchema
 from reproducible_ml.handlers.text import TextHandler
 
@@ -13,7 +13,9 @@ __all__ = [
     "FeatureSchema",
     "FloatHandler",
     "ImageHandler",
+    "IntegersHandler",
     "LabelHandler",
     "TextHandler",
-    "field_of",
+    "pick",
+    "pick_batch",
 ]

@@ -1,12 +1,13 @@
-"""Arrays of one fixed shape as raw bytes."""
+"""The handler of arrays of one shape."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from reproducible_ml.handlers.base import FeatureHandler, field_of
+from reproducible_ml.handlers.base import FeatureHandler, pick, pick_batch, replaced
 from reproducible_ml.handlers.schema import FeatureSchema
+from reproducible_ml.handlers.values import checked_dtype, exact, to_array
 from reproducible_ml.utils.errors import DataError
 from reproducible_ml.utils.features import bytes_feature
 
@@ -16,103 +17,67 @@ if TYPE_CHECKING:
 
 
 class ArrayHandler(FeatureHandler):
-    """Writes an array as its little-endian bytes, row by row.
+    """Stores an array's bytes, little-endian and row by row."""
 
-    Args:
-        shape: Shape that every array must have.
-        dtype: NumPy name of the type that is written; a value must fit it without loss.
-        value_range: (low, high) that the reader maps to [-1, 1]; None leaves values as they are.
-    """
+    encoding = "raw"
 
     def __init__(
         self,
-        shape: Sequence[int],
-        dtype: str = "uint8",
+        shape: Sequence[int] | None = None,
+        dtype: Any | None = None,
         value_range: tuple[float, float] | None = None,
     ) -> None:
+        """Make a handler.
+
+        Args:
+            shape: Shape of every row's array; None: that of the first row.
+            dtype: NumPy dtype to store; None: that of the first row.
+            value_range: (low, high) that the reader maps to [-1, 1].
+        """
         super().__init__(shape=shape)
-        self.dtype = dtype
+        self.dtype = None if dtype is None else checked_dtype(dtype).name
         self.value_range = value_range
 
     def handle(self, row: Any, key: str) -> dict[str, tf.train.Feature]:
-        """Write one array.
+        """Return ``{key: bytes feature}``; see ``FeatureHandler.handle``."""
+        value = to_array(pick(row, key))
+        found = exact(value, self.dtype or value.dtype)
+        if self.shape is not None and found.shape != self.shape:
+            raise DataError(f"found an array of shape {found.shape}, expected {self.shape}")
+        return {key: bytes_feature(found.tobytes())}
 
-        Raises:
-            DataError: The array has another shape, or values that the dtype can't hold.
-        """
-        array = self.convert(field_of(row, key), key)
-        return {key: bytes_feature(array.tobytes())}
-
-    def handle_batch(self, rows: Sequence[Any], key: str) -> np.ndarray[Any, Any] | None:
-        """Give the bytes of many arrays at once; None when one of them is not as it must be."""
+    def handle_batch(self, rows: Any, key: str) -> np.ndarray[Any, Any]:
+        """Return the bytes of many rows, uint8 [n, bytes]."""
         import numpy as np
 
-        values = [field_of(row, key) for row in rows]
-        wanted = tuple(self.shape)
-        little = np.dtype(self.dtype).newbyteorder("<")
-        for value in values:
-            if not isinstance(value, np.ndarray) or value.dtype != little or value.shape != wanted:
-                return None
-        return np.stack(values).reshape(len(values), -1).view(np.uint8)
+        values = pick_batch(rows, key)
+        if isinstance(values, list):
+            values = [exact(value, self.dtype or to_array(value).dtype) for value in values]
+            for value in values:
+                if value.shape != self.shape:
+                    raise DataError(f"found an array of shape {value.shape}, expected {self.shape}")
+            values = np.stack(values)
+        elif values.shape[1:] != self.shape:
+            raise DataError(f"found an array of shape {values.shape[1:]}, expected {self.shape}")
+        return as_bytes(exact(values, self.dtype or values.dtype))
 
-    def convert(self, value: Any, key: str) -> np.ndarray[Any, Any]:
-        """Check an array and give it in the dtype that is written."""
-        import numpy as np
+    def schema(self) -> FeatureSchema | None:
+        """One byte string that holds the array; None until shape and dtype are known."""
+        if self.shape is None or self.dtype is None:
+            return None
+        return FeatureSchema("bytes", self.dtype, self.shape, "raw", value_range=self.value_range)
 
-        try:
-            array = np.asarray(value)
-        except ValueError as error:
-            raise DataError(f"feature {key!r} is no array: {error}") from error
-        little = np.dtype(self.dtype).newbyteorder("<")
-        if array.dtype == object or not (
-            np.issubdtype(array.dtype, np.number) or array.dtype == bool
-        ):
-            raise DataError(
-                f"feature {key!r} holds values of type {array.dtype}, expected numbers that fit "
-                f"{self.dtype}"
-            )
-        if array.shape != tuple(self.shape):
-            raise DataError(
-                f"feature {key!r} has shape {array.shape}, expected {tuple(self.shape)}; "
-                "resize it, or give the handler the shape that the data has"
-            )
-        if array.dtype != little:
-            array = _cast(array, little, key)
-        return np.ascontiguousarray(array)
-
-    def schema(self) -> FeatureSchema:
-        """Tell how the array is read back."""
-        return FeatureSchema(
-            kind="bytes",
-            dtype=self.dtype,
-            shape=tuple(self.shape),
-            encoding="raw",
-            value_range=self.value_range,
-        )
+    def bind(self, row: Any, key: str) -> FeatureHandler:
+        """Take shape and dtype from the first row where they are open."""
+        value = to_array(pick(row, key))
+        shape = value.shape if self.shape is None else self.shape
+        return replaced(self, shape=shape, dtype=self.dtype or checked_dtype(value.dtype).name)
 
 
-def _cast(array: np.ndarray[Any, Any], dtype: Any, key: str) -> np.ndarray[Any, Any]:
-    """Cast to another type if every value survives it."""
+def as_bytes(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """View an array [n, ...] in C order as its bytes, uint8 [n, bytes]."""
     import numpy as np
 
-    with np.errstate(all="ignore"):
-        cast = array.astype(dtype)
-        # Between float types precision may go, but no finite value may become infinite.
-        if np.issubdtype(array.dtype, np.floating) and np.issubdtype(dtype, np.floating):
-            survived = np.array_equal(np.isfinite(array), np.isfinite(cast))
-        else:
-            survived = bool(np.all(cast == array) and np.all((cast < 0) == (array < 0)))
-    if not survived:
-        bad = array.reshape(-1)[
-            np.flatnonzero(
-                ~np.isclose(
-                    cast.reshape(-1).astype(float), array.reshape(-1).astype(float), rtol=0, atol=0
-                )
-            )[:1]
-        ]
-        raise DataError(
-            f"feature {key!r} holds {bad.tolist() or array.dtype} of type {array.dtype}, which "
-            f"does not fit {np.dtype(dtype).name}; scale or round it first, or give the handler "
-            "another dtype"
-        )
-    return cast
+    if values.size == 0:
+        return np.empty((len(values), 0), np.uint8)
+    return values.reshape(len(values), -1).view(np.uint8)

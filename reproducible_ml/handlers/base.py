@@ -1,4 +1,13 @@
-"""The base of all handlers: from a field of a row to a feature of a record."""
+"""FeatureHandler: how one field of a row becomes a feature of a record.
+
+A *row* is whatever ``rows_gen`` yields: usually a mapping such as ``{"image": array, "label": 3}``,
+of which a handler takes the field named like its feature, or else the bare sample itself.
+
+Overriding ``handle`` is enough. A handler that overrides ``transform`` instead changes the value
+and leaves the rest to ``delegate_to``, so that handlers chain. A handler that also has
+``handle_batch`` takes many rows at once, which is what makes writing fast; both ways give the same
+bytes.
+"""
 
 from __future__ import annotations
 
@@ -6,96 +15,158 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.handlers.schema import FeatureSchema
-from reproducible_ml.utils.errors import DataError
+from reproducible_ml.utils.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    import numpy as np
     import tensorflow as tf
 
 
 class FeatureHandler:
-    """Turns one field of a row into ``{key: tf.train.Feature}``.
+    """Base class of all handlers.
 
-    There are two ways to write one. Override ``handle`` to make the feature yourself; its form is
-    then learnt from the first record and enforced on all others, or stated by ``schema``. Or
-    override ``transform`` and hand the transformed value to another handler by ``delegate_to``:
-    so handlers chain (resize, then bytes), and the last one knows the form.
-
-    Args:
-        delegate_to: Handler that receives the transformed value.
-        shape: Shape of the handled value; [] where the handler does not say.
+    Attributes:
+        delegate_to: The handler that receives the transformed value.
+        shape: Shape of the stored value; empty where it is not declared, None where it varies.
+        dtype: NumPy name of the stored value's type; None where it is not declared.
+        encoding: How the value is stored, see ``FeatureSchema``; None: as is usual for its kind.
+        value_range: (low, high) that the reader maps to [-1, 1]; None leaves values as they are.
     """
 
-    def __init__(
-        self, delegate_to: FeatureHandler | None = None, shape: Sequence[int] = ()
-    ) -> None:
-        self.delegate_to = delegate_to
-        self.shape = list(shape)
+    dtype: str | None = None
+    encoding: str | None = None
+    value_range: tuple[float, float] | None = None
 
-    def handle(self, row: Any, key: str) -> dict[str, tf.train.Feature]:
-        """Make the feature of one row.
+    def __init__(
+        self,
+        delegate_to: FeatureHandler | None = None,
+        shape: Sequence[int] | None = (),
+    ) -> None:
+        """Make a handler.
 
         Args:
-            row: As the source yields it: a mapping from field names to values, or the value itself.
-            key: Name of the feature, and of the field in a mapping.
-
-        Returns:
-            The features that the record gets, usually one of name ``key``.
+            delegate_to: The handler that receives the transformed value.
+            shape: Shape of the stored value; empty: taken from the first record.
         """
-        if self.delegate_to is None:
-            raise NotImplementedError(
-                f"{type(self).__name__} neither overrides handle() nor has a delegate_to handler."
-            )
-        return self.delegate_to.handle({key: self.transform(field_of(row, key), key)}, key)
+        self.delegate_to = delegate_to
+        self.shape: tuple[int, ...] | None = None if shape is None else tuple(shape)
 
-    def transform(self, value: Any, key: str) -> Any:
-        """Change the value before it goes to ``delegate_to``; unchanged by default."""
-        del key
+    def transform(self, value: Any) -> Any:
+        """Change one value before it is handed to ``delegate_to``; by default not at all."""
         return value
 
-    def schema(self) -> FeatureSchema | None:
-        """Tell how the feature is read back; None leaves it to be learnt from the first record."""
-        return None if self.delegate_to is None else self.delegate_to.schema()
-
-    def handle_batch(self, rows: Sequence[Any], key: str) -> np.ndarray[Any, Any] | None:
-        """Give the feature's payload bytes of many rows at once, for the fast writer.
+    def handle(self, row: Any, key: str) -> dict[str, tf.train.Feature]:
+        """Turn a row into features.
 
         Args:
-            rows: As ``handle`` takes them.
-            key: As ``handle`` takes it.
+            row: What ``rows_gen`` yields.
+            key: Name of the feature, and of the row's field where the row is a mapping.
 
         Returns:
-            uint8 array [rows, bytes] that holds what ``handle`` would put into the feature's one
-            byte string; None where the handler has no such way, and rows are handled one by one.
+            ``{key: feature}``.
         """
-        del rows, key
-        return None
+        if self.delegate_to is None:
+            raise ConfigError(
+                f"{type(self).__name__} cannot handle {key!r}: override handle(row, key), or give "
+                "delegate_to=, the handler that takes the transformed value."
+            )
+        return self.delegate_to.handle({key: self.transform(pick(row, key))}, key)
 
-    def describe(self) -> dict[str, Any]:
-        """Return the handler's configuration for the manifest, JSON-able."""
-        values: dict[str, Any] = {"handler": f"{type(self).__module__}.{type(self).__qualname__}"}
+    def schema(self) -> FeatureSchema | None:
+        """Say how the feature is read back; None: it is learnt from the first record."""
+        return None if self.delegate_to is None else self.delegate_to.schema()
+
+    def bind(self, row: Any, key: str) -> FeatureHandler:
+        """Return this handler with what it leaves open settled by the first row.
+
+        A handler is bound before the first record is written, so that the second cannot silently
+        have another form.
+        """
+        if self.delegate_to is None or not _keeps(self, "handle", FeatureHandler):
+            return self
+        inner = self.delegate_to.bind({key: self.transform(pick(row, key))}, key)
+        return self if inner is self.delegate_to else replaced(self, delegate_to=inner)
+
+    def config(self) -> dict[str, Any]:
+        """Return the handler's settings for the manifest, JSON-able."""
+        values: dict[str, Any] = {"handler": type(self).__name__}
         for name, value in sorted(vars(self).items()):
-            if isinstance(value, FeatureHandler):
-                values[name] = value.describe()
-            elif not name.startswith("_"):
-                values[name] = value if _is_plain(value) else str(value)
+            values[name] = value.config() if isinstance(value, FeatureHandler) else _plain(value)
         return values
 
 
-def field_of(row: Any, key: str) -> Any:
-    """Pick a field of a row; a row that is no mapping is the value itself.
+def pick(row: Any, key: str) -> Any:
+    """Take a handler's field out of a row: ``row[key]`` of a mapping, else the row itself.
 
     Raises:
-        DataError: The row is a mapping without that field.
+        DataError: The row is a mapping without this key.
     """
     if not isinstance(row, Mapping):
         return row
     if key not in row:
-        raise DataError(f"the row has no field {key!r}; it has {', '.join(map(str, row))}")
+        fields = ", ".join(repr(name) for name in row) or "none"
+        raise DataError(f"the row has no field {key!r}; its fields are {fields}")
     return row[key]
 
 
-def _is_plain(value: Any) -> bool:
+def pick_batch(rows: Any, key: str) -> Any:
+    """Take a field out of many rows.
+
+    Args:
+        rows: A sequence of rows; one with ``columns`` gives its array as it is.
+        key: Name of the field.
+
+    Returns:
+        A NumPy array over all rows where the source has one, else a list.
+    """
+    columns = getattr(rows, "columns", None)
+    if columns is None:
+        return [pick(row, key) for row in rows]
+    return pick(columns, key)
+
+
+def batch_method(handler: FeatureHandler) -> Any:
+    """Return a handler's ``handle_batch``, or None where it has none that fits its ``handle``.
+
+    A subclass that overrides only ``handle`` or ``transform`` must not be passed over by the batch
+    method that it inherits.
+    """
+    order = type(handler).__mro__
+
+    def depth(name: str) -> int:
+        return next((i for i, cls in enumerate(order) if name in vars(cls)), len(order))
+
+    batch = depth("handle_batch")
+    if batch == len(order) or batch > min(depth("handle"), depth("transform")):
+        return None
+    if "handle" in vars(handler) or "transform" in vars(handler):
+        return None
+    return getattr(handler, "handle_batch")  # noqa: B009 - not part of the base class
+
+
+def replaced(handler: FeatureHandler, **values: Any) -> FeatureHandler:
+    """Return a copy of a handler with other attributes."""
+    from copy import copy
+
+    twin = copy(handler)
+    vars(twin).update(values)
+    return twin
+
+
+def _keeps(handler: FeatureHandler, name: str, base: type) -> bool:
+    return getattr(type(handler), name) is getattr(base, name)
+
+
+def _plain(value: Any) -> Any:
+    """Make a setting JSON-able; what has no plain form is named by its type only.
+
+    Addresses in memory and contents of arrays would differ from run to run or fill the manifest.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
     if isinstance(value, (list, tuple)):
-        return all(_is_plain(item) for item in value)
-    return value is None or isinstance(value, (bool, int, float, str))
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, type):
+        return value.__name__
+    return f"<{type(value).__name__}>"

@@ -1,158 +1,231 @@
-"""Images: arrays, ``.npy`` files, PNG and JPEG files, resized to one shape."""
+"""The handler of images: arrays, ``.npy`` files, PNG and JPEG files."""
 
 from __future__ import annotations
 
 import io
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reproducible_ml.handlers.array import ArrayHandler
-from reproducible_ml.handlers.base import FeatureHandler, field_of
+import numpy as np
+
+from reproducible_ml.handlers.array import as_bytes
+from reproducible_ml.handlers.base import FeatureHandler, pick, pick_batch, replaced
 from reproducible_ml.handlers.schema import FeatureSchema
+from reproducible_ml.handlers.values import checked_dtype, exact, to_array
 from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.features import bytes_feature
 
 if TYPE_CHECKING:
-    import numpy as np
     import tensorflow as tf
 
+ENCODINGS = ("raw", "png", "jpeg")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 class ImageHandler(FeatureHandler):
-    """Loads an image, gives it its shape and hands it on.
+    """Stores images of height x width x channels.
 
-    A value may be an array [height, width] or [height, width, channels], the path of a ``.npy``
-    file, or the path of an image file. Resizing is Pillow's bilinear with antialiasing. By default
-    the pixels go on to an ``ArrayHandler`` as raw bytes, or are encoded.
-
-    Args:
-        shape: (height, width, channels) of every image; channels 1, 3 or 4.
-        dtype: Type of the pixels; only "uint8" can be resized or encoded.
-        encoding: "raw", or "png" for lossless compression, or "jpeg".
-        value_range: Pixel values that the reader maps to -1 and 1.
+    A row's value is an array [height, width] or [height, width, channels], or the path of a
+    ``.npy``, PNG or JPEG file. With ``shape`` it is resized (Pillow, bilinear) where it differs.
     """
 
     def __init__(
         self,
-        shape: Sequence[int],
+        shape: Sequence[int] | None = None,
         dtype: str = "uint8",
+        channels: int | None = None,
         encoding: str = "raw",
-        value_range: tuple[float, float] | None = (0, 255),
+        folder: str | None = None,
+        delegate_to: FeatureHandler | None = None,
+        value_range: tuple[float, float] | None = None,
     ) -> None:
-        if len(shape) != 3 or shape[2] not in _MODES:
-            raise ConfigError(
-                f"An image's shape is (height, width, 1 or 3 or 4), found {tuple(shape)}."
-            )
-        if encoding not in ("raw", "png", "jpeg") or (encoding != "raw" and dtype != "uint8"):
-            raise ConfigError(
-                f"Images are encoded as raw, png or jpeg, the latter two from uint8; found "
-                f"encoding {encoding!r} and dtype {dtype!r}."
-            )
-        if encoding == "jpeg" and shape[2] == 4:
-            raise ConfigError("JPEG has no transparency: give 1 or 3 channels, or encode as png.")
-        pixels = ArrayHandler(shape, dtype, value_range)
-        super().__init__(
-            delegate_to=pixels if encoding == "raw" else _EncodingHandler(pixels, encoding),
-            shape=shape,
-        )
-        self.dtype = dtype
-        self.encoding = encoding
+        """Make a handler.
 
-    def transform(self, value: Any, key: str) -> np.ndarray[Any, Any]:
-        """Load and resize.
+        Args:
+            shape: (height, width) or (height, width, channels) to resize to; None: that of the
+                first image for "raw", any for "png" and "jpeg".
+            dtype: NumPy dtype to store; "png" takes uint8 and uint16, "jpeg" uint8.
+            channels: 1, 3 or 4: grey, RGB, RGBA; None: as they come.
+            encoding: "raw", "png" or "jpeg".
+            folder: Where relative paths of files start.
+            delegate_to: A handler that receives the finished array in place of storing it.
+            value_range: (low, high) that the reader maps to [-1, 1]; None: all of an integer
+                dtype's range from 0, or as they are for floats.
 
         Raises:
-            DataError: There is no such file, it is no image, or the array is none.
+            ConfigError: The settings do not go together.
         """
-        import numpy as np
-
-        if isinstance(value, (str, os.PathLike)):
-            value = _load(Path(value), self.shape[2])
-        array = np.asarray(value)
-        if array.ndim == 2:
-            array = array[:, :, None]
-        if array.ndim != 3:
-            raise DataError(
-                f"feature {key!r} has shape {array.shape}, expected an image of "
-                "(height, width) or (height, width, channels)"
-            )
-        if array.shape != tuple(self.shape):
-            array = _resize(array, self.shape, key)
-        return array
-
-    def handle_batch(self, rows: Sequence[Any], key: str) -> np.ndarray[Any, Any] | None:
-        """Give the bytes of many raw images at once, when all have the right shape already."""
-        import numpy as np
-
-        if not isinstance(self.delegate_to, ArrayHandler):
-            return None
-        values = [field_of(row, key) for row in rows]
-        if any(not isinstance(value, np.ndarray) for value in values):
-            return None
-        wanted = tuple(self.shape)
-        if wanted[2] == 1:
-            values = [value[:, :, None] if value.ndim == 2 else value for value in values]
-        return self.delegate_to.handle_batch([{key: value} for value in values], key)
-
-
-class _EncodingHandler(FeatureHandler):
-    """Writes pixels as PNG or JPEG."""
-
-    def __init__(self, pixels: ArrayHandler, encoding: str) -> None:
-        super().__init__(shape=pixels.shape)
-        self._pixels = pixels
+        super().__init__(delegate_to=delegate_to)
+        self.dtype = checked_dtype(dtype).name
+        if encoding not in ENCODINGS:
+            raise ConfigError(f"unknown encoding {encoding!r}; it is one of {', '.join(ENCODINGS)}")
+        if encoding == "jpeg" and self.dtype != "uint8":
+            raise ConfigError(f"a JPEG holds uint8, not {self.dtype}; use encoding='raw'")
+        if encoding == "png" and self.dtype not in ("uint8", "uint16"):
+            raise ConfigError(f"a PNG holds uint8 or uint16, not {self.dtype}; use encoding='raw'")
+        if shape is not None and len(shape) not in (2, 3):
+            raise ConfigError(f"an image's shape is (height, width[, channels]), found {shape}")
+        if shape is not None and len(shape) == 3:
+            if channels not in (None, shape[2]):
+                raise ConfigError(f"channels={channels} contradicts shape={tuple(shape)}")
+            channels = shape[2]
+        if channels is not None and channels not in _MODES:
+            raise ConfigError(f"channels is one of 1, 3, 4, found {channels}")
+        if encoding == "png" and self.dtype == "uint16" and channels != 1:
+            raise ConfigError("a PNG of uint16 has one channel here: give channels=1")
         self.encoding = encoding
+        self.size = None if shape is None else (int(shape[0]), int(shape[1]))
+        self.channels = channels
+        self.folder = folder
+        self.shape = None
+        if self.size is not None and channels is not None:
+            self.shape = (*self.size, channels)
+        high = None if np.dtype(self.dtype).kind not in "ui" else float(np.iinfo(self.dtype).max)
+        self.value_range = value_range or (None if high is None else (0.0, high))
+
+    def transform(self, value: Any) -> np.ndarray[Any, Any]:
+        """Load, convert and resize one image: an array [height, width, channels] in the dtype."""
+        image = self._load(value) if isinstance(value, (str, os.PathLike)) else to_array(value)
+        if image.ndim == 2:
+            image = image[:, :, None]
+        if image.ndim != 3 or image.size == 0:
+            raise DataError(
+                f"found an array of shape {image.shape}, expected an image of [height, width] or "
+                "[height, width, channels]"
+            )
+        image = _with_channels(image, self.channels)
+        if self.size is not None and image.shape[:2] != self.size:
+            image = resize(image, self.size)
+            if np.dtype(self.dtype).kind in "ui" and image.dtype.kind == "f":
+                image = np.rint(image)
+        image = exact(image, self.dtype)
+        if self.shape is not None and image.shape != self.shape:
+            raise DataError(
+                f"found an image of shape {image.shape}, expected {self.shape}; give shape= and "
+                "channels= to bring all images to one form"
+            )
+        return image
 
     def handle(self, row: Any, key: str) -> dict[str, tf.train.Feature]:
-        from PIL import Image
+        """Return ``{key: bytes feature}``; see ``FeatureHandler.handle``."""
+        if self.delegate_to is not None:
+            return super().handle(row, key)
+        return {key: bytes_feature(self._encode(self.transform(pick(row, key))))}
 
-        array = self._pixels.convert(field_of(row, key), key)
-        picture = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
-        buffer = io.BytesIO()
-        picture.save(buffer, format=self.encoding.upper())
-        return {key: bytes_feature(buffer.getvalue())}
+    def handle_batch(self, rows: Any, key: str) -> Any:
+        """Return many images: uint8 [n, bytes] where all have one length, else a list of bytes."""
+        values = pick_batch(rows, key)
+        if self._is_stored_as_it_is(values):
+            return as_bytes(exact(values, self.dtype))
+        images = [self.transform(value) for value in values]
+        if self.encoding != "raw":
+            return [self._encode(image) for image in images]
+        return as_bytes(np.stack(images))
 
-    def schema(self) -> FeatureSchema:
-        raw = self._pixels.schema()
+    def schema(self) -> FeatureSchema | None:
+        """One byte string that holds the image; None until its shape is known."""
+        if self.delegate_to is not None:
+            return self.delegate_to.schema()
+        if self.encoding == "raw" and self.shape is None:
+            return None
         return FeatureSchema(
-            kind="bytes",
-            dtype=raw.dtype,
-            shape=raw.shape,
-            encoding=self.encoding,
-            value_range=raw.value_range,
+            "bytes", str(self.dtype), self.shape, str(self.encoding), value_range=self.value_range
         )
 
+    def bind(self, row: Any, key: str) -> FeatureHandler:
+        """Take the shape from the first image where it is open and must be one for all."""
+        if self.delegate_to is not None:
+            return super().bind(row, key)
+        if self.shape is not None or (self.encoding != "raw" and self.size is None):
+            return self
+        return replaced(self, shape=self.transform(pick(row, key)).shape)
 
-def _load(path: Path, channels: int) -> Any:
-    """Read an image file or an array file."""
-    import numpy as np
+    def _is_stored_as_it_is(self, values: Any) -> bool:
+        """Tell whether an array of images needs no more than its bytes taken."""
+        if self.encoding != "raw" or self.shape is None or not isinstance(values, np.ndarray):
+            return False
+        shape = values.shape[1:] if values.ndim == 4 else (*values.shape[1:], 1)
+        return shape == self.shape and values.dtype.kind in "biuf"
+
+    def _encode(self, image: np.ndarray[Any, Any]) -> bytes:
+        from PIL import Image
+
+        if self.encoding == "raw":
+            return image.tobytes()
+        picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+        buffer = io.BytesIO()
+        if self.encoding == "png":
+            picture.save(buffer, format="PNG")
+        else:
+            # 95 is the highest quality that Pillow recommends.
+            picture.save(buffer, format="JPEG", quality=95)
+        return buffer.getvalue()
+
+    def _load(self, path: Any) -> np.ndarray[Any, Any]:
+        path = os.path.join(self.folder, path) if self.folder else os.fspath(path)
+        return load_image(path, self.channels)
+
+
+def load_image(path: str, channels: int | None = None) -> np.ndarray[Any, Any]:
+    """Load an image file.
+
+    Args:
+        path: A ``.npy``, PNG or JPEG file, or another that Pillow reads.
+        channels: 1, 3 or 4 to convert a picture to grey, RGB or RGBA; None: as it comes, a palette
+            as RGB.
+
+    Raises:
+        DataError: The file is missing, empty or no image.
+    """
     from PIL import Image
 
     try:
-        if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
+        if os.path.getsize(path) == 0:
+            raise DataError(f"{path} is empty (0 bytes), expected an image")
+        if path.endswith(".npy"):
+            return to_array(np.load(path, allow_pickle=False))
         with Image.open(path) as picture:
-            return np.asarray(picture.convert(_MODES[channels]))
+            picture.load()
+            if channels is not None and _MODES[channels] != picture.mode:
+                deep = channels == 1 and picture.mode.startswith("I")
+                picture = picture if deep else picture.convert(_MODES[channels])
+            elif picture.mode not in ("L", "RGB", "RGBA") and not picture.mode.startswith("I"):
+                picture = picture.convert("L" if picture.mode == "1" else "RGB")
+            return np.asarray(picture)
     except FileNotFoundError:
-        raise DataError(f"there is no image file {path}") from None
-    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{path} does not exist, expected an image") from None
+    except DataError as error:
+        raise error if path in str(error) else DataError(f"{path}: {error}") from None
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} can't be read as an image: {error}") from error
 
 
-def _resize(array: np.ndarray[Any, Any], shape: Sequence[int], key: str) -> np.ndarray[Any, Any]:
-    import numpy as np
+def resize(image: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:
+    """Resize an image [height, width, channels] bilinearly, each channel by itself.
+
+    Returns:
+        uint8 for uint8 (Pillow's own rounding), else float32 or float64 as the dtype needs.
+    """
     from PIL import Image
 
-    if array.dtype != np.uint8 or array.shape[2] not in _MODES:
-        raise DataError(
-            f"feature {key!r} has shape {array.shape} and type {array.dtype}; only uint8 images "
-            f"with 1, 3 or 4 channels can be resized to {tuple(shape)}"
+    height, width = size
+    kind = np.uint8 if image.dtype == np.uint8 else np.float32
+    planes = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(image[:, :, channel], dtype=kind)).resize(
+                (width, height), Image.Resampling.BILINEAR
+            )
         )
-    picture = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
-    picture = picture.convert(_MODES[shape[2]]).resize(
-        (shape[1], shape[0]), Image.Resampling.BILINEAR
-    )
-    return np.asarray(picture).reshape(tuple(shape))
+        for channel in range(image.shape[2])
+    ]
+    return np.stack(planes, axis=-1)
+
+
+def _with_channels(image: np.ndarray[Any, Any], channels: int | None) -> np.ndarray[Any, Any]:
+    """Give an array the wanted number of channels where that loses nothing."""
+    if channels is None or image.shape[2] == channels:
+        return image
+    if image.shape[2] == 1 and channels == 3:
+        return np.repeat(image, 3, axis=2)
+    raise DataError(f"found an image of {image.shape[2]} channels, expected {channels}")

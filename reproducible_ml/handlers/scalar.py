@@ -1,88 +1,115 @@
-"""One number a record: labels and floats."""
+"""Handlers of single numbers: integer labels and floats."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reproducible_ml.handlers.base import FeatureHandler, field_of
+from reproducible_ml.handlers.base import FeatureHandler, pick, pick_batch
 from reproducible_ml.handlers.schema import FeatureSchema
+from reproducible_ml.handlers.values import checked_dtype, exact
 from reproducible_ml.utils.errors import DataError
 from reproducible_ml.utils.features import float_feature, int64_feature
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
-
-_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 
 class LabelHandler(FeatureHandler):
-    """Writes an integer label.
+    """Stores one integer a row.
 
-    Args:
-        classes: Number of classes; labels must lie in [0, classes). None takes any int64.
-        names: Names of the classes, by label.
+    Attributes:
+        classes: Number of classes; labels are in [0, classes). None: any integer.
     """
 
-    def __init__(self, classes: int | None = None, names: list[str] | None = None) -> None:
-        super().__init__(shape=[])
+    dtype = "int64"
+
+    def __init__(self, classes: int | None = None) -> None:
+        """Make a handler for labels in [0, classes), or for any integer."""
+        super().__init__()
         self.classes = classes
-        self.names = names
 
     def handle(self, row: Any, key: str) -> dict[str, tf.train.Feature]:
-        """Write one label.
+        """Return ``{key: int64 feature}``; see ``FeatureHandler.handle``."""
+        label = self._labels(_single(pick(row, key)))
+        return {key: int64_feature(label)}
 
-        Raises:
-            DataError: The value is no whole number, or outside the range.
-        """
-        value = _scalar(field_of(row, key), key)
-        if isinstance(value, bool) or not isinstance(value, int):
-            if not isinstance(value, float) or not value.is_integer():
-                raise DataError(f"feature {key!r} is {value!r}, expected a whole number")
-            value = int(value)
-        low, high = (0, self.classes - 1) if self.classes else (_INT64_MIN, _INT64_MAX)
-        if not low <= value <= high:
-            raise DataError(f"feature {key!r} is {value}, expected {low} to {high}")
-        return {key: int64_feature(value)}
+    def handle_batch(self, rows: Any, key: str) -> np.ndarray[Any, Any]:
+        """Return the labels of many rows, int64 [n, 1]."""
+        return self._labels(_singles(pick_batch(rows, key))).reshape(len(rows), 1)
 
     def schema(self) -> FeatureSchema:
-        """Tell how the label is read back."""
-        return FeatureSchema(kind="int64", dtype="int64", shape=(), encoding="list")
+        """One int64 a record."""
+        return FeatureSchema("int64", "int64", (), "list")
+
+    def _labels(self, values: Any) -> np.ndarray[Any, Any]:
+        labels = exact(values, "int64")
+        if self.classes is not None and labels.size:
+            low, high = int(labels.min()), int(labels.max())
+            if low < 0 or high >= self.classes:
+                raise DataError(
+                    f"found label {low if low < 0 else high}, expected 0 to {self.classes - 1}"
+                )
+        return labels
 
 
 class FloatHandler(FeatureHandler):
-    """Writes a number as float32.
+    """Stores one 32-bit float a row."""
 
-    Args:
-        value_range: (low, high) that the reader maps to [-1, 1]; None leaves values as they are.
-    """
+    dtype = "float32"
 
     def __init__(self, value_range: tuple[float, float] | None = None) -> None:
-        super().__init__(shape=[])
+        """Make a handler; ``value_range`` is what the reader maps to [-1, 1]."""
+        super().__init__()
         self.value_range = value_range
 
     def handle(self, row: Any, key: str) -> dict[str, tf.train.Feature]:
-        """Write one number.
+        """Return ``{key: float feature}``; see ``FeatureHandler.handle``."""
+        return {key: float_feature(exact(_single(pick(row, key)), "float32"))}
 
-        Raises:
-            DataError: The value is no number.
-        """
-        value = _scalar(field_of(row, key), key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise DataError(f"feature {key!r} is {value!r}, expected a number")
-        return {key: float_feature(float(value))}
+    def handle_batch(self, rows: Any, key: str) -> np.ndarray[Any, Any]:
+        """Return the values of many rows, float32 [n, 1]."""
+        return exact(_singles(pick_batch(rows, key)), "float32").reshape(len(rows), 1)
 
     def schema(self) -> FeatureSchema:
-        """Tell how the number is read back."""
-        return FeatureSchema(
-            kind="float", dtype="float32", shape=(), encoding="list", value_range=self.value_range
-        )
+        """One float32 a record."""
+        return FeatureSchema("float", "float32", (), "list", value_range=self.value_range)
 
 
-def _scalar(value: Any, key: str) -> Any:
-    """Unwrap NumPy's scalars and arrays of one value."""
+class IntegersHandler(FeatureHandler):
+    """Stores a list of integers whose length may vary from row to row."""
+
+    def __init__(self, shape: Any = None, dtype: str = "int64") -> None:
+        """Make a handler; ``shape=None`` lets the length vary."""
+        super().__init__(shape=shape)
+        self.dtype = checked_dtype(dtype).name
+
+    def handle(self, row: Any, key: str) -> dict[str, tf.train.Feature]:
+        """Return ``{key: int64 feature}``; see ``FeatureHandler.handle``."""
+        values = exact(pick(row, key), self.dtype)
+        if self.shape is not None and values.shape != self.shape:
+            raise DataError(f"found shape {values.shape}, expected {self.shape}")
+        return {key: int64_feature(values)}
+
+    def schema(self) -> FeatureSchema:
+        """A list of integers."""
+        return FeatureSchema("int64", str(self.dtype), self.shape, "list")
+
+
+def _single(value: Any) -> Any:
+    """Refuse a list where one number is due; an array of one element is that element."""
     import numpy as np
 
-    array = np.asarray(value)
-    if array.size != 1 or array.dtype == object:
-        raise DataError(f"feature {key!r} has shape {array.shape}, expected a single number")
-    return array.reshape(-1)[0].item()
+    if np.size(value) != 1:
+        raise DataError(f"found {np.size(value)} values of shape {np.shape(value)}, expected one")
+    return np.reshape(value, ())
+
+
+def _singles(values: Any) -> Any:
+    import numpy as np
+
+    if isinstance(values, list):
+        return [_single(value) for value in values]
+    if values.size != len(values):
+        raise DataError(f"found values of shape {values.shape[1:]} in each row, expected one")
+    return np.reshape(values, len(values))

@@ -1,10 +1,10 @@
-"""Text of any length."""
+"""The handler of text."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reproducible_ml.handlers.base import FeatureHandler, field_of
+from reproducible_ml.handlers.base import FeatureHandler, pick, pick_batch
 from reproducible_ml.handlers.schema import FeatureSchema
 from reproducible_ml.utils.errors import DataError
 from reproducible_ml.utils.features import bytes_feature
@@ -14,25 +14,33 @@ if TYPE_CHECKING:
 
 
 class TextHandler(FeatureHandler):
-    """Writes a text as UTF-8."""
+    """Stores text as UTF-8; its length may vary from row to row."""
 
-    def __init__(self) -> None:
-        super().__init__(shape=[])
+    dtype = "string"
 
     def handle(self, row: Any, key: str) -> dict[str, tf.train.Feature]:
-        """Write one text.
+        """Return ``{key: bytes feature}``; see ``FeatureHandler.handle``."""
+        return {key: bytes_feature(_utf8(pick(row, key)))}
 
-        Raises:
-            DataError: The value is no text, or no valid Unicode.
-        """
-        value = field_of(row, key)
-        if not isinstance(value, str):
-            raise DataError(f"feature {key!r} is of type {type(value).__name__}, expected text")
-        try:
-            return {key: bytes_feature(value.encode("utf-8"))}
-        except UnicodeEncodeError as error:
-            raise DataError(f"feature {key!r} can't be written as UTF-8: {error}") from error
+    def handle_batch(self, rows: Any, key: str) -> list[bytes]:
+        """Return the texts of many rows as UTF-8."""
+        return [_utf8(value) for value in pick_batch(rows, key)]
 
     def schema(self) -> FeatureSchema:
-        """Tell how the text is read back."""
-        return FeatureSchema(kind="bytes", dtype="string", shape=(), encoding="utf8")
+        """One UTF-8 string a record."""
+        return FeatureSchema("bytes", "string", None, "utf8")
+
+
+def _utf8(value: Any) -> bytes:
+    if isinstance(value, str):
+        try:
+            return value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DataError(f"found a text that UTF-8 cannot hold: {error}") from None
+    if isinstance(value, bytes):
+        try:
+            value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"found bytes that are not UTF-8: {error}") from None
+        return bytes(value)
+    raise DataError(f"found a value of type {type(value).__name__}, expected text")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def bytes_feature(value: Union[bytes, str, Iterable[bytes]]) -> tf.train.Feature:
+def bytes_feature(value: bytes | str | Iterable[bytes]) -> tf.train.Feature:
     """Make a feature of bytes.
 
     Args:
