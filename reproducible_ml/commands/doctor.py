@@ -1,0 +1,268 @@
+"""``reproducible-ml doctor``: one line a check, and what to do where something is wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from reproducible_ml.utils.errors import ReproducibleMLError
+
+DISTRIBUTION = "reproducible-ml"
+PYTHONS = ((3, 9), (3, 11))
+# A database on this machine answers within milliseconds.
+DATABASE_SECONDS = 1.0
+# TensorFlow starts within 20 s on a slow disk.
+TENSORFLOW_SECONDS = 120
+# A run of MNIST with its checkpoints takes a few hundred MB.
+LITTLE_BYTES, TOO_LITTLE_BYTES = 5_000_000_000, 500_000_000
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+class Finding(NamedTuple):
+    """What one check found: ``level`` is ok, warn or fail."""
+
+    level: str
+    sentence: str
+
+
+def check_python() -> Finding:
+    """Tell whether this Python is one that TensorFlow 2.15 exists for."""
+    found = ".".join(map(str, sys.version_info[:3]))
+    if PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
+        return Finding("ok", f"Python {found} ({sys.executable})")
+    return Finding("fail", f"Python {found}: TensorFlow 2.15 exists for 3.9 to 3.11; install one.")
+
+
+def check_tensorflow() -> Finding:
+    """Tell whether TensorFlow is of the last series with Estimator; it is not imported."""
+    from reproducible_ml.utils.tensorflow_version import require_tensorflow
+
+    try:
+        return Finding("ok", f"TensorFlow {require_tensorflow()}")
+    except ReproducibleMLError as error:
+        return Finding("fail", str(error))
+
+
+def check_packages() -> Finding:
+    """Compare what is installed with the ranges that this project states."""
+    from packaging.requirements import Requirement
+
+    try:
+        stated = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        return Finding("warn", f"{DISTRIBUTION} is not installed: run pip install -e . in it.")
+    wrong, good = [], 0
+    for requirement in map(Requirement, stated):
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        found = _version(requirement.name)
+        if found is None:
+            wrong.append(f"{requirement.name} is missing")
+        elif not requirement.specifier.contains(found, prereleases=True):
+            wrong.append(f"{requirement.name} {found} is not {requirement.specifier}")
+        else:
+            good += 1
+    if wrong:
+        return Finding("fail", f"{'; '.join(wrong)}: run pip install -r requirements.txt.")
+    return Finding("ok", f"{good} packages within their ranges")
+
+
+def check_lock() -> Finding:
+    """Compare what is installed with the lock, which is what equal bits were measured with."""
+    from packaging.requirements import Requirement
+
+    path = Path(__file__).resolve().parents[2] / "requirements.txt"
+    if not path.is_file():
+        return Finding("ok", "no lock beside this installation; a run records what it ran with")
+    other = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text = line.split("#")[0].rstrip("\\ ").strip()
+        if not text or text.startswith("-"):
+            continue
+        requirement = Requirement(text)
+        found = _version(requirement.name)
+        applies = requirement.marker is None or requirement.marker.evaluate()
+        if applies and found and not requirement.specifier.contains(found, prereleases=True):
+            other.append(f"{requirement.name} {found}")
+    if not other:
+        return Finding("ok", "no installed package differs from requirements.txt")
+    named = ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
+    return Finding(
+        "warn",
+        f"not as in requirements.txt: {named}. Other versions may give other bits; for the ones "
+        "that were tested run pip install -r requirements.txt.",
+    )
+
+
+def check_script() -> Finding:
+    """Tell whose console script ``sacredboard`` is: two packages here bring one of that name."""
+    path = shutil.which("sacredboard")
+    instead = "Use reproducible-ml board, which is the same under a name of its own"
+    if path is None:
+        return Finding("warn", f"no command sacredboard on the PATH. {instead}.")
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        return Finding("warn", f"{path} cannot be read ({error.strerror}). {instead}.")
+    if "reproducible_ml" not in text:
+        return Finding(
+            "warn",
+            f"{path} is another package's, most likely Sacredboard's own, which fails on pymongo "
+            f"4. {instead}, or run pip install --force-reinstall --no-deps {DISTRIBUTION}.",
+        )
+    here = Path(sys.executable).parent
+    if Path(path).parent.resolve() != here.resolve():
+        return Finding("warn", f"{path} belongs to another environment than {here}. {instead}.")
+    return Finding("ok", f"{path} is this project's")
+
+
+def check_database(address: str) -> Finding:
+    """Ask the database for its version; runs need none."""
+    import pymongo
+    from pymongo.errors import OperationFailure, PyMongoError
+
+    from reproducible_ml.tracking.mongo_uri import parse_mongo
+
+    target = parse_mongo(address)
+    milliseconds = int(DATABASE_SECONDS * 1000)
+    try:
+        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
+            target.uri,
+            serverSelectionTimeoutMS=milliseconds,
+            connectTimeoutMS=milliseconds,
+            socketTimeoutMS=milliseconds,
+        )
+        with client:
+            found = client.server_info()["version"]
+            client[target.database][target.collection].find_one({}, ["_id"])
+    except OperationFailure as error:
+        return Finding(
+            "warn",
+            f"MongoDB {target.shown} refuses to show its runs (code {error.code}): check "
+            "user, password and rights.",
+        )
+    except PyMongoError as error:
+        return Finding(
+            "warn",
+            f"MongoDB {target.shown} does not answer ({type(error).__name__}). Runs are kept in "
+            "runs/ all the same; start one with docker compose up -d mongo, then "
+            "reproducible-ml sync.",
+        )
+    return Finding("ok", f"MongoDB {found} at {target.shown}")
+
+
+def check_folder(folder: Path) -> Finding:
+    """Tell whether runs can be written, and how much fits."""
+    place = folder
+    while not place.exists():
+        place = place.parent
+    try:
+        with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor-"):
+            pass
+    except OSError as error:
+        return Finding(
+            "fail",
+            f"{place.absolute()} cannot be written ({error.strerror}): name another with -F.",
+        )
+    free = shutil.disk_usage(place).free
+    sentence = f"{folder} can be written, {free / 1e9:.1f} GB free"
+    if free < TOO_LITTLE_BYTES:
+        return Finding("fail", f"{sentence}: too little for a run; make room.")
+    if free < LITTLE_BYTES:
+        return Finding("warn", f"{sentence}: checkpoints of a long run may not fit; make room.")
+    return Finding("ok", sentence)
+
+
+def check_threads() -> Finding:
+    """Show what the bits of a result depend on besides versions."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    set_to = [f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if name in os.environ]
+    given = f"; {', '.join(set_to)}" if set_to else ""
+    return Finding("ok", f"{usable} of {os.cpu_count()} CPUs usable{given}")
+
+
+def check_tensorflow_runs() -> Finding:
+    """Import TensorFlow in a process of its own and let it compute."""
+    code = (
+        "import tensorflow as tf; x = tf.ones([64, 64]); assert float(tf.reduce_sum(x @ x)) == "
+        "64.0**3; import tensorflow_gan, tensorflow_probability; print(tf.__version__)"
+    )
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=TENSORFLOW_SECONDS,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+    except subprocess.TimeoutExpired:
+        return Finding("fail", f"TensorFlow did not start within {TENSORFLOW_SECONDS} s.")
+    if ended.returncode:
+        last = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
+        return Finding("fail", f"TensorFlow does not run: {last}. Install the lock again.")
+    return Finding("ok", f"TensorFlow {ended.stdout.split()[-1]} and TF-GAN load and compute")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def examine(address: str, folder: Path, deep: bool) -> Iterator[tuple[str, Finding]]:
+    """Yield the name and the finding of each check, as they come."""
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("python", check_python),
+        ("tensorflow", check_tensorflow),
+        ("packages", check_packages),
+        ("lock", check_lock),
+        ("sacredboard", check_script),
+        ("mongodb", lambda: check_database(address)),
+        ("runs", lambda: check_folder(folder)),
+        ("cpu", check_threads),
+    ]
+    if deep:
+        checks.append(("computing", check_tensorflow_runs))
+    for name, check in checks:
+        yield name, check()
+
+
+@click.command()
+@click.option(
+    "-m",
+    "address",
+    default="sacred",
+    show_default=True,
+    metavar="MONGODB",
+    help="Database to look for, in any form that -m takes.",
+)
+@click.option(
+    "-F",
+    "folder",
+    default="runs",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder of the runs.",
+)
+@click.option("--deep", is_flag=True, help="Also import TensorFlow and compute (20 s).")
+def command(address: str, folder: Path, deep: bool) -> None:
+    """Check this installation and say what to mend.
+
+    Exits with 1 when something must be mended; a warning can be lived with.
+    """
+    failed = 0
+    for name, finding in examine(address, folder, deep):
+        click.echo(f"{finding.level:<5}{name:<12}{finding.sentence}")
+        failed += finding.level == "fail"
+    if failed:
+        sys.exit(1)
