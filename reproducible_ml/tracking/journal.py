@@ -1,6 +1,6 @@
-"""The append-only journal of a run: what happened, in order, readable after any kill.
+r"""The append-only journal of a run: what happened, in order, readable after any kill.
 
-One line an event: ``<crc32 of the rest, 8 hex digits> <sequence number> <JSON object>\\n``.
+One line an event: ``<crc32 of the rest, 8 hex digits> <sequence number> <JSON object>\n``.
 Numbers count from 1 without gaps. A line is written by one ``write`` call, so whatever a killed
 process leaves is whole lines and at most one torn one at the end, which the checksum tells apart.
 The owner holds an ``flock`` on the file for as long as it lives: who can take the lock knows that

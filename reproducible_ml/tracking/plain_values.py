@@ -47,7 +47,7 @@ def metric_value(value: Any) -> Number:
         TrackingError: anything else; the message completes "metric 'x' at step 3 ".
     """
     if type(value) in (float, int, bool) or value is None:
-        return value  # type: ignore[no-any-return]
+        return value
     if isinstance(value, str):
         if len(value) > LONGEST_TEXT_VALUE:
             raise TrackingError(f"is a text of {len(value)} characters; log at most 200")
@@ -55,26 +55,27 @@ def metric_value(value: Any) -> Number:
     if isinstance(value, (bytes, bytearray, dict, list, tuple, set)):
         raise TrackingError(f"is a {type(value).__name__}; log a number")
     try:
-        if hasattr(value, "numpy"):
-            value = value.numpy()
-        if hasattr(value, "item"):
-            size = getattr(value, "size", 1)
-            if size != 1:
-                raise TrackingError(
-                    f"is an array of shape {tuple(value.shape)}; log its mean or one number of it"
-                )
-            value = value.item()
-        if isinstance(value, (bool, int, float, str)) or value is None:
-            return value
-        if isinstance(value, complex):
-            raise TypeError("complex")
-        return float(value)
+        return _unpack(value)
     except TrackingError:
         raise
-    except Exception as error:  # noqa: BLE001 -- a foreign type may raise anything from its conversion
+    except Exception as error:  # a foreign type may raise anything
         raise TrackingError(
             f"is a {type(value).__name__}, no number ({error}); log a number"
         ) from None
+
+
+def _unpack(value: Any) -> Number:
+    if hasattr(value, "numpy"):
+        value = value.numpy()
+    if hasattr(value, "item"):
+        if getattr(value, "size", 1) != 1:
+            raise TrackingError(
+                f"is an array of shape {tuple(value.shape)}; log its mean or one number of it"
+            )
+        value = value.item()
+    if isinstance(value, (bool, int, float, str)) or value is None:
+        return value
+    return float(value)
 
 
 def metric_step(step: Any) -> int | float:
@@ -124,5 +125,5 @@ def _plain(value: Any) -> Any:
 
         flatten: Any = serializer.flatten
         return flatten(value)
-    except Exception:  # noqa: BLE001 -- nothing that is logged may end a run
+    except Exception:  # nothing that is logged may end a run
         return repr(value)

@@ -1,0 +1,91 @@
+"""Files into GridFS so that an interrupted upload goes on, and a repeated one changes nothing.
+
+Chunks come first, each under an id that follows from the file's; the entry in ``fs.files``, which
+is what readers look for, is written last, when all chunks are there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import IO, Any
+
+from bson import ObjectId
+from bson.binary import Binary
+
+from reproducible_ml.tracking.mongo_layout import object_id
+from reproducible_ml.utils.errors import TrackingError
+
+CHUNK_BYTES = 255 * 1024
+CHUNKS_AT_ONCE = 16
+DUPLICATE_KEY = 11000
+
+
+def upload(
+    database: Any,
+    file: IO[bytes],
+    file_id: ObjectId,
+    entry: dict[str, Any],
+    upload_time: datetime,
+    progress: Callable[[], None],
+) -> None:
+    """Bring a file into GridFS under this id, unless it is there.
+
+    Args:
+        database: pymongo's database.
+        file: opened at its start; seekable.
+        file_id: the id, the same whenever this upload is tried again.
+        entry: ``filename`` and, where known, ``contentType`` and ``metadata``.
+        upload_time: what ``uploadDate`` says.
+        progress: called after each write that the server confirmed.
+
+    Raises:
+        TrackingError: the file changed while it was read.
+    """
+    files, chunks = database["fs.files"], database["fs.chunks"]
+    if files.find_one({"_id": file_id}, {"_id": 1}) is not None:
+        return
+    there = {chunk["n"] for chunk in chunks.find({"files_id": file_id}, {"n": 1})}
+    digest = hashlib.md5(usedforsecurity=False)
+    length = count = 0
+    waiting: list[dict[str, Any]] = []
+    while block := file.read(CHUNK_BYTES):
+        digest.update(block)
+        if count not in there:
+            chunk = {"_id": object_id(str(file_id), count), "files_id": file_id, "n": count}
+            waiting.append({**chunk, "data": Binary(block)})
+        length += len(block)
+        count += 1
+        if len(waiting) == CHUNKS_AT_ONCE:
+            _insert(chunks, waiting)
+            waiting = []
+            progress()
+    if waiting:
+        _insert(chunks, waiting)
+        progress()
+    if chunks.count_documents({"files_id": file_id}) != count:
+        raise TrackingError(f"{entry['filename']} changed while it was delivered")
+    facts = {"length": length, "chunkSize": CHUNK_BYTES, "uploadDate": upload_time}
+    _insert(files, [{"_id": file_id, **entry, **facts, "md5": digest.hexdigest()}])
+    progress()
+
+
+def _insert(collection: Any, documents: list[dict[str, Any]]) -> None:
+    """Insert documents; those that an earlier try has brought in are left as they are."""
+    from pymongo.errors import BulkWriteError
+
+    try:
+        collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        codes = {one.get("code") for one in (error.details or {}).get("writeErrors", ())}
+        if codes != {DUPLICATE_KEY}:
+            raise
+
+
+def make_indexes(database: Any, runs: str) -> None:
+    """Make the indexes that GridFS readers and the delivery look things up by."""
+    database["fs.files"].create_index([("filename", 1), ("uploadDate", 1)])
+    database["fs.chunks"].create_index([("files_id", 1), ("n", 1)], unique=True)
+    database["metrics"].create_index([("run_id", 1), ("name", 1)])
+    database[runs].create_index([("delivery.uid", 1)])
