@@ -7,7 +7,8 @@ critic has three convolutions. Other sizes repeat the doubling (or halving) step
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
@@ -79,15 +80,13 @@ def generator_fn(
         training = mode == tf.estimator.ModeKeys.TRAIN
 
         def batch_norm(layer: tf.Tensor) -> tf.Tensor:
-            # Not slim.batch_norm: it asks for a name that TensorFlow 2.15 no longer has. What is
-            # left says at each call that it is deprecated.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return tf.compat.v1.layers.batch_normalization(
-                    layer, momentum=_BATCH_NORM_DECAY, training=training, name="batch_norm"
-                )
+            # Not slim.batch_norm: it asks for a name that TensorFlow 2.15 no longer has.
+            return tf.compat.v1.layers.batch_normalization(
+                layer, momentum=_BATCH_NORM_DECAY, training=training, name="batch_norm"
+            )
 
         with (
+            _quiet(),
             seeded_variables(),
             slim.arg_scope(
                 [slim.fully_connected, slim.conv2d_transpose, slim.conv2d],
@@ -132,6 +131,7 @@ def critic_fn(
     def critic(images: tf.Tensor, conditioning: Any | None = None) -> tf.Tensor:
         del conditioning
         with (
+            _quiet(),
             seeded_variables(),
             slim.arg_scope(
                 [slim.conv2d],
@@ -146,6 +146,14 @@ def critic_fn(
             return tf.reduce_mean(layer, axis=[1, 2, 3])
 
     return critic
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the layers: each call says that it is deprecated, which is known and decided."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def _leaky_relu(tensor: tf.Tensor) -> tf.Tensor:

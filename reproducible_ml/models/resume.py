@@ -16,10 +16,12 @@ import reproducible_ml
 from reproducible_ml.utils.errors import ConfigError
 
 IDENTITY_FILE = "training.json"
+# What a training's bits can depend on; tracking and commands only look at it.
+_PACKAGES = ("handlers", "datasets", "input_fn", "models", "utils")
 
 
 def code_digests() -> dict[str, str]:
-    """Digest every module of the library, as it lies on the disk.
+    """Digest every module that training may depend on, as it lies on the disk.
 
     Returns:
         Path below the package, with slashes, -> first 16 hexadecimal digits of its SHA-256.
@@ -27,7 +29,8 @@ def code_digests() -> dict[str, str]:
     root = Path(reproducible_ml.__file__).parent
     return {
         path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        for path in sorted(root.rglob("*.py"))
+        for package in _PACKAGES
+        for path in sorted((root / package).rglob("*.py"))
     }
 
 

@@ -117,7 +117,7 @@ def train_gan(
             f"{cadence.max_steps}. Raise max_steps or choose another model_dir."
         )
     identity = {
-        "settings": asdict(settings),
+        "settings": {**asdict(settings), **settings.determinism.as_dict(), "determinism": None},
         "data": {"fingerprint": manifest.fingerprint},
         "code": code_digests(),
     }

@@ -8,7 +8,7 @@ from reproducible_ml.models import GAN_TYPES, GANEstimator, critic_fn, generator
 from reproducible_ml.utils.errors import ConfigError
 
 BATCH, NOISE_DIMS = 4, 6
-SHAPE = (16, 16, 1)
+SHAPE = (10, 10, 1)
 ROW = GAN_TYPES["wgan"]
 
 

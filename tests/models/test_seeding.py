@@ -21,9 +21,9 @@ def initial_weights(seed, operations_before=0):
         for _ in range(operations_before):
             tf.constant(1)
         with tf.compat.v1.variable_scope("Generator"):
-            images = generator_fn("wgan", (16, 16, 1), seed)(tf.zeros([2, 5]))
+            images = generator_fn("wgan", (10, 10, 1), seed)(tf.zeros([2, 5]))
         with tf.compat.v1.variable_scope("Discriminator"):
-            critic_fn("wgan", (16, 16, 1), seed)(images)
+            critic_fn("wgan", (10, 10, 1), seed)(images)
         session.run(tf.compat.v1.global_variables_initializer())
         stateful = {op.type for op in graph.get_operations()} & STATEFUL_RANDOM_OPS
         values = {v.op.name: session.run(v) for v in tf.compat.v1.trainable_variables()}

@@ -16,11 +16,11 @@ from reproducible_ml.utils.errors import ReproducibleMLError
 
 SETTINGS = {"batch_size": 4, "noise_dims": 6, "critic_steps": 1, "seed": 11}
 CADENCE = {
-    "max_steps": 40,
-    "log_every_steps": 3,
-    "grid_every_steps": 20,
-    "checkpoint_every_steps": 7,
-    "digest_every_steps": 5,
+    "max_steps": 24,
+    "log_every_steps": 2,
+    "grid_every_steps": 12,
+    "checkpoint_every_steps": 5,
+    "digest_every_steps": 4,
 }
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
