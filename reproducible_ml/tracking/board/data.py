@@ -6,9 +6,7 @@ Both storages offer what the pages need beyond Sacredboard's own interface: ``me
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,8 @@ import bson
 import gridfs
 import pymongo
 
+from reproducible_ml.tracking.board import artifacts
+from reproducible_ml.tracking.board.artifacts import Artifact
 from reproducible_ml.tracking.board.folder import OUTPUT_BYTES, RunFolder
 from reproducible_ml.tracking.board.present import metric_id
 from reproducible_ml.tracking.board.query import is_alive, matches, sort_key, to_mongo, utc_now
@@ -39,18 +39,7 @@ LIST_FIELDS = [
     *("experiment.name", "command", "status", "start_time", "heartbeat", "host.hostname", "result")
 ]
 ANSWER_SECONDS = 3
-CHUNK_BYTES = 1 << 18
 ANY = {"type": "and", "filters": []}
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A file that a run keeps; ``file`` is what the storage finds it by."""
-
-    name: str
-    content_type: str
-    size_bytes: int
-    file: Any
 
 
 class StillRunning(Exception):
@@ -66,7 +55,7 @@ class BoardFacade(RunFacade):
         run = runs.get(run_id)
         if is_alive(run, utc_now()):
             raise StillRunning(f"Run {run_id} is still running; stop it, then delete it.")
-        self.datastorage.get_metrics_dao().delete(run["_id"])
+        self.datastorage.get_metrics_dao().delete(run)
         runs.delete(run["_id"])
 
 
@@ -147,50 +136,55 @@ class BoardMongoRunDAO(MongoRunDAO):
     def delete(self, run_id: Any) -> None:
         """Delete a run. Mends: its artifacts and sources stayed in GridFS for ever."""
         run = self.get(run_id)
-        files = self.generic_dao.files()
-        for artifact in run.get("artifacts") or []:
-            files.delete(artifact["file_id"])
-        prefix = f"artifact://{self.collection_name}/{run['_id']}/"
-        for stored in list(files.find({"filename": {"$gte": prefix, "$lt": prefix + "\uffff"}})):
-            files.delete(stored._id)
-        for source in _sources(run) - self._sources_of_others(run["_id"]):
-            files.delete(source)
+        shared = self._sources_of_others(run["_id"])
+        artifacts.remove_stored(self.generic_dao.files(), self.collection_name, run, shared)
         self.generic_dao.delete_record(self.collection_name, {"_id": run["_id"]})
 
     def _sources_of_others(self, run_id: Any) -> set[Any]:
         """Return the source files that other runs share: Sacred stores equal files once."""
         runs = self.generic_dao.collection(self.collection_name)
         others = runs.find({"_id": {"$ne": run_id}}, ["experiment.sources"])
-        return {source for other in others for source in _sources(other)}
+        return {source for other in others for source in artifacts.sources(other)}
 
 
 class BoardMongoMetricsDAO(MongoMetricsDAO):
-    """Metrics in MongoDB."""
+    """Metrics in MongoDB.
 
-    def __init__(self, generic_dao: BoardGenericDAO, collection_name: str) -> None:
-        """Mends: metrics of prefixed collections (``x_runs``, ``x_metrics``) were never found."""
+    Mends: metrics of prefixed collections (``x_runs``, ``x_metrics``) were never found, and run "5"
+    and run 5 were one to it. So every method takes the run itself: a run that this project
+    delivered is told from another of the same id in another collection by its ``delivery.uid``.
+    """
+
+    def __init__(self, generic_dao: BoardGenericDAO, collection_names: list[str]) -> None:
+        """Name the collections to look in: Sacred prefixes, this project's delivery does not."""
         super().__init__(generic_dao)
-        self.metrics_collection_name = collection_name
+        self.collections = [generic_dao.collection(name) for name in collection_names]
 
-    def names(self, run_id: Any) -> list[dict[str, str]]:
+    def names(self, run: dict[str, Any]) -> list[dict[str, str]]:
         """Return names and ids. Mends: ``info["metrics"]`` lacks those of a killed run."""
-        found = self._collection().distinct("name", {"run_id": run_id})
-        return [{"name": str(name), "id": metric_id(str(name))} for name in sorted(found)]
+        found = self._documents(run, {}, ["name", "metric"])
+        names = {str(part.get("metric", part["name"])) for part in found}
+        return [{"name": name, "id": metric_id(name)} for name in sorted(names)]
 
-    def get(self, run_id: Any, metric: str) -> dict[str, Any]:
-        """Return a metric, of one document or of several."""
-        for one in self.names(run_id):
+    def get(self, run: dict[str, Any], metric: str) -> dict[str, Any]:
+        """Return a metric; a long one is in several documents, of which each says its part."""
+        for one in self.names(run):
             if one["id"] == metric:
-                parts = self._collection().find({"run_id": run_id, "name": one["name"]})
-                return _joined(one["name"], parts.sort("_id", pymongo.ASCENDING))
-        raise NotFoundError(f"Run {run_id} has no such metric.")
+                either = {"$or": [{"name": one["name"]}, {"metric": one["name"]}]}
+                parts = self._documents(run, either)
+                return _joined(one["name"], sorted(parts, key=lambda part: part.get("part", 1)))
+        raise NotFoundError(f"Run {run['_id']} has no such metric.")
 
-    def delete(self, run_id: Any) -> None:
-        """Delete all metrics of a run. Mends: run "5" and run 5 were one to it."""
-        self.generic_dao.delete_record(self.metrics_collection_name, {"run_id": run_id})
+    def delete(self, run: dict[str, Any]) -> None:
+        """Delete all metrics of a run."""
+        for collection in self.collections:
+            collection.delete_many(_metrics_of(run))
 
-    def _collection(self) -> Any:
-        return self.generic_dao.collection(self.metrics_collection_name)
+    def _documents(
+        self, run: dict[str, Any], more: dict[str, Any], fields: list[str] | None = None
+    ) -> list[dict[str, Any]]:
+        query = {**_metrics_of(run), **more}
+        return [part for one in self.collections for part in one.find(query, fields)]
 
 
 class BoardMongoStorage(PyMongoDataAccess):
@@ -215,13 +209,12 @@ class BoardMongoStorage(PyMongoDataAccess):
     def get_metrics_dao(self) -> BoardMongoMetricsDAO:
         """Return the access to metrics."""
         prefix, separator, _ = self._collection_name.rpartition("_runs")
-        return BoardMongoMetricsDAO(
-            self._generic_dao, f"{prefix}_metrics" if separator else "metrics"
-        )
+        names = ["metrics", f"{prefix}_metrics"] if separator else ["metrics"]
+        return BoardMongoMetricsDAO(self._generic_dao, names)
 
     def metric_names(self, run: dict[str, Any]) -> list[dict[str, str]]:
         """Return names and ids of a run's metrics."""
-        return self.get_metrics_dao().names(run["_id"])
+        return self.get_metrics_dao().names(run)
 
     def output(self, run: dict[str, Any]) -> str:
         """Return the end of what the run printed."""
@@ -233,21 +226,14 @@ class BoardMongoStorage(PyMongoDataAccess):
 
     def artifacts(self, run: dict[str, Any]) -> list[Artifact]:
         """Return the artifacts. Mends: Sacredboard shows none."""
-        found = []
-        files = self._generic_dao.collection("fs.files")
-        for entry in run.get("artifacts") or []:
-            stored = files.find_one({"_id": entry["file_id"]}) or {}
-            kind = stored.get("contentType") or _guess(entry["name"])
-            found.append(Artifact(entry["name"], kind, stored.get("length", 0), entry["file_id"]))
-        return found
+        return artifacts.in_database(self._generic_dao.collection("fs.files"), run)
 
     def read(self, artifact: Artifact) -> Iterable[bytes]:
         """Return the bytes of an artifact, in pieces."""
         try:
-            stored = self._generic_dao.files().get(artifact.file)
+            return artifacts.read_stored(self._generic_dao.files(), artifact)
         except gridfs.NoFile as error:
             raise NotFoundError(f"The file of {artifact.name} is gone.") from error
-        return iter(lambda: stored.read(CHUNK_BYTES), b"")
 
 
 def _identities(run_id: Any) -> Iterator[Any]:
@@ -262,8 +248,8 @@ def _identities(run_id: Any) -> Iterator[Any]:
     yield run_id
 
 
-def _sources(run: dict[str, Any]) -> set[Any]:
-    return {file for _, file in (run.get("experiment") or {}).get("sources") or []}
+def _metrics_of(run: dict[str, Any]) -> dict[str, Any]:
+    return {"run_id": run["_id"], "delivery.uid": (run.get("delivery") or {}).get("uid")}
 
 
 def _joined(name: str, parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -273,10 +259,6 @@ def _joined(name: str, parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
         for key in ("steps", "timestamps", "values"):
             metric[key] += part.get(key) or []
     return metric
-
-
-def _guess(name: str) -> str:
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
 # --- a folder of runs ---------------------------------------------------------------------------
@@ -348,6 +330,10 @@ class BoardFolderRunDAO(FileStoreRunDAO):
             self.folder.remove(str(run_id))
         except LookupError as error:
             raise NotFoundError(str(error)) from error
+        except BlockingIOError:
+            raise StillRunning(
+                f"Run {run_id} is still being written or delivered; stop that, then delete it."
+            ) from None
         except OSError as error:
             raise DataSourceError(f"Run {run_id} cannot be deleted: {error}.") from error
 
@@ -359,18 +345,19 @@ class BoardFolderMetricsDAO(MetricsDAO):
         """Name the folder."""
         self.folder = folder
 
-    def names(self, run_id: Any) -> list[dict[str, str]]:
+    def names(self, run: dict[str, Any]) -> list[dict[str, str]]:
         """Return names and ids of a run's metrics."""
-        return [{"name": n, "id": metric_id(n)} for n in sorted(self.folder.metrics(str(run_id)))]
+        names = self.folder.metrics(str(run["_id"]))
+        return [{"name": name, "id": metric_id(name)} for name in sorted(names)]
 
-    def get(self, run_id: Any, metric: str) -> dict[str, Any]:
+    def get(self, run: dict[str, Any], metric: str) -> dict[str, Any]:
         """Return a metric."""
-        for name, points in self.folder.metrics(str(run_id)).items():
+        for name, points in self.folder.metrics(str(run["_id"])).items():
             if metric_id(name) == metric:
                 return _joined(name, [points])
-        raise NotFoundError(f"Run {run_id} has no such metric.")
+        raise NotFoundError(f"Run {run['_id']} has no such metric.")
 
-    def delete(self, run_id: Any) -> None:
+    def delete(self, run: dict[str, Any]) -> None:
         """Do nothing: they lie in the run's own directory."""
 
 
@@ -392,7 +379,7 @@ class BoardFolderStorage(FileStorage):
 
     def metric_names(self, run: dict[str, Any]) -> list[dict[str, str]]:
         """Return names and ids of a run's metrics."""
-        return self.get_metrics_dao().names(run["_id"])
+        return self.get_metrics_dao().names(run)
 
     def output(self, run: dict[str, Any]) -> str:
         """Return the end of what the run printed. Mends: the box was empty."""
@@ -401,28 +388,18 @@ class BoardFolderStorage(FileStorage):
     def whole_output(self, run: dict[str, Any]) -> Iterable[bytes]:
         """Return everything that the run printed, in pieces."""
         path = self.folder.path(str(run["_id"])) / "cout.txt"
-        return _pieces(path) if path.is_file() else []
+        return artifacts.pieces(path) if path.is_file() else []
 
     def artifacts(self, run: dict[str, Any]) -> list[Artifact]:
-        """Return the artifacts that are there; one that was logged twice is one file."""
-        found = []
-        for name in dict.fromkeys(run.get("artifacts") or []):
-            path = self.folder.artifact(str(run["_id"]), str(name))
-            if path is not None:
-                found.append(Artifact(str(name), _guess(str(name)), path.stat().st_size, path))
-        return found
+        """Return the artifacts. Mends: Sacredboard shows none."""
+        return artifacts.in_folder(self.folder, run)
 
     def read(self, artifact: Artifact) -> Iterable[bytes]:
         """Return the bytes of an artifact, in pieces."""
-        return _pieces(artifact.file)
+        return artifacts.pieces(artifact.file)
 
 
 def _clauses(query: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the comparisons of a query, however deep."""
     for clause in query.get("filters", ()):
         yield from _clauses(clause) if "filters" in clause else [clause]
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with open(path, "rb") as stream:
-        yield from iter(lambda: stream.read(CHUNK_BYTES), b"")

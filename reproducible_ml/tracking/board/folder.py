@@ -1,6 +1,7 @@
 """Read a folder of runs in the layout of Sacred's FileStorageObserver, whatever state they are in.
 
     runs/<id>/run.json config.json info.json metrics.json cout.txt and the artifacts
+    runs/<id>/journal.log              of this project's own store: every point at any time
     runs/_sources/ runs/_resources/    shared by the runs
 
 Nothing outside the folder is ever read or deleted: an id or a name that leads elsewhere does not
@@ -9,14 +10,26 @@ exist. A run may be half there (just started, killed, QUEUED) or be written at t
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import json
+import logging
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
+from reproducible_ml.tracking.journal import JOURNAL_NAME
+from reproducible_ml.tracking.metric_columns import read_metrics
+from reproducible_ml.utils.errors import TrackingError
+
+logger = logging.getLogger(__name__)
+
+# Time of the last change and size of a file; None where there is no such file.
+State = Optional[tuple[int, int]]
 TIME_FIELDS = ("start_time", "heartbeat", "stop_time")
 # A tail of the captured output that a page can show; the rest is there for download.
 OUTPUT_BYTES = 1_000_000
@@ -79,13 +92,9 @@ class RunFolder:
             return ""
 
     def metrics(self, run_id: str) -> dict[str, Any]:
-        """Return ``{name: {"steps": …, "timestamps": …, "values": …}}``."""
-        path = self.path(run_id) / "metrics.json"
-        try:
-            state = path.stat()
-        except FileNotFoundError:
-            return {}
-        return _metrics_of(path, state.st_mtime_ns, state.st_size)
+        """Return ``{name: {"steps": …, "timestamps": …, "values": …}}``, of a living run too."""
+        path = self.path(run_id)
+        return _metrics_of(path, _state(path / JOURNAL_NAME), _state(path / "metrics.json"))
 
     def artifact(self, run_id: str, name: str) -> Path | None:
         """Return the file of an artifact; None when it is gone or lies outside the run."""
@@ -97,11 +106,16 @@ class RunFolder:
         return path if directory in path.parents and path.is_file() else None
 
     def remove(self, run_id: str) -> None:
-        """Delete a run; it leaves the list at once, and whole, however long the deleting takes."""
+        """Delete a run; it leaves the list at once, and whole, however long the deleting takes.
+
+        Raises:
+            BlockingIOError: a living process writes or delivers it.
+        """
         path = self.path(run_id)
-        grave = path.with_name(f"_deleted_{os.getpid()}_{path.name}")
-        path.rename(grave)
-        shutil.rmtree(grave)
+        with _unless_written(path / JOURNAL_NAME):
+            grave = path.with_name(f"_deleted_{os.getpid()}_{path.name}")
+            path.rename(grave)
+            shutil.rmtree(grave)
 
     @staticmethod
     def _holds(entry: os.DirEntry[str]) -> bool:
@@ -131,6 +145,34 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=2)
-def _metrics_of(path: Path, mtime_ns: int, size_bytes: int) -> dict[str, Any]:
-    """Parse a metrics file once per state of it: a page asks for each metric on its own."""
-    return read_json(path)
+def _metrics_of(path: Path, journal: State, metrics: State) -> dict[str, Any]:
+    """Parse a run's points once per state of its files: a page asks for each metric on its own."""
+    try:
+        return dict(read_metrics(path)) if journal else read_json(path / "metrics.json")
+    except TrackingError as error:
+        logger.warning("%s Shown is what metrics.json has.", error)
+        return read_json(path / "metrics.json")
+
+
+def _state(path: Path) -> State:
+    """Return what changes when a file does; None where it is missing."""
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    return state.st_mtime_ns, state.st_size
+
+
+@contextmanager
+def _unless_written(path: Path) -> Iterator[None]:
+    """Hold a run's journal, as its writer does; nobody can begin to write or deliver meanwhile.
+
+    Raises:
+        BlockingIOError: a living process has it.
+    """
+    if not path.exists():
+        yield
+        return
+    with open(path, "rb") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield

@@ -26,7 +26,8 @@ from gevent import get_hub
 from pymongo.errors import PyMongoError
 from werkzeug.exceptions import NotFound
 
-from reproducible_ml.tracking.board.data import Artifact, BoardFacade, StillRunning
+from reproducible_ml.tracking.board.artifacts import Artifact
+from reproducible_ml.tracking.board.data import BoardFacade, StillRunning
 from reproducible_ml.tracking.board.guard import artifact_headers
 from reproducible_ml.tracking.board.present import curve, plain, printed, row
 from reproducible_ml.tracking.board.query import QueryError, checked, utc_now
@@ -118,7 +119,9 @@ def get_run(run_id: str) -> ResponseReturnValue:
     run = data.get_run_dao().get(run_id)
     shown = row(run, utc_now())
     artifacts = [_artifact(run_id, i, one) for i, one in enumerate(data.artifacts(run))]
-    metrics, output = data.metric_names(run), printed(data.output(run))
+    output = printed(data.output(run))
+    # A page that follows a run asks every few seconds, and has the names already.
+    metrics = [] if request.args.get("follow") else data.metric_names(run)
     trace = "".join(run.get("fail_trace") or [])
     shown["object"] = plain({**run, "captured_out": output, "fail_trace": trace})
     shown["object"]["info"] = {**(shown["object"].get("info") or {}), "metrics": metrics}
@@ -153,7 +156,7 @@ def delete_run(run_id: str) -> ResponseReturnValue:
 def get_metric(run_id: str, metric_id: str) -> ResponseReturnValue:
     """Return the points of one metric."""
     run = _data().get_run_dao().get(run_id)
-    metric = _data().get_metrics_dao().get(run["_id"], metric_id)
+    metric = _data().get_metrics_dao().get(run, metric_id)
     points = curve(metric["steps"], metric["timestamps"], metric["values"])
     return jsonify(run_id=str(run["_id"]), metric_id=metric_id, name=metric["name"], **points)
 

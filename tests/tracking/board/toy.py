@@ -53,6 +53,8 @@ def record(observer, main, name="toy", config=None):
     experiment.main(main)
     run = experiment._create_run()
     run.capture_mode = "sys"  # pytest has the file descriptors
+    if hasattr(observer, "attach"):
+        observer.attach(run)
     with contextlib.suppress(ZeroDivisionError):
         run()
     return run._id

@@ -12,8 +12,8 @@ define(["jquery"], function ($) {
         return server.address("api/run/" + encodeURIComponent(id));
     };
 
-    server.run = function (id) {
-        return $.getJSON(server.runAddress(id)).then(function (answer) {
+    server.run = function (id, follow) {
+        return $.getJSON(server.runAddress(id), follow ? {follow: 1} : {}).then(function (answer) {
             return answer.data[0];
         });
     };

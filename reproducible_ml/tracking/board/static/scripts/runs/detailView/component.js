@@ -38,7 +38,7 @@ function ($, ko, Plotly, template, server, format) {
 
     DetailView.prototype.refresh = function () {
         var self = this;
-        server.run(self.run.id).done(function (run) {
+        server.run(self.run.id, true).done(function (run) {
             self.status(run.status);
             self.output(run.object.captured_out);
             self.heartbeat(run.heartbeat);
