@@ -1,0 +1,1 @@
+"""The experiments of the project: configuration and a short main each."""

@@ -8,7 +8,7 @@ $ python -m experiments.mnist_serialize with samples_per_record=10000 compressio
 from reproducible_ml.tracking import experiment
 from reproducible_ml.tracking.stages import serialize_stage
 
-ex = experiment("mnist_serialize")
+ex = experiment("mnist_serialize", types={"npz_file": (str, None)})
 
 
 @ex.config

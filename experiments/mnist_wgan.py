@@ -9,7 +9,7 @@ from experiments import mnist_serialize
 from reproducible_ml.tracking import experiment
 from reproducible_ml.tracking.stages import gan_stage
 
-ex = experiment("mnist_wgan")
+ex = experiment("mnist_wgan", types={"npz_file": (str, None), "model_dir": (str, None)})
 
 
 @ex.config
@@ -42,13 +42,13 @@ def config():
 
 @ex.named_config
 def digits():
-    """scikit-learn's bundled digits: nothing to download, readable after 320 steps."""
+    """scikit-learn's bundled digits: nothing to download, readable after 500 steps."""
     source = "digits"
     record_dir = "data/digits"
-    max_steps = 320
-    grid_every_steps = 80
-    checkpoint_every_steps = 80
-    digest_every_steps = 40
+    max_steps = 500
+    grid_every_steps = 100
+    checkpoint_every_steps = 100
+    digest_every_steps = 50
 
 
 @ex.named_config

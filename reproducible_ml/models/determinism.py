@@ -40,6 +40,29 @@ class Determinism:
         return asdict(self)
 
 
+def set_environment(settings: Determinism) -> None:
+    """Set what TensorFlow reads once, when it is loaded.
+
+    Raises:
+        ConfigError: TensorFlow is loaded already, with another setting.
+    """
+    wanted = "1" if settings.onednn else "0"
+    # Unset means on.
+    if "tensorflow" in sys.modules and os.environ.get(_ONEDNN, "1") != wanted:
+        raise ConfigError(
+            f"onednn={settings.onednn} can't be set any more: this process has loaded TensorFlow "
+            f"with {_ONEDNN}={os.environ.get(_ONEDNN, '1')}. Set the variable before the import, "
+            "or start a new process."
+        )
+    os.environ[_ONEDNN] = wanted
+    quiet_tensorflow()
+
+
+def quiet_tensorflow() -> None:
+    """Keep TensorFlow from telling at each start, as errors, that there is no GPU."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
 def apply_determinism(settings: Determinism, seed: int) -> None:
     """Put the settings into force for this process.
 
@@ -54,17 +77,7 @@ def apply_determinism(settings: Determinism, seed: int) -> None:
         ConfigError: TensorFlow already runs in this process with other settings.
     """
     require_tensorflow()
-    wanted = "1" if settings.onednn else "0"
-    # TensorFlow reads the variable once, when it is loaded; unset means on.
-    if "tensorflow" in sys.modules and os.environ.get(_ONEDNN, "1") != wanted:
-        raise ConfigError(
-            f"onednn={settings.onednn} can't be set any more: this process has loaded TensorFlow "
-            f"with {_ONEDNN}={os.environ.get(_ONEDNN, '1')}. Set the variable before the import, "
-            "or start a new process."
-        )
-    os.environ[_ONEDNN] = wanted
-    # Without a GPU TensorFlow tells of missing CUDA libraries at each start, as errors.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    set_environment(settings)
 
     import tensorflow as tf
 

@@ -14,12 +14,12 @@ from typing import Any
 
 from reproducible_ml.datasets.serialize import read_manifest, serialize_source
 from reproducible_ml.datasets.sources import make_source
-from reproducible_ml.models.determinism import Determinism
+from reproducible_ml.models.determinism import Determinism, quiet_tensorflow, set_environment
 from reproducible_ml.models.settings import Cadence, GANSettings
-from reproducible_ml.models.training import Watcher, train_gan
+from reproducible_ml.models.training import TrainingResult, Watcher, train_gan
 from reproducible_ml.tracking import record
 
-MANIFEST = "dataset.json"
+_MANIFEST = "dataset.json"
 
 
 def serialize_stage(run: Any, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,6 +32,7 @@ def serialize_stage(run: Any, config: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         The run's result: records by split, and the fingerprint.
     """
+    quiet_tensorflow()
     manifest = serialize_source(
         make_source(config["source"], npz_file=config["npz_file"]),
         config["record_dir"],
@@ -59,8 +60,11 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
     Returns:
         The run's result: last step, losses and digests.
     """
+    determinism = _pick(Determinism, config)
+    # Before the serialization below, which may load TensorFlow.
+    set_environment(determinism)
     record_dir = Path(config["record_dir"])
-    if not (record_dir / MANIFEST).exists():
+    if not (record_dir / _MANIFEST).exists():
         print(f"{record_dir} holds no data set yet: serializing {config['source']} first.")
         record.run_stage(
             run,
@@ -74,7 +78,6 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
     record.record_upstream(run, "serialize", manifest.fingerprint)
 
     model_dir = Path(config["model_dir"] or f"models/{run.experiment_info['name']}-{run._id}")
-    determinism = _pick(Determinism, config)
     record.record_determinism(run, determinism)
     settings = GANSettings(determinism=determinism, **_values(GANSettings, config))
     result = train_gan(
@@ -87,7 +90,7 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
     )
     record.record_checkpoint(run, result.checkpoint, result.step)
     record.record_digest(run, result.digests)
-    print(_summary(run, result, record_dir))
+    _say_where(result, record_dir)
     return {
         "step": result.step,
         "generator_loss": result.generator_loss,
@@ -103,10 +106,17 @@ class _RunWatcher(Watcher):
         self._run = run
 
     def scalar(self, name: str, value: float, step: int) -> None:
-        self._run.log_scalar(name, value, step)
+        record.record_scalar(self._run, name, value, step)
 
     def grid(self, path: Path, step: int) -> None:
-        record.record_image(self._run, path, f"samples-{step:08d}.png")
+        record.record_image(self._run, path, f"samples-{step:08d}.png", step)
+
+
+def _say_where(result: TrainingResult, record_dir: Path) -> None:
+    print(f"Step {result.step}, digest {result.digests['run'][:16]}")
+    print(f"Sample grid: {result.grid}")
+    print(f"Checkpoint:  {result.checkpoint}")
+    print(f"Records:     {record_dir}")
 
 
 def _values(settings: Any, config: Mapping[str, Any]) -> dict[str, Any]:
