@@ -44,12 +44,24 @@ def augment_images(
     Raises:
         ConfigError: If a change is unknown or its argument cannot work.
     """
-    for number, change in enumerate(changes):
-        name, argument = (change, None) if isinstance(change, str) else tuple(change)
-        if name not in CHANGES:
-            raise ConfigError(f"augment has {name!r}, expected one of {', '.join(sorted(CHANGES))}")
+    for number, (name, argument) in enumerate(named_changes(changes)):
         images = CHANGES[name](images, positions, seed, number, argument)
     return images
+
+
+def named_changes(changes: Sequence[Any]) -> list[tuple[str, Any]]:
+    """Give each change as (name, argument).
+
+    Raises:
+        ConfigError: If a change is unknown.
+    """
+    named = [
+        (change, None) if isinstance(change, str) else (change[0], change[1]) for change in changes
+    ]
+    for name, _ in named:
+        if name not in CHANGES:
+            raise ConfigError(f"augment has {name!r}, expected one of {', '.join(sorted(CHANGES))}")
+    return named
 
 
 def _draw(positions: tf.Tensor, seed: int, number: int, below: int) -> tf.Tensor:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.datasets.serialize.manifest import Manifest, read_manifest
+from reproducible_ml.input_fn.augment import augment_images, named_changes
 from reproducible_ml.input_fn.check import check_shards
 from reproducible_ml.input_fn.noise import MAX_SUBSTEPS, MAX_WORKERS, latents
 from reproducible_ml.input_fn.options import PREFETCH_BATCHES, deterministic_options
@@ -72,6 +73,7 @@ class InputFn:
             worker_index,
             f"0 to {num_workers - 1} with num_workers={num_workers}",
         )
+        named_changes(augment or ())
         self.manifest: Manifest = read_manifest(record_dir)
         self.split, self.batch_size, self.noise_dims = split, batch_size, noise_dims
         self.seed, self.critic_steps = seed, critic_steps
@@ -137,8 +139,6 @@ class InputFn:
         if images.shape.rank == 3:
             images = images[..., None]
         if self.augment:
-            from reproducible_ml.input_fn.augment import augment_images
-
             images = augment_images(images, positions.of(element), self.seed, self.augment)
         draws = [
             latents(self.seed, step, substep, self.batch_size, self.noise_dims, worker)
