@@ -1,4 +1,4 @@
-"""What the project needs and installs: the ranges. ``requirements.txt`` is the lock made of them."""
+"""What the project needs and installs: the ranges, of which ``requirements.txt`` is the lock."""
 
 from __future__ import annotations
 

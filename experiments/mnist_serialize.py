@@ -5,6 +5,8 @@ $ python -m experiments.mnist_serialize with digits
 $ python -m experiments.mnist_serialize with samples_per_record=10000 compression=GZIP
 """
 
+from typing import Any
+
 from reproducible_ml.tracking import experiment
 from reproducible_ml.tracking.stages import serialize_stage
 
@@ -12,7 +14,7 @@ ex = experiment("mnist_serialize", types={"npz_file": (str, None)})
 
 
 @ex.config
-def config():
+def config() -> None:
     """The full MNIST: 55,000 train, 5,000 eval and 10,000 test records."""
     source = "mnist"  # where rows come from: mnist, digits, npz or folder
     npz_file = None  # path of mnist.npz (or of any NPZ for source=npz); None: Keras' cache
@@ -25,7 +27,7 @@ def config():
 
 
 @ex.named_config
-def digits():
+def digits() -> None:
     """scikit-learn's 1,797 bundled digits: nothing to download."""
     source = "digits"
     record_dir = "data/digits"
@@ -33,7 +35,7 @@ def digits():
 
 
 @ex.named_config
-def smoke():
+def smoke() -> None:
     """The bundled digits in small shards, done in seconds."""
     source = "digits"
     record_dir = "data/smoke"
@@ -41,6 +43,6 @@ def smoke():
 
 
 @ex.automain
-def main(_run, _config):
+def main(_run: Any, _config: Any) -> Any:
     """Write the records."""
     return serialize_stage(_run, _config)

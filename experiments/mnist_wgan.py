@@ -5,6 +5,8 @@ $ python -m experiments.mnist_wgan with npz_file=mnist.npz gen_lr=1e-4
 $ python -m experiments.mnist_wgan with model_dir=models/mine max_steps=5000
 """
 
+from typing import Any
+
 from experiments import mnist_serialize
 from reproducible_ml.tracking import experiment
 from reproducible_ml.tracking.stages import gan_stage
@@ -13,7 +15,7 @@ ex = experiment("mnist_wgan", types={"npz_file": (str, None), "model_dir": (str,
 
 
 @ex.config
-def config():
+def config() -> None:
     """MNIST; rates and bound are larger than the paper's, which need ten times the steps."""
     seed = 1  # root of every random stream
     source = "mnist"  # what to serialize when record_dir holds no data set yet
@@ -41,7 +43,7 @@ def config():
 
 
 @ex.named_config
-def digits():
+def digits() -> None:
     """scikit-learn's bundled digits: nothing to download, readable after 500 steps."""
     source = "digits"
     record_dir = "data/digits"
@@ -52,7 +54,7 @@ def digits():
 
 
 @ex.named_config
-def smoke():
+def smoke() -> None:
     """A few steps on the bundled digits, done in seconds."""
     source = "digits"
     record_dir = "data/smoke"
@@ -65,7 +67,7 @@ def smoke():
 
 
 @ex.named_config
-def paper():
+def paper() -> None:
     """Arjovsky, Chintala, Bottou: Wasserstein GAN, arXiv:1701.07875, algorithm 1."""
     gen_lr = 5e-5
     crit_lr = 5e-5
@@ -76,6 +78,6 @@ def paper():
 
 
 @ex.automain
-def main(_run, _config):
+def main(_run: Any, _config: Any) -> Any:
     """Serialize if need be, train, and record what came out."""
     return gan_stage(_run, _config, serialize=mnist_serialize.ex)

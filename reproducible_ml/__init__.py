@@ -1,6 +1,7 @@
 """Reproducible machine learning on the TensorFlow Estimator: data, training and proof.
 
-Importing this package is cheap on purpose; the heavy parts load with the sub-package that needs them.
+Importing this package is cheap on purpose; heavy parts load with the
+sub-package that needs them.
 """
 
 __version__ = "0.1.0.dev0"

@@ -6,7 +6,7 @@ A sub-command's module is imported only when it runs, so ``--help`` answers at o
 from __future__ import annotations
 
 import importlib
-from typing import Any, Optional
+from typing import Any
 
 import click
 
@@ -34,7 +34,7 @@ class LazyGroup(click.Group):
         """Return the names of the table, sorted."""
         return sorted(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return the command, or None when the table has no such name."""
         if cmd_name not in COMMANDS:
             return None

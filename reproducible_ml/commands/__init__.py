@@ -1,0 +1,1 @@
+"""The commands of ``reproducible-ml``, one module each; ``reproducible_ml.cli`` lists them."""

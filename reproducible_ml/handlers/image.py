@@ -185,8 +185,9 @@ def load_image(path: str, channels: int | None = None) -> np.ndarray[Any, Any]:
             raise DataError(f"{path} is empty (0 bytes), expected an image")
         if path.endswith(".npy"):
             return to_array(np.load(path, allow_pickle=False))
-        with Image.open(path) as picture:
-            picture.load()
+        with Image.open(path) as file:
+            file.load()
+            picture: Image.Image = file
             if channels is not None and _MODES[channels] != picture.mode:
                 deep = channels == 1 and picture.mode.startswith("I")
                 picture = picture if deep else picture.convert(_MODES[channels])

@@ -15,7 +15,7 @@ from reproducible_ml.utils.errors import ConfigError
 _TRAIN = tf.estimator.ModeKeys.TRAIN
 
 
-class GANEstimator(tfgan.estimator.GANEstimator):  # type: ignore[misc]
+class GANEstimator(tfgan.estimator.GANEstimator):
     """A ``tfgan.estimator.GANEstimator`` that executes a step at once.
 
     The arguments are those of TF-GAN's estimator, and what they do is the same, but for three
@@ -68,7 +68,7 @@ class GANEstimator(tfgan.estimator.GANEstimator):  # type: ignore[misc]
             **stock_arguments,
         )
         self.critic_steps = critic_steps
-        stock_model_fn = self._model_fn
+        stock_model_fn: Any = self._model_fn  # type: ignore[has-type]
 
         def model_fn(features: Any, labels: Any, mode: str, params: dict[str, Any]) -> Any:
             if mode != _TRAIN:

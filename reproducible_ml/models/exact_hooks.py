@@ -70,7 +70,7 @@ class StepLogHook(StepHook):
         self._log.sync()
 
 
-class ExactSaverHook(tf.compat.v1.train.CheckpointSaverHook):  # type: ignore[misc]
+class ExactSaverHook(tf.compat.v1.train.CheckpointSaverHook):
     """TensorFlow's checkpoint hook, with the step log on disk before each checkpoint.
 
     Args:
@@ -85,7 +85,7 @@ class ExactSaverHook(tf.compat.v1.train.CheckpointSaverHook):  # type: ignore[mi
         self._set_steps_per_run(1)
 
 
-class _SyncFirst(tf.compat.v1.train.CheckpointSaverListener):  # type: ignore[misc]
+class _SyncFirst(tf.compat.v1.train.CheckpointSaverListener):
     def __init__(self, log: StepLog) -> None:
         self._log = log
 
@@ -96,4 +96,4 @@ class _SyncFirst(tf.compat.v1.train.CheckpointSaverListener):  # type: ignore[mi
 
 def _crc(value: Any) -> str:
     array = np.ascontiguousarray(value)
-    return f"{crc32c.crc32c(array.reshape(-1).view(np.uint8)):08x}"
+    return f"{crc32c.crc32c(array.reshape(-1).view(np.uint8).data):08x}"

@@ -22,7 +22,7 @@ from reproducible_ml.utils.images import save_grid
 _PLAIN_LINE_SECONDS = 10.0
 
 
-class StepHook(tf.estimator.SessionRunHook):  # type: ignore[misc]
+class StepHook(tf.estimator.SessionRunHook):
     """Base of hooks that look at every step's outcome."""
 
     def begin(self) -> None:

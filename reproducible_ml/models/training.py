@@ -17,7 +17,7 @@ import numpy as np
 
 from reproducible_ml.models.determinism import apply_determinism
 from reproducible_ml.models.settings import Cadence, GANSettings
-from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.seeds import child_seed
 
 GRID_SAMPLES = 64
@@ -106,6 +106,11 @@ def train_gan(
     )
     manifest = train_input.manifest
     image_shape = manifest.features["image"].shape
+    if image_shape is None:
+        raise DataError(
+            f"{record_dir}: the images have no common shape, which a GAN needs. Serialize "
+            "them with a handler that resizes: ImageHandler(shape)."
+        )
     generator = generator_fn(settings.gan_type, image_shape, settings.seed)
     estimator = make_gan_estimator(model_dir, settings, image_shape)
 

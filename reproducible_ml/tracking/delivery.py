@@ -199,7 +199,7 @@ class Delivery:
         def insert() -> None:
             document = {**run.document(self.portable), "captured_out": ""}
             delivery = mongo_claims.first_delivery(self.target, run.uid)
-            document = {**fit_document(document), "delivery": {**delivery, "local_id": name}}
+            document = {**fit_document(document), "delivery": delivery}
             first_choice = int(name) if name.isdigit() else name
             claimed.append(mongo_claims.claim(self.runs, document, first_choice))
 
@@ -316,9 +316,10 @@ class Delivery:
                 shown_output(self.directory / "cout.txt", document.output_bytes)
             )
             new = {k: v for k, v in fields.items() if k not in self._sent or self._sent[k] != v}
+            progress = {"delivery.sequence": sequence, "delivery.local_id": self.directory.name}
             done = self.runs.update_one(
                 {"_id": self.run_id, "delivery.uid": self.uid},
-                {"$set": {**fit_document(new), "delivery.sequence": sequence}},
+                {"$set": {**fit_document(new), **progress}},
             )
             if not done.matched_count:
                 raise Mismatch

@@ -89,7 +89,8 @@ def first_divergence(
             *({name: float(s[loss_step][name]) for name in _LOSSES} for s in (steps_a, steps_b))
         )
         return Divergence(step, step - 1, losses, tensors, tensors_step)
-    assert tensors_step is not None and digest_index is not None
+    assert tensors_step is not None
+    assert digest_index is not None
     equal_until = digest_steps[digest_index - 1] if digest_index else 0
     return Divergence(tensors_step, equal_until, {}, tensors, tensors_step)
 

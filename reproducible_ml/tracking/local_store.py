@@ -239,8 +239,22 @@ class LocalStore(RunObserver):
 
     def _end(self, status: str, time: datetime, result: Any = None, trace: Any = None) -> None:
         if self._run:
+            self._collect_last_output(self._run)
             self._run.end(status, time, result, trace)
         self._wake()
+
+    def _collect_last_output(self, run: OpenRun) -> None:
+        # What a run prints between its last heartbeat and its exception, Sacred reads and drops.
+        sacred_run = self._attached
+        captured = getattr(sacred_run, "_output_file", None)
+        if captured is not None and getattr(captured, "final", None):
+            rest = captured.get()
+            rest = rest.decode("utf-8", "replace") if isinstance(rest, bytes) else rest
+            text = sacred_run.captured_out + rest
+            if sacred_run.captured_out_filter is not None:
+                text = sacred_run.captured_out_filter(text)
+            sacred_run.captured_out = text
+            run.beat(sacred_run.info, text, now(), sacred_run.result)
 
     @_never_raise
     def resource_event(self, filename: str) -> None:

@@ -7,6 +7,7 @@ is what readers look for, is written last, when all chunks are there.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import IO, Any
@@ -20,6 +21,8 @@ from reproducible_ml.utils.errors import TrackingError
 CHUNK_BYTES = 255 * 1024
 CHUNKS_AT_ONCE = 16
 DUPLICATE_KEY = 11000
+
+logger = logging.getLogger(__name__)
 
 
 def upload(
@@ -85,7 +88,19 @@ def _insert(collection: Any, documents: list[dict[str, Any]]) -> None:
 
 def make_indexes(database: Any, runs: str) -> None:
     """Make the indexes that GridFS readers and the delivery look things up by."""
-    database["fs.files"].create_index([("filename", 1), ("uploadDate", 1)])
-    database["fs.chunks"].create_index([("files_id", 1), ("n", 1)], unique=True)
-    database["metrics"].create_index([("run_id", 1), ("name", 1)])
-    database[runs].create_index([("delivery.uid", 1)])
+    from pymongo.errors import AutoReconnect, OperationFailure
+
+    wanted: list[tuple[str, list[tuple[str, int]], bool]] = [
+        ("fs.files", [("filename", 1), ("uploadDate", 1)], False),
+        ("fs.chunks", [("files_id", 1), ("n", 1)], True),
+        ("metrics", [("run_id", 1), ("name", 1)], False),
+        (runs, [("delivery.uid", 1)], False),
+    ]
+    for collection, keys, unique in wanted:
+        try:
+            database[collection].create_index(keys, unique=unique)
+        except AutoReconnect:
+            raise
+        except OperationFailure as error:
+            # Indexes save time, nothing else: a server that refuses one still gets the run.
+            logger.debug("No index on %s: %s", collection, error)

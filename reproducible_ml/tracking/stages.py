@@ -14,10 +14,17 @@ from typing import Any
 
 from reproducible_ml.datasets.serialize import read_manifest, serialize_source
 from reproducible_ml.datasets.sources import make_source
-from reproducible_ml.models.determinism import Determinism, quiet_tensorflow, set_environment
+from reproducible_ml.models.determinism import (
+    Determinism,
+    probe_digest,
+    quiet_tensorflow,
+    set_environment,
+)
 from reproducible_ml.models.settings import Cadence, GANSettings
+from reproducible_ml.models.step_log import STEPS_FILE, TENSORS_FILE
 from reproducible_ml.models.training import TrainingResult, Watcher, train_gan
 from reproducible_ml.tracking import record
+from reproducible_ml.tracking.seal import record_stage, seal_run
 
 _MANIFEST = "dataset.json"
 
@@ -33,6 +40,7 @@ def serialize_stage(run: Any, config: Mapping[str, Any]) -> dict[str, Any]:
         The run's result: records by split, and the fingerprint.
     """
     quiet_tensorflow()
+    record_stage(run, inputs=("npz_file",), outputs=("record_dir",))
     manifest = serialize_source(
         make_source(config["source"], npz_file=config["npz_file"]),
         config["record_dir"],
@@ -44,6 +52,7 @@ def serialize_stage(run: Any, config: Mapping[str, Any]) -> dict[str, Any]:
     )
     record.record_dataset(run, "records", manifest)
     record.record_digest(run, {"data": manifest.fingerprint})
+    seal_run(run, {})
     records = {name: split.records for name, split in manifest.splits.items()}
     print(f"{sum(records.values()):,} records in {config['record_dir']}")
     return {"records": records, "fingerprint": manifest.fingerprint}
@@ -64,7 +73,9 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
     # Before the serialization below, which may load TensorFlow.
     set_environment(determinism)
     record_dir = Path(config["record_dir"])
-    if not (record_dir / _MANIFEST).exists():
+    if (record_dir / _MANIFEST).exists():
+        record.record_upstream(run, serialize.path, read_manifest(record_dir).fingerprint)
+    else:
         print(f"{record_dir} holds no data set yet: serializing {config['source']} first.")
         record.run_stage(
             run,
@@ -75,21 +86,26 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
         )
     manifest = read_manifest(record_dir)
     record.record_dataset(run, "records", manifest)
-    record.record_upstream(run, "serialize", manifest.fingerprint)
 
     model_dir = Path(config["model_dir"] or f"models/{run.experiment_info['name']}-{run._id}")
-    record.record_determinism(run, determinism)
+    record_stage(run, inputs=("record_dir", "npz_file"), outputs=("model_dir",))
+    watcher = _RunWatcher(run)
     settings = GANSettings(determinism=determinism, **_values(GANSettings, config))
     result = train_gan(
         record_dir,
         model_dir,
         settings,
         _pick(Cadence, config),
-        watcher=_RunWatcher(run),
+        watcher=watcher,
         allow_changed=config["allow_changed"],
     )
     record.record_checkpoint(run, result.checkpoint, result.step)
     record.record_digest(run, result.digests)
+    # After training: the probe must not be the first to start TensorFlow's threads.
+    record.record_determinism(run, {**determinism.as_dict(), "probe": probe_digest()})
+    for name in (STEPS_FILE, TENSORS_FILE):
+        run.add_artifact(str(model_dir / name), name=name, content_type="application/octet-stream")
+    seal_run(run, watcher.points)
     _say_where(result, record_dir)
     return {
         "step": result.step,
@@ -104,8 +120,10 @@ class _RunWatcher(Watcher):
 
     def __init__(self, run: Any) -> None:
         self._run = run
+        self.points: dict[str, list[tuple[int, float]]] = {}
 
     def scalar(self, name: str, value: float, step: int) -> None:
+        self.points.setdefault(name, []).append((step, value))
         record.record_scalar(self._run, name, value, step)
 
     def grid(self, path: Path, step: int) -> None:

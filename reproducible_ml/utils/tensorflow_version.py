@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Optional
 
 from reproducible_ml.utils.errors import ConfigError
 
@@ -15,7 +14,7 @@ INSTALL = "pip install 'tensorflow>=2.15,<2.16'"
 DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tensorflow-intel")
 
 
-def installed_tensorflow() -> Optional[str]:
+def installed_tensorflow() -> str | None:
     """Return the version of the installed TensorFlow, or None when there is none."""
     for name in DISTRIBUTIONS:
         try:

@@ -116,7 +116,7 @@ def test_a_checkpoint_whose_files_are_there_but_not_named_is_made_again(
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    ("change", "message"),
     [
         ({"seed": 12}, "seed was 11, is 12"),
         ({"gen_lr": 0.1}, "gen_lr was 0.0005, is 0.1"),
@@ -162,9 +162,15 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_checkpoint(
 ):
     assert training.run(small_records, tmp_path, cadence={"max_steps": 10}) is None
     error = training.run(
-        small_records, tmp_path, {"crit_lr": 1e38, "critic_weight_clip": 1e38}, {"max_steps": 24}, allow_changed=True
+        small_records,
+        tmp_path,
+        {"crit_lr": 1e38, "critic_weight_clip": 1e38},
+        {"max_steps": 24},
+        allow_changed=True,
     )
-    assert "is " in error and "at step " in error and "lower learning rates" in error
+    assert "is " in error
+    assert "at step " in error
+    assert "lower learning rates" in error
     assert 'model_checkpoint_path: "model.ckpt-10"' in (tmp_path / "checkpoint").read_text()
 
 

@@ -161,7 +161,7 @@ def test_an_input_fn_of_other_critic_steps_is_refused(tmp_path):
 
 
 def test_an_unknown_gan_type_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match="no gan_type 'wgon'.*wgan"):
+    with pytest.raises(ConfigError, match=r"no gan_type 'wgon'.*wgan"):
         generator_fn("wgon")
 
 

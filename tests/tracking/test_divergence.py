@@ -45,7 +45,7 @@ def test_the_first_step_of_other_losses_is_named_with_both_values(step):
     assert f"at step {step}: generator_loss {one!r} / {other!r}" in found.describe()
 
 
-@pytest.mark.parametrize("step, interval", [(1, (0, 10)), (10, (0, 10)), (11, (10, 20))])
+@pytest.mark.parametrize(("step", "interval"), [(1, (0, 10)), (10, (0, 10)), (11, (10, 20))])
 def test_a_variable_that_no_loss_shows_is_found_between_two_digests(step, interval):
     found = divergence(training(), training(step, loss=None))
     assert (found.equal_until, found.step) == interval

@@ -13,6 +13,7 @@ from reproducible_ml.datasets.serialize.examples import ExampleMaker
 from reproducible_ml.datasets.serialize.manifest import (
     SPLITS,
     Manifest,
+    Shard,
     Split,
     compute_fingerprint,
     content_digest,
@@ -191,7 +192,7 @@ def write_records(
             record_pattern=record_pattern,
             samples_per_record=samples_per_record,
             source=dict(source or {}),
-            handlers={key: handler.describe() for key, handler in keys_to_handlers.items()},
+            handlers={key: handler.config() for key, handler in keys_to_handlers.items()},
             library_version=reproducible_ml.__version__,
         )
         write_manifest(manifest)
@@ -224,7 +225,9 @@ def _write_split(
 ) -> Split:
     rows = iter(rows_gen(split))
     full, rest = div_mod(size, samples_per_record)
-    shards, lengths, crcs = [], [], []
+    shards: list[Shard] = []
+    lengths: list[int] = []
+    crcs: list[int] = []
     for index, wanted in enumerate([samples_per_record] * full + [rest] * (rest > 0)):
         writer, _ = get_writer(pattern, split, index, compression)
         found = write_samples(wanted, rows, maker, writer)

@@ -46,7 +46,7 @@ class FolderSource(Source):
         self.split_to_size = {split: len(rows) for split, rows in self._splits.items()}
         self.keys_to_handlers = {
             "image": ImageHandler(image_shape),
-            "label": LabelHandler(len(self.class_names), self.class_names),
+            "label": LabelHandler(len(self.class_names)),
         }
         self.keys_to_descriptions = {
             "image": f"Image of {root.name}",

@@ -86,10 +86,37 @@ def test_the_list_shows_every_run_with_its_state_and_no_name_as_markup(page, rec
     assert '"frechet": 12.5' in rows["digits"][8]
     assert rows[toy.HOSTILE][8] == toy.HOSTILE
     page.keep_screenshot(f"list-{recorded.kind}")
-    page.open_run(recorded.ids["hostile"])
-    assert page.browser.title.startswith("Run")
     assert page.all("img[src='x']") == []
     assert page.complaints() == []
+
+
+def test_markup_in_a_record_stays_text_on_every_tab(page, recorded):
+    page.open_run(recorded.ids["hostile"])
+    tabs = [tab.get_attribute("data-tab") for tab in page.all("[data-tab]") if tab.is_displayed()]
+    assert len(tabs) == 9
+    for tab in tabs:
+        pane = page.tab(tab)
+        if tab == "metrics":
+            page.click(".plots input[type=checkbox]")
+            page.until(lambda b: len(page.all(".scatterlayer .trace")) == 1)
+        if tab in ("config", "output", "result"):
+            assert toy.HOSTILE in pane.text
+    assert page.all("img[src='x']") == []
+    assert page.browser.title.startswith("Run")
+    assert page.complaints() == []
+
+
+def test_the_page_of_a_living_run_follows_it(page, recorded):
+    observer = recorded.observer()
+    run_id = toy.started(observer, toy.now(), "followed")
+    page.open_run(run_id)
+    output = page.tab("output")
+    page.until(lambda b: "still here" in output.text)
+    observer.heartbeat_event({}, "still here\nand further on\n", toy.now(), None)
+    page.until(lambda b: "and further on" in output.text)
+    observer.completed_event(toy.now(), 1)
+    page.until(lambda b: "COMPLETED" in page.one(".detail-view h3").text)
+    recorded.storage.get_run_dao().delete(run_id)
 
 
 def test_nothing_comes_from_another_machine(page, recorded):

@@ -118,6 +118,19 @@ def failing():
     return 1 / 0
 
 
+def hostile(folder):
+    """Return the main function of a run that puts markup wherever it can."""
+
+    def main(_run):
+        print(HOSTILE)
+        _run.log_scalar(HOSTILE, 1.0, 0)
+        _run.info[HOSTILE] = {"tensorflow": HOSTILE}
+        _run.add_artifact(png(folder / "hostile.png"), HOSTILE)
+        return HOSTILE
+
+    return main
+
+
 def fill(make_observer, folder):
     """Record one run of each state and return ``{what: id}``."""
     runs = {"trained": record(make_observer(), trained(folder), "digits", {"lr": 0.01, "seed": 7})}
