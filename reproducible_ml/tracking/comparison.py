@@ -193,10 +193,16 @@ def _metrics(a: Run, b: Run) -> list[Difference]:
     found = []
     for name in sorted(a.points.keys() | b.points.keys()):
         left, right = (run.points.get(name, {"steps": [], "values": []}) for run in (a, b))
-        index = first_difference(left, right)
-        if index is not None:
-            found.append(_at(name, left, right, index))
+        difference = metric_difference(name, left, right)
+        if difference is not None:
+            found.append(difference)
     return sorted(found, key=lambda one: (one.step is None, one.step, one.name))
+
+
+def metric_difference(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Difference | None:
+    """Return the first point at which two streams of a metric differ; None for none."""
+    index = first_difference(a, b)
+    return None if index is None else _at(name, a, b, index)
 
 
 def first_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> int | None:

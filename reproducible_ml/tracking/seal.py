@@ -13,6 +13,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from reproducible_ml.tracking.stores import source_name
+
 # (step, value) in the order in which they were logged.
 Points = Iterable[tuple[int, float]]
 SEALED_FACTS = ("dataset", "determinism", "digest", "stage", "upstream")
@@ -36,7 +38,11 @@ def seal_run(run: Any, metrics: Mapping[str, Points]) -> None:
         run: The running Sacred run.
         metrics: Every point that it has logged.
     """
-    sources = dict(run.experiment_info.get("sources", []))
+    experiment = run.experiment_info
+    sources = {
+        source_name(name, experiment["base_dir"], experiment.get("library_dir")) or name: digest
+        for name, digest in experiment.get("sources", [])
+    }
     run.info["seal"] = make_seal(run.config, sources, metrics, run.info)
 
 
@@ -46,11 +52,7 @@ def seal_of(run: Any) -> dict[str, Any]:
     Args:
         run: A run as ``runs.load_run`` gives it.
     """
-    recorded = {name: stored for name, stored, *_ in run.entry["experiment"].get("sources", [])}
-    content = run.sources
-    sources = {
-        name: hashlib.md5(content[name]).hexdigest() if name in content else "" for name in recorded
-    }
+    sources = {name: hashlib.md5(content).hexdigest() for name, content in run.sources.items()}
     metrics = {
         name: list(zip(points["steps"], points["values"])) for name, points in run.points.items()
     }

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -100,10 +101,22 @@ class Store(ABC):
             TrackingError: There is no such run, or it is still being written.
         """
 
+    def close(self) -> None:  # noqa: B027 - a folder holds nothing open
+        """Let go of a connection, if there is one."""
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     def missing(self, run_id: Any) -> TrackingError:
         """Return the error for a run that is not there, which says what there is."""
         ids = self.ids()
         there = f"there are {shown_ids(ids)}" if ids else "it holds no runs"
+        near = nearest_ids(run_id, ids)
+        if near:
+            there += f", the nearest {shown_ids(near)}"
         return TrackingError(f"There is no run {run_id} in {self.shown}; {there}.")
 
 
@@ -141,7 +154,20 @@ def typed_id(text: Any) -> RunId:
 
 def sorted_ids(ids: Iterable[RunId]) -> list[RunId]:
     """Return ids in order: numbers by value, then texts."""
-    return sorted(ids, key=lambda one: (isinstance(one, str), one if isinstance(one, int) else 0))
+    return sorted(
+        ids, key=lambda one: (isinstance(one, str), one if isinstance(one, int) else 0, str(one))
+    )
+
+
+def nearest_ids(run_id: Any, ids: list[RunId]) -> list[RunId]:
+    """Return the ids that may have been meant: the neighbours of a number, texts much alike."""
+    wanted = typed_id(run_id)
+    if isinstance(wanted, int):
+        numbers = [one for one in ids if isinstance(one, int)]
+        below = [one for one in numbers if one < wanted][-1:]
+        return [*below, *[one for one in numbers if one > wanted][:1]]
+    texts = {str(one): one for one in ids}
+    return [texts[near] for near in difflib.get_close_matches(wanted, list(texts), n=2)]
 
 
 def shown_ids(ids: list[RunId]) -> str:

@@ -83,6 +83,16 @@ def sync_runs(runs_dir: Path, target: MongoTarget | None = None) -> Iterator[Out
             client.close()
 
 
+def sync_run(directory: Path, target: MongoTarget) -> list[Outcome]:
+    """Deliver one run to a database; see ``sync_runs``."""
+    clients: dict[MongoTarget, Any] = {}
+    try:
+        return list(_sync_run(directory, target, clients))
+    finally:
+        for client in clients.values():
+            client.close()
+
+
 def _sync_run(
     directory: Path, target: MongoTarget | None, clients: dict[MongoTarget, Any]
 ) -> Iterator[Outcome]:

@@ -101,8 +101,9 @@ class TrackedExperiment(sacred.Experiment):
             OWN_OPTIONS.get(option.get_flag(), option) for option in self.all_cli_options
         ]
         self.captured_out_filter: Any = redact
-        self.pre_run_hook(_beat_at_once)
-        self.post_run_hook(_complete_environment)
+        before, after = _run_hooks()
+        self.pre_run_hook(before)
+        self.post_run_hook(after)
         self._on_command_line = False
         self._storage: Storage | None = None
 
@@ -207,6 +208,8 @@ class TrackedExperiment(sacred.Experiment):
         run = super()._create_run(
             command_name, config_updates, named_configs, info, meta_info, {**given, **hidden}
         )
+        # Sacred takes the docstring of a configuration function for one of its values.
+        run.config.pop("__doc__", None)
         run._id = storage.run_id
         run.meta_info["options"].update(
             {name: given.get(name) for name in (FOLDER, IDENTITY)},
@@ -267,16 +270,24 @@ class TrackedExperiment(sacred.Experiment):
         return checked_updates(updates, defaults, self.types, free)
 
 
-def _beat_at_once(_run: Any) -> None:
-    """Record the environment now: a run that is killed before its first heartbeat has it too."""
-    _run._emit_heartbeat()
+def _run_hooks() -> tuple[Any, Any]:
+    """Make the functions that run before and after the main one.
 
+    Sacred keeps the run that they belong to on the function itself. A stage that runs within a
+    stage would take over functions that both share, so each experiment gets its own.
+    """
 
-def _complete_environment(_run: Any) -> None:
-    """Add what only the TensorFlow that the run has loaded knows."""
-    if "environment" in _run.info:
-        _run.info["environment"]["tensorflow"] = environment.describe_tensorflow()
-        _run.info["environment"]["threads"] = environment.describe_threads()
+    def beat_at_once(_run: Any) -> None:
+        # A run that is killed before its first heartbeat has its environment too.
+        _run._emit_heartbeat()
+
+    def complete_environment(_run: Any) -> None:
+        # What only the TensorFlow that the run has loaded knows.
+        if "environment" in _run.info:
+            _run.info["environment"]["tensorflow"] = environment.describe_tensorflow()
+            _run.info["environment"]["threads"] = environment.describe_threads()
+
+    return beat_at_once, complete_environment
 
 
 def _prints_to_descriptors() -> bool:

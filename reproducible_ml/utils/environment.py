@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,19 @@ _CREDENTIALS_IN_URL = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@]+@")
 HIDDEN = "***"
 
 
-def describe_environment() -> dict[str, Any]:
-    """Return everything about this process that a result may depend on, as JSON types."""
+def describe_environment(variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Return everything about a process that a result may depend on, as JSON types.
+
+    Args:
+        variables: Its environment variables; this process's by default.
+    """
     return {
         "python": describe_python(),
         "os": describe_os(),
         "cpu": describe_cpu(),
-        "threads": describe_threads(),
+        "threads": describe_threads(variables),
         "tensorflow": describe_tensorflow(),
-        "variables": result_variables(),
+        "variables": result_variables(variables),
         "packages": packages(),
     }
 
@@ -89,10 +94,10 @@ def _proc_cpuinfo() -> tuple[str, list[str]]:
     return fields.get("model name", ""), sorted(flags.split())
 
 
-def describe_threads() -> dict[str, Any]:
+def describe_threads(variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Return how many threads numeric libraries may use, as far as the environment says it."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    threads: dict[str, Any] = {name: os.environ.get(name) for name in names}
+    threads: dict[str, Any] = {name: variables.get(name) for name in names}
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None:
         settings = tensorflow.config.threading
@@ -126,21 +131,22 @@ def _build_info(distribution: importlib.metadata.Distribution) -> dict[str, Any]
     except (OSError, SyntaxError):
         return {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Dict):
+        # ``build_info = collections.OrderedDict([(name, value), ...])``, or a plain dictionary.
+        if isinstance(node, (ast.Dict, ast.List)):
             try:
-                return {str(key): value for key, value in ast.literal_eval(node).items()}
-            except ValueError:
+                return {str(key): value for key, value in dict(ast.literal_eval(node)).items()}
+            except (TypeError, ValueError):
                 continue
     return {}
 
 
-def result_variables() -> dict[str, str]:
+def result_variables(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the environment variables that change results; secrets are replaced by ``***``."""
     return {
         name: HIDDEN
         if _SECRET_NAME.search(name)
         else _CREDENTIALS_IN_URL.sub(rf"\1{HIDDEN}@", text)
-        for name, text in sorted(os.environ.items())
+        for name, text in sorted(variables.items())
         if RESULT_VARIABLES.search(name)
     }
 
@@ -150,7 +156,8 @@ def packages() -> dict[str, str]:
     found: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
         name = distribution.metadata["Name"]
-        if name:
+        # setuptools puts the packages that it brings along on the path when it is imported.
+        if name and "_vendor" not in Path(str(distribution.locate_file(""))).parts:
             # The first one on the path is the one that is imported.
             found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), distribution.version)
     return dict(sorted(found.items()))

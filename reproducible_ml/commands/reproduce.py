@@ -1,0 +1,105 @@
+"""``reproducible-ml reproduce``: execute a recorded run again and compare it bit for bit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from reproducible_ml.tracking.reproduce import Reproduction
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@click.option("-F", "--folder", default="runs", show_default=True, help="Folder of runs.")
+@click.option("-m", "--mongo", metavar="DB", help="Database: sacred, host:port:db, mongodb://...")
+@click.option(
+    "--sources",
+    type=click.Choice(["recorded", "current"]),
+    default="recorded",
+    show_default=True,
+    help="Execute the recorded sources, or those in the working directory.",
+)
+@click.option("--steps", type=int, metavar="N", help="Train and compare N steps only.")
+@click.option("--upstream", is_flag=True, help="Execute the earlier stages again too, data first.")
+@click.option(
+    "--input", "inputs", multiple=True, metavar="KEY=PATH", help="Where an input lies now."
+)
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the configuration."
+)
+@click.option("--allow-altered", is_flag=True, help="Go on with a record that was altered.")
+@click.option("--keep", metavar="DIR", help="Keep restored sources, data and models there.")
+def command(run_id: str, **options: Any) -> None:
+    """Execute a recorded run again and compare it bit for bit.
+
+    The recorded sources are restored into a temporary directory and run in a process of their own,
+    as a new run. With -m the record is read from the database; the new run goes there as well as
+    to the folder. Both runs keep the verdict.
+
+    Exit code: 0 identical; 1 differs, with the first step and tensor that do; 2 can't be compared,
+    with what is missing.
+    """
+    from pathlib import Path
+
+    from reproducible_ml.tracking.reproduce import Request, reproduce
+    from reproducible_ml.tracking.stores import typed_id
+    from reproducible_ml.tracking.verdict import IDENTICAL
+    from reproducible_ml.utils.errors import ReproducibleMLError
+
+    request = Request(
+        folder=Path(options["folder"]),
+        mongo=options["mongo"],
+        sources=options["sources"],
+        steps=options["steps"],
+        upstream=options["upstream"],
+        inputs=dict(_pair(text, "--input") for text in options["inputs"]),
+        changes={
+            key: _value(text) for key, text in (_pair(one, "--set") for one in options["changes"])
+        },
+        allow_altered=options["allow_altered"],
+        keep=Path(options["keep"]) if options["keep"] else None,
+    )
+    try:
+        done = reproduce(typed_id(run_id), request, click.echo)
+    except ReproducibleMLError as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(2) from error
+    click.echo(_table(done))
+    raise SystemExit(0 if done.verdict.word == IDENTICAL else 1)
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise click.BadParameter(f"{option} takes KEY=VALUE, found {text!r}.")
+    return key, value
+
+
+def _value(text: str) -> Any:
+    import ast
+
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
+def _table(done: Reproduction) -> str:
+    lines = [_table(one) for one in done.upstream]
+    lines.append("")
+    title = f"run {done.recorded.id}", f"run {done.again.id}"
+    rows = [("", *title, "")] + [
+        (row.part, row.recorded, row.again, "same" if row.equal else "DIFFERS")
+        for row in done.verdict.rows
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines += [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows
+    ]
+    lines += [
+        "",
+        f"Run {done.again.id} executes run {done.recorded.id} again: {done.verdict.sentence}.",
+    ]
+    return "\n".join(lines)

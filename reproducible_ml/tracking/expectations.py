@@ -1,0 +1,110 @@
+"""What a difference between two environments is expected to do to the bits of a result.
+
+The words are what was measured (docs/determinism.md) or what follows from how a part is used; a
+difference that is expected to do nothing is still listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reproducible_ml.tracking.runs import flat
+
+NOTHING = "none expected"
+_ANY_BIT = "may change every bit of a training"
+_LAST_BITS = "sums may be rounded in another order: the last bits may differ from the first step on"
+_DATA = "may change a data set that is serialized again"
+_PACKAGES = {
+    "tensorflow": _ANY_BIT,
+    "tensorflow-cpu": _ANY_BIT,
+    "tensorflow-intel": _ANY_BIT,
+    "tensorflow-macos": _ANY_BIT,
+    "tensorflow-estimator": _ANY_BIT,
+    "tensorflow-gan": _ANY_BIT,
+    "tensorflow-probability": _ANY_BIT,
+    "tf-slim": _ANY_BIT,
+    "keras": _ANY_BIT,
+    "numpy": "may change the latents of the sample grids, and " + _DATA[4:],
+    "pillow": _DATA,
+    "scipy": _DATA,
+    "scikit-learn": _DATA,
+    "protobuf": "may change the bytes of records whose features come from user-written handlers",
+    "sacred": "none on the result; the record may be written differently",
+}
+# Known only when TensorFlow is loaded, or of no meaning for another process.
+_LEFT_OUT = ("python.executable", "tensorflow.git_version", "tensorflow.compiler", "os.platform")
+_LEFT_OUT_GROUPS = ("git.", "library_git.", "threads.tensorflow_", "packages.reproducible-ml")
+
+
+@dataclass(frozen=True)
+class EnvironmentDifference:
+    """Something in which two environments differ.
+
+    Attributes:
+        name: Dotted name, as in the record's ``info["environment"]``.
+        recorded: Its value in the record; None where it had none.
+        now: Its value now.
+        effect: What it is expected to do to the bits.
+    """
+
+    name: str
+    recorded: Any
+    now: Any
+    effect: str
+
+    def describe(self) -> str:
+        """Say it in a line."""
+        values = ("none" if one is None else one for one in (self.recorded, self.now))
+        return "{}: recorded {}, now {}; effect on the bits: {}".format(
+            self.name, *values, self.effect
+        )
+
+
+def environment_differences(
+    recorded: Mapping[str, Any], now: Mapping[str, Any]
+) -> list[EnvironmentDifference]:
+    """List every difference, those that may change the result first.
+
+    Args:
+        recorded: ``info["environment"]`` of a run.
+        now: What ``describe_environment`` returns.
+    """
+    left, right = dict(_facts(recorded)), dict(_facts(now))
+    found = [
+        EnvironmentDifference(name, left.get(name), right.get(name), _effect(name))
+        for name in sorted(left.keys() | right.keys())
+        if left.get(name) != right.get(name)
+    ]
+    return sorted(found, key=lambda one: (one.effect == NOTHING, one.name))
+
+
+def _facts(environment: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in flat(environment, "").items():
+        if name in _LEFT_OUT or name.startswith(_LEFT_OUT_GROUPS):
+            continue
+        if name == "cpu.flags":
+            yield from ((f"cpu.flags.{flag}", "has it") for flag in value)
+        elif value is not None:
+            yield name, value
+
+
+def _effect(name: str) -> str:
+    group, _, rest = name.partition(".")
+    if group == "packages":
+        return _PACKAGES.get(rest, NOTHING)
+    if group == "tensorflow":
+        return _ANY_BIT
+    if group == "cpu" and rest not in ("cores", "usable_cores"):
+        return _LAST_BITS
+    if group == "threads":
+        return _LAST_BITS
+    if group == "variables":
+        if rest.startswith(("TF_", "XLA_", "ONEDNN_", "DNNL_", "OMP_", "KMP_", "MKL_", "CUDA_")):
+            return _ANY_BIT
+        if rest.startswith("LD_"):
+            return "other libraries may be loaded, and then every bit may change"
+    if name in ("os.machine", "os.system", "os.libc"):
+        return _LAST_BITS
+    return NOTHING

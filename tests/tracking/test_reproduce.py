@@ -1,0 +1,189 @@
+"""``reproducible-ml reproduce`` on a toy stage: identical runs, and planted differences."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from tests.tracking.toy_project import Project
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    project = Project(tmp_path_factory.mktemp("project"))
+    assert project.record() == 1
+    return project
+
+
+@pytest.fixture
+def project(recorded, tmp_path):
+    """A copy that a test may alter; the record names its paths, so they are inputs elsewhere."""
+    copy = Project.__new__(Project)
+    copy.root = tmp_path / "project"
+    shutil.copytree(recorded.root, copy.root)
+    copy.runs, copy.source = copy.root / "runs", copy.root / "walks" / "walk.py"
+    return copy
+
+
+def edit_json(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_a_run_executed_again_elsewhere_after_the_tree_was_changed_is_identical(project, tmp_path):
+    project.source.write_text("raise SystemExit('the working tree was executed')")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    code, output = project.reproduce(1, cwd=elsewhere)
+    assert code == 0, output
+    assert "Run 2 executes run 1 again: identical." in output
+    assert list(elsewhere.iterdir()) == []
+    for run_id, key in ((1, "reproduced_by"), (2, "reproduced_from")):
+        (verdict,) = project.info(run_id)["verdicts"]
+        assert verdict["verdict"] == "identical"
+        assert key in verdict
+
+
+def test_outputs_go_elsewhere_and_are_kept_when_asked(project, tmp_path):
+    shutil.rmtree(project.root / "out", ignore_errors=True)
+    code, output = project.reproduce(1, "--keep", str(tmp_path / "kept"))
+    assert code == 0, output
+    assert (tmp_path / "kept" / "run-1" / "out_dir" / "weight.txt").exists()
+    assert not (project.root / "out").exists()
+
+
+def test_a_changed_line_is_named_with_the_first_step_that_it_changes(project):
+    source = project.source.read_text()
+    project.source.write_text(
+        source.replace("weight -= rate", "weight -= (rate if step < 12 else 0.25)")
+    )
+    code, output = project.reproduce(1, "--sources", "current")
+    assert code == 1, output
+    assert "walks/walk.py is not the recorded one: 1 lines added, 1 removed." in output
+    assert "differs at step 12: metric weight" in output
+
+
+def test_sources_that_are_not_in_the_working_directory_are_asked_for(project, tmp_path):
+    code, output = project.reproduce(1, "--sources", "current", cwd=tmp_path)
+    assert code == 2
+    assert f"needs walks.walk in the working directory {tmp_path}" in output
+
+
+def test_another_seed_differs_from_the_first_step_on(project):
+    code, output = project.reproduce(1, "--set", "seed=2")
+    assert code == 1, output
+    assert "differs at step 1: metric weight" in output
+    assert project.info(1)["verdicts"][0]["changes"] == {"seed": 2}
+
+
+def test_fewer_steps_are_compared_as_far_as_they_go(project):
+    code, output = project.reproduce(1, "--steps", "7")
+    assert code == 0, output
+    assert "identical up to step 7" in output
+    code, output = project.reproduce(1, "--steps", "21")
+    assert code == 2
+    assert "--steps must be 1 to 20" in output
+
+
+def test_an_edited_metric_is_named(project):
+    edit_json(
+        project.runs / "1" / "metrics.json",
+        lambda metrics: metrics["weight"]["values"].__setitem__(3, 0.125),
+    )
+    code, output = project.reproduce(1)
+    assert code == 2
+    assert "altered after the run: metric weight." in output
+    code, output = project.reproduce(1, "--allow-altered")
+    assert code == 1
+    assert "differs at step 4: metric weight 0.125 / " in output
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "name"),
+    [
+        ("config.json", lambda config: config.update(rate=0.4), "the configuration"),
+        ("info.json", lambda info: info["digest"].update(weight="0" * 64), "entry digest"),
+    ],
+)
+def test_an_edited_part_of_the_record_is_named(project, file, change, name):
+    edit_json(project.runs / "1" / file, change)
+    code, output = project.reproduce(1)
+    assert code == 2
+    assert f"altered after the run: {name}." in output
+
+
+def test_an_edited_source_in_the_record_is_named(project):
+    kept = next((project.runs / "_sources").glob("walk_*.py"))
+    kept.write_text(kept.read_text().replace("0.5", "0.4"))
+    code, output = project.reproduce(1)
+    assert code == 2
+    assert "altered after the run: the sources." in output
+
+
+def test_another_package_version_is_listed_with_what_it_may_do(tmp_path):
+    old = tmp_path / "packages" / "Pillow-0.0.1.dist-info"
+    old.mkdir(parents=True)
+    (old / "METADATA").write_text("Metadata-Version: 2.1\nName: Pillow\nVersion: 0.0.1\n")
+    project = Project(tmp_path / "project")
+    project.record(environment={**os.environ, "PYTHONPATH": str(old.parent)})
+    code, output = project.reproduce(1)
+    assert code == 0, output
+    line = next(line for line in output.splitlines() if line.startswith("packages.pillow"))
+    assert "recorded 0.0.1, now " in line
+    assert line.endswith("effect on the bits: may change a data set that is serialized again")
+
+
+def test_variables_that_change_results_are_set_as_they_were(tmp_path):
+    project = Project(tmp_path / "project")
+    project.source.write_text(
+        project.source.read_text().replace(
+            "weight = float(", "import os\n    weight = float(os.environ['OMP_NUM_THREADS'] + "
+        )
+    )
+    project.record(environment={**os.environ, "OMP_NUM_THREADS": "3"})
+    code, output = project.reproduce(1)
+    assert code == 0, output
+    assert "OMP_NUM_THREADS" not in output
+
+
+def test_an_input_that_is_gone_is_asked_for(project, tmp_path, recorded):
+    hidden = tmp_path / "moved.txt"
+    original = recorded.root / "start.txt"
+    original.rename(hidden)
+    try:
+        code, output = project.reproduce(1)
+        assert code == 2
+        assert f"{original}, which run 1 read as start_file, is not there" in output
+        code, output = project.reproduce(1, "--input", f"start_file={hidden}")
+        assert code == 0, output
+    finally:
+        hidden.rename(original)
+
+
+def test_a_failed_run_and_an_unknown_one_cannot_be_compared(project):
+    edit_json(project.runs / "1" / "run.json", lambda entry: entry.update(status="FAILED"))
+    code, output = project.reproduce(1)
+    assert code == 2
+    assert "Run 1 is FAILED, not COMPLETED" in output
+    code, output = project.reproduce(9)
+    assert code == 2
+    assert "There is no run 9" in output
+
+
+def test_a_run_is_reproduced_from_mongodb(tmp_path, mongo_uri):
+    mongo_uri = f"{mongo_uri}/reproduced"
+    project = Project(tmp_path / "project")
+    run_id = project.record(mongo=mongo_uri)
+    # Only the database is left of it.
+    shutil.rmtree(project.runs)
+    code, output = project.reproduce(run_id, mongo=mongo_uri)
+    assert code == 0, output
+    assert f"executes run {run_id} again: identical." in output
+    from reproducible_ml.tracking.runs import iterate_runs
+    from reproducible_ml.tracking.stores import open_store
+
+    with open_store(mongo=mongo_uri) as store:
+        verdicts = [run.verdict for run in iterate_runs(store)]
+    assert verdicts == ["identical", "identical"]
