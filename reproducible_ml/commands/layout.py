@@ -1,0 +1,146 @@
+"""Plain aligned text for the terminal, and the options by which commands find recorded runs."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+GAP = "  "
+SHORT_DIGEST = 12
+_HEXADECIMAL = re.compile(r"[0-9a-f]{32,}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def store_options(function: _Function) -> _Function:
+    """Add ``-F`` and ``-m`` with Sacred's meaning; neither reads ``runs``."""
+    folder = click.option(
+        "-F", "--file_storage", "folder", metavar="DIR", help="Folder of runs; default: runs."
+    )
+    mongo = click.option(
+        "-m", "--mongo_db", "mongo", metavar="DB", help="Database: sacred, host:port:db, mongodb://"
+    )
+    return folder(mongo(function))
+
+
+def terminal_width() -> int | None:
+    """Return how wide lines may be; None for output that is no terminal, which is not cut."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS"):
+        return shutil.get_terminal_size().columns
+    return None
+
+
+def cut(text: str, width: int | None) -> str:
+    """Return the text within a width, with an ellipsis where it was cut."""
+    if width is None or len(text) <= width:
+        return text
+    return text[: max(width - 1, 0)] + "…"
+
+
+def table(
+    rows: Sequence[Sequence[str]],
+    right: Sequence[int] = (),
+    elastic: Sequence[int] = (),
+    width: int | None = None,
+    indent: int = 0,
+) -> list[str]:
+    """Align rows in columns.
+
+    Args:
+        rows: The cells; all rows have the same number.
+        right: Columns that are aligned to the right.
+        elastic: Columns that give way when a line would be wider than ``width``, the first most.
+        width: The widest line; None for no limit.
+        indent: Blanks before each line.
+    """
+    if not rows:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    if width is not None:
+        excess = indent + sum(widths) + len(GAP) * (len(widths) - 1) - width
+        for column in elastic:
+            taken = max(0, min(excess, widths[column] - _least(rows, column)))
+            widths[column] -= taken
+            excess -= taken
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(size) if column in right else cut(cell, size).ljust(size)
+            for column, (cell, size) in enumerate(zip(row, widths))
+        ]
+        lines.append(cut((" " * indent + GAP.join(cells)).rstrip(), width))
+    return lines
+
+
+def _least(rows: Sequence[Sequence[str]], column: int) -> int:
+    return max(8, len(rows[0][column]))
+
+
+def shown(value: Any) -> str:
+    """Return a value in one line: floats in full, digests short, texts as they are."""
+    if isinstance(value, str):
+        text = _HEXADECIMAL.sub(lambda found: found.group()[:SHORT_DIGEST], value)
+    elif isinstance(value, datetime):
+        text = value.strftime("%Y-%m-%d %H:%M:%S")
+    elif isinstance(value, Mapping):
+        text = ", ".join(f"{name} {shown(item)}" for name, item in value.items())
+    elif isinstance(value, (list, tuple)):
+        text = "[" + ", ".join(map(shown, value)) + "]"
+    elif value is None:
+        text = "-"
+    else:
+        text = repr(value)
+    # What a record holds must not steer the terminal.
+    return _CONTROL.sub(" ", text)
+
+
+def duration(seconds: float | None) -> str:
+    """Return a wall time: "0.4 s", "12 s", "3 min 20 s", "2 h 05 min", "3 d 4 h"."""
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes: "512 B", "3.4 kB", "136.0 MB"."""
+    if count < 1000:
+        return f"{count} B"
+    for unit, factor in (("kB", 1e3), ("MB", 1e6)):
+        if count < 999.95 * factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count / 1e9:.1f} GB"
+
+
+def as_json(value: Any) -> str:
+    """Return JSON that every reader takes: times as ISO text, NaN and infinities as texts."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value

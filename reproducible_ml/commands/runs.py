@@ -1,0 +1,145 @@
+"""``reproducible-ml runs``: list recorded runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reproducible_ml.commands.layout import as_json, duration, shown, store_options
+
+if TYPE_CHECKING:
+    from reproducible_ml.tracking.runs import Run
+
+STATUSES = ("COMPLETED", "FAILED", "INTERRUPTED", "RUNNING", "QUEUED", "UNREADABLE")
+DIRTY_MARK = "*"
+_SHORT_FLOAT = "{:.5g}"
+_SHORT_DIGEST = 8
+_DIGEST = re.compile(r"[0-9a-f]{32,}")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@store_options
+@click.option(
+    "--status",
+    type=click.Choice(STATUSES, case_sensitive=False),
+    metavar="STATUS",
+    help=f"Only runs of this status: {', '.join(STATUSES).lower()}.",
+)
+@click.option("--experiment", metavar="NAME", help="Only runs of this experiment.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the last N runs.")
+@click.option("--json", "json_", is_flag=True, help="Print JSON instead of a table.")
+def command(
+    folder: str | None,
+    mongo: str | None,
+    status: str | None,
+    experiment: str | None,
+    limit: int | None,
+    json_: bool,
+) -> None:
+    """List recorded runs, the newest last.
+
+    A * behind the id: something differed from the git commit when the run started.
+    """
+    from collections import deque
+
+    from reproducible_ml.tracking.runs import iterate_runs
+    from reproducible_ml.tracking.stores import open_store
+
+    store = open_store(folder, mongo)
+    runs = deque(iterate_runs(store, experiment, status), limit)
+    if json_:
+        click.echo(as_json([_facts(run) for run in runs]))
+        return
+    if not runs:
+        wanted = [status.upper()] if status else []
+        wanted += [f"experiment {experiment}"] if experiment else []
+        kind = f" of {' and '.join(wanted)}" if wanted else ""
+        names = sorted({run.experiment for run in iterate_runs(store) if run.experiment})
+        there = f"; there are runs of {', '.join(names)}" if wanted and names else ""
+        click.echo(f"There are no runs{kind} in {store.shown}{there}.")
+        return
+    for line in _table(list(runs)):
+        click.echo(line)
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "experiment": run.experiment,
+        "status": run.status,
+        "started": run.started,
+        "duration_seconds": run.duration_seconds,
+        "last_step": last_step(run),
+        "result": run.result,
+        "git_commit": run.git_commit,
+        "dirty": run.dirty,
+        "verdict": run.verdict,
+    }
+
+
+def _table(runs: list[Run]) -> list[str]:
+    from reproducible_ml.commands.layout import table, terminal_width
+
+    rows = [("ID", "EXPERIMENT", "STATUS", "STARTED (UTC)", "TIME", "VERDICT", "STEP", "RESULT")]
+    for run in runs:
+        started = "-" if run.started is None else run.started.strftime("%Y-%m-%d %H:%M")
+        step = last_step(run)
+        rows.append(
+            (
+                f"{run.id}{DIRTY_MARK if run.dirty else ' '}",
+                run.experiment or "-",
+                run.status,
+                started,
+                duration(run.duration_seconds),
+                run.verdict or "-",
+                "-" if step is None else str(step),
+                outcome(run),
+            )
+        )
+    if not any(run.verdict for run in runs):
+        rows = [(*row[:5], *row[6:]) for row in rows]  # type: ignore[misc]
+    count = len(rows[0])
+    elastic = (count - 1, 5, 1) if count == 8 else (count - 1, 1)
+    lines = table(rows, right=(0, 4, count - 2), elastic=elastic, width=terminal_width())
+    if any(run.dirty for run in runs):
+        lines += ["", f"{DIRTY_MARK} something differed from the git commit"]
+    return lines
+
+
+def last_step(run: Run) -> int | float | None:
+    """Return the last step that a run did: of its result, else of its metrics; None without."""
+    if isinstance(run.result, Mapping) and isinstance(run.result.get("step"), int):
+        return int(run.result["step"])
+    if run.status == "UNREADABLE":
+        return None
+    steps: list[int | float] = [one["steps"][-1] for one in run.points.values() if one["steps"]]
+    return max(steps, default=None)
+
+
+def outcome(run: Run) -> str:
+    """Return a run's result in one line; of a failed run the error."""
+    if run.result is None:
+        trace = run.entry.get("fail_trace") or []
+        lines = [line for part in trace for line in str(part).splitlines() if line.strip()]
+        # "package.module.DataError: sentence" without where the class is defined.
+        return re.sub(r"^(\w+\.)+(?=\w+:)", "", shown(lines[-1]).strip()) if lines else "-"
+    if not isinstance(run.result, Mapping):
+        return shown(run.result)
+    # Digests first: they say at a glance which runs gave the same.
+    items = sorted(run.result.items(), key=lambda item: not _is_digest(item[1]))
+    return ", ".join(f"{name} {_short(value)}" for name, value in items if name != "step")
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name} {_short(item)}" for name, item in value.items())
+    if _is_digest(value):
+        return str(value)[:_SHORT_DIGEST]
+    return _SHORT_FLOAT.format(value) if isinstance(value, float) else shown(value)

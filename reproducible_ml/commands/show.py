@@ -1,0 +1,224 @@
+"""``reproducible-ml show``: everything about one recorded run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reproducible_ml.commands.layout import (
+    GAP,
+    SHORT_DIGEST,
+    as_json,
+    cut,
+    duration,
+    shown,
+    size,
+    store_options,
+    table,
+    terminal_width,
+)
+
+if TYPE_CHECKING:
+    from reproducible_ml.tracking.runs import Run
+
+_INDENT = 2
+_TRACE_LINES = 12
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("run_id", metavar="ID")
+@store_options
+@click.option("--json", "json_", is_flag=True, help="Print JSON, packages and CPU flags included.")
+def command(run_id: str, folder: str | None, mongo: str | None, json_: bool) -> None:
+    """Show one run: configuration, result, machine, data, metrics, files, verdicts."""
+    from reproducible_ml.tracking.runs import load_run
+    from reproducible_ml.tracking.stores import open_store
+
+    run = load_run(run_id, open_store(folder, mongo))
+    if json_:
+        click.echo(as_json(_facts(run)))
+        return
+    width = terminal_width()
+    for title, lines in _sections(run, width):
+        if lines:
+            click.echo("\n".join(["", title, *lines] if title else lines))
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "store": run.store.shown,
+        "experiment": run.experiment,
+        "command": run.entry.get("command"),
+        "status": run.status,
+        "started": run.started,
+        "duration_seconds": run.duration_seconds,
+        "config": run.config,
+        "result": run.result,
+        "fail_trace": run.entry.get("fail_trace"),
+        "git_commit": run.git_commit,
+        "dirty": run.dirty,
+        "sources": sorted(run.sources),
+        "metrics": [
+            {"name": name, "points": count, "step": step, "value": value}
+            for name, count, step, value in _last_points(run)
+        ],
+        "artifacts": [vars(one) for one in run.artifacts.infos.values()],
+        "info": {name: value for name, value in run.info.items() if name != "metrics"},
+    }
+
+
+def _sections(run: Run, width: int | None) -> list[tuple[str, list[str]]]:
+    from reproducible_ml.tracking.runs import flat
+
+    def pairs(facts: Mapping[str, Any]) -> list[str]:
+        return _pairs(facts, width)
+
+    result = run.result if isinstance(run.result, Mapping) else {"": run.result}
+    return [
+        ("", _head(run, width)),
+        ("Error", _trace(run)),
+        ("Config", pairs(dict(sorted(flat(run.config, "").items())))),
+        ("Result", [] if run.result is None else pairs(flat(result, ""))),
+        ("Digest", pairs(run.info.get("digest") or {})),
+        ("Data", pairs(_data(run))),
+        ("Upstream", pairs(_upstream(run))),
+        ("Metrics", _metrics(run, width)),
+        ("Artifacts", _artifacts(run, width)),
+        ("Checkpoint", pairs(_checkpoint(run))),
+        ("Environment", pairs(_environment(run))),
+        ("Verdicts", _verdicts(run, width)),
+    ]
+
+
+def _pairs(facts: Mapping[str, Any], width: int | None) -> list[str]:
+    """Align names and values; a long value goes on in the next line instead of being cut."""
+    import textwrap
+
+    names = max(map(len, facts), default=0) + _INDENT + len(GAP)
+    rows = []
+    for name, value in facts.items():
+        text = shown(value)
+        lines = [text] if width is None else textwrap.wrap(text, max(width - names, 20))
+        rows += [(name if number == 0 else "", line) for number, line in enumerate(lines or [""])]
+    return table(rows, indent=_INDENT)
+
+
+def _head(run: Run, width: int | None) -> list[str]:
+    started = "-" if run.started is None else f"{run.started:%Y-%m-%d %H:%M:%S} UTC"
+    facts = {
+        "status": run.status,
+        "started": f"{started}, {duration(run.duration_seconds)}",
+        "host": shown((run.entry.get("host") or {}).get("hostname")),
+        "sources": _sources(run),
+    }
+    title = cut(f"Run {run.id} of {run.experiment or '-'} in {run.store.shown}", width)
+    return [title, *_pairs(facts, width)]
+
+
+def _sources(run: Run) -> str:
+    files = len(run.entry.get("experiment", {}).get("sources") or [])
+    text = f"{files} files"
+    if run.git_commit:
+        text += f" from commit {run.git_commit[:SHORT_DIGEST]}"
+    if run.dirty:
+        changed = (run.environment.get("git") or {}).get("changed") or []
+        text += f", dirty: {len(changed)} changed" if changed else ", dirty"
+    return text if run.git_commit or run.dirty else f"{text}, no git commit"
+
+
+def _trace(run: Run) -> list[str]:
+    trace = run.entry.get("fail_trace") or []
+    lines = [line for part in trace for line in str(part).rstrip("\n").splitlines()]
+    return [" " * _INDENT + shown(line) for line in lines[-_TRACE_LINES:]]
+
+
+def _data(run: Run) -> dict[str, Any]:
+    found = {}
+    for key, facts in (run.info.get("dataset") or {}).items():
+        records = ", ".join(f"{name} {n}" for name, n in (facts.get("records") or {}).items())
+        fingerprint = shown(facts.get("fingerprint"))
+        found[key] = f"fingerprint {fingerprint}  {facts.get('record_dir')}  {records}"
+    return found
+
+
+def _upstream(run: Run) -> dict[str, Any]:
+    return {
+        str(one.get("stage")): "unknown run"
+        if one.get("run_id") is None
+        else f"run {one['run_id']}"
+        for one in run.info.get("upstream") or []
+    }
+
+
+def _last_points(run: Run) -> list[tuple[str, int, Any, Any]]:
+    return [
+        (name, len(one["values"]), one["steps"][-1], one["values"][-1])
+        for name, one in sorted(run.points.items())
+        if one["values"]
+    ]
+
+
+def _metrics(run: Run, width: int | None) -> list[str]:
+    rows = [
+        (name, shown(value), f"at step {step}", f"{count} points")
+        for name, count, step, value in _last_points(run)
+    ]
+    return table(rows, right=(1, 3), width=width, indent=_INDENT)
+
+
+def _artifacts(run: Run, width: int | None) -> list[str]:
+    rows = [
+        (one.name, size(one.bytes), one.content_type or "-", one.place)
+        for one in run.artifacts.infos.values()
+    ]
+    return table(rows, right=(1,), elastic=(3,), width=width, indent=_INDENT)
+
+
+def _checkpoint(run: Run) -> dict[str, Any]:
+    facts = run.info.get("checkpoint")
+    if not facts:
+        return {}
+    total = sum(one["bytes"] for one in facts["files"].values())
+    return {"path": facts["path"], "step": f"{facts['step']}, {size(total)}"}
+
+
+def _environment(run: Run) -> dict[str, Any]:
+    facts = run.environment
+    if not facts:
+        return {}
+    tensorflow = facts.get("tensorflow") or {}
+    cpu, threads = facts.get("cpu") or {}, facts.get("threads") or {}
+    return {
+        "python": shown((facts.get("python") or {}).get("version")),
+        "tensorflow": shown(tensorflow.get("version")),
+        "packages": f"{len(facts.get('packages') or {})} (all of them: --json)",
+        "os": shown((facts.get("os") or {}).get("platform")),
+        "cpu": f"{cpu.get('model')}, {cpu.get('cores')} cores",
+        "threads": {name: value for name, value in threads.items() if value is not None} or "-",
+        "variables": " ".join(
+            f"{name}={value}" for name, value in (facts.get("variables") or {}).items()
+        )
+        or "-",
+        "determinism": {
+            name: value
+            for name, value in (run.info.get("determinism") or {}).items()
+            if not isinstance(value, Mapping)
+        }
+        or "-",
+    }
+
+
+def _verdicts(run: Run, width: int | None) -> list[str]:
+    rows = []
+    for one in run.info.get("verdicts") or []:
+        if not isinstance(one, Mapping):
+            rows.append(("", "", shown(one)))
+            continue
+        origin = one.get("reproduced_from") or {}
+        other = f"by run {one['reproduced_by']}" if "reproduced_by" in one else ""
+        other = f"of run {origin['run_id']}" if "run_id" in origin else other
+        rows.append((shown(one.get("time"))[:16].replace("T", " "), other, shown(one["verdict"])))
+    return table(rows, width=width, indent=_INDENT)
