@@ -88,7 +88,7 @@ def _least(rows: Sequence[Sequence[str]], column: int) -> int:
 def shown(value: Any) -> str:
     """Return a value in one line: floats in full, digests short, texts as they are."""
     if isinstance(value, str):
-        text = _HEXADECIMAL.sub(lambda found: found.group()[:SHORT_DIGEST], value)
+        text = _HEXADECIMAL.sub(lambda found: found.group()[:SHORT_DIGEST], value) or "''"
     elif isinstance(value, datetime):
         text = value.strftime("%Y-%m-%d %H:%M:%S")
     elif isinstance(value, Mapping):

@@ -41,6 +41,7 @@ def command(run_id: str, **options: Any) -> None:
     Exit code: 0 identical; 1 differs, with the first step and tensor that do; 2 can't be compared,
     with what is missing.
     """
+    import traceback
     from pathlib import Path
 
     from reproducible_ml.tracking.reproduce import Request, reproduce
@@ -65,6 +66,10 @@ def command(run_id: str, **options: Any) -> None:
         done = reproduce(typed_id(run_id), request, click.echo)
     except ReproducibleMLError as error:
         click.echo(f"Error: {error}", err=True)
+        raise SystemExit(2) from error
+    except Exception as error:
+        # Python's own exit code for this would say that the runs differ.
+        traceback.print_exc()
         raise SystemExit(2) from error
     click.echo(_table(done))
     raise SystemExit(0 if done.verdict.word == IDENTICAL else 1)

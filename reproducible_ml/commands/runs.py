@@ -48,21 +48,19 @@ def command(
     from reproducible_ml.tracking.runs import iterate_runs
     from reproducible_ml.tracking.stores import open_store
 
-    store = open_store(folder, mongo)
-    runs = deque(iterate_runs(store, experiment, status), limit)
-    if json_:
-        click.echo(as_json([_facts(run) for run in runs]))
-        return
-    if not runs:
-        wanted = [status.upper()] if status else []
-        wanted += [f"experiment {experiment}"] if experiment else []
-        kind = f" of {' and '.join(wanted)}" if wanted else ""
-        names = sorted({run.experiment for run in iterate_runs(store) if run.experiment})
-        there = f"; there are runs of {', '.join(names)}" if wanted and names else ""
-        click.echo(f"There are no runs{kind} in {store.shown}{there}.")
-        return
-    for line in _table(list(runs)):
-        click.echo(line)
+    with open_store(folder, mongo) as store:
+        runs = deque(iterate_runs(store, experiment, status), limit)
+        if json_:
+            click.echo(as_json([_facts(run) for run in runs]))
+        elif runs:
+            click.echo("\n".join(_table(list(runs))))
+        else:
+            wanted = [f"status {status.upper()}"] if status else []
+            wanted += [f"experiment {experiment}"] if experiment else []
+            kind = f" of {' and '.join(wanted)}" if wanted else ""
+            names = sorted({run.experiment for run in iterate_runs(store) if run.experiment})
+            there = f"; there are runs of {', '.join(names)}" if wanted and names else ""
+            click.echo(f"There are no runs{kind} in {store.shown}{there}.")
 
 
 def _facts(run: Run) -> dict[str, Any]:

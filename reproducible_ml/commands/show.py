@@ -36,14 +36,14 @@ def command(run_id: str, folder: str | None, mongo: str | None, json_: bool) -> 
     from reproducible_ml.tracking.runs import load_run
     from reproducible_ml.tracking.stores import open_store
 
-    run = load_run(run_id, open_store(folder, mongo))
-    if json_:
-        click.echo(as_json(_facts(run)))
-        return
-    width = terminal_width()
-    for title, lines in _sections(run, width):
-        if lines:
-            click.echo("\n".join(["", title, *lines] if title else lines))
+    with open_store(folder, mongo) as store:
+        run = load_run(run_id, store)
+        if json_:
+            click.echo(as_json(_facts(run)))
+            return
+        for title, lines in _sections(run, terminal_width()):
+            if lines:
+                click.echo("\n".join(["", title, *lines] if title else lines))
 
 
 def _facts(run: Run) -> dict[str, Any]:

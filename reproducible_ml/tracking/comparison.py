@@ -31,6 +31,8 @@ _LEFT_OUT = (
     "library_git.diff",
     "cpu.usable_cores",
 )
+# They tell of the machine's speed, not of the result.
+SPEED_METRICS = ("steps_per_second",)
 _ABSENT = object()
 
 
@@ -138,7 +140,12 @@ def _sources(a: Run, b: Run) -> Iterator[Difference]:
         one, other = left.get(name), right.get(name)
         if one != other:
             yield Difference(
-                "sources", name, _short_digest(one), _short_digest(other), None, _diff(one, other)
+                "sources",
+                name,
+                _short_digest(one),
+                _short_digest(other),
+                None,
+                _diff(name, one, other),
             )
 
 
@@ -146,11 +153,16 @@ def _short_digest(content: bytes | None) -> str | None:
     return None if content is None else hashlib.sha256(content).hexdigest()[:12]
 
 
-def _diff(a: bytes | None, b: bytes | None) -> str:
+def _diff(name: str, a: bytes | None, b: bytes | None) -> str:
     left, right = (
         (text or b"").decode("utf-8", "replace").splitlines(keepends=True) for text in (a, b)
     )
-    return "".join(difflib.unified_diff(left, right, "a", "b", n=1))
+    old = "/dev/null" if a is None else f"a/{name}"
+    new = "/dev/null" if b is None else f"b/{name}"
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+        for line in difflib.unified_diff(left, right, old, new, n=2)
+    )
 
 
 def changed_lines(diff: str) -> tuple[int, int]:
@@ -191,7 +203,7 @@ def _result(run: Run) -> dict[str, Any]:
 
 def _metrics(a: Run, b: Run) -> list[Difference]:
     found = []
-    for name in sorted(a.points.keys() | b.points.keys()):
+    for name in sorted((a.points.keys() | b.points.keys()) - set(SPEED_METRICS)):
         left, right = (run.points.get(name, {"steps": [], "values": []}) for run in (a, b))
         difference = metric_difference(name, left, right)
         if difference is not None:
