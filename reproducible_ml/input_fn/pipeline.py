@@ -97,6 +97,13 @@ class InputFn:
         Args:
             input_context: What a distribution strategy passes; replaces the worker numbers.
         """
+        import tensorflow as tf
+
+        # Nothing here needs AutoGraph, which takes a second or two to find that out.
+        build: Any = tf.autograph.experimental.do_not_convert(self._build)
+        return build(input_context)
+
+    def _build(self, input_context: Any | None) -> tf.data.Dataset:
         # The shards may have changed since; a change of size is seen for nothing.
         check_shards(self.manifest, self.split, "size")
         positions = self._positions(input_context)

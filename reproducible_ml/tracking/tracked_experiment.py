@@ -51,6 +51,7 @@ from reproducible_ml.tracking.mongo_uri import redact, redact_tree
 from reproducible_ml.tracking.options import FOLDER, IDENTITY, MONGO, OWN_OPTIONS, Storage
 from reproducible_ml.utils import environment
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
+from reproducible_ml.utils.paths import own_command
 
 INTERRUPTED_EXIT = 130
 
@@ -185,8 +186,16 @@ class TrackedExperiment(sacred.Experiment):
             sys.exit(INTERRUPTED_EXIT)
 
     def _say_where(self, run: Any) -> None:
-        if run._id is not None and run.observers and self._storage is not None:
-            print(f"Run {run._id}: {self._storage.folder / str(run._id)}")
+        if run._id is None or not run.observers or self._storage is None:
+            return
+        folder = self._storage.folder
+        print(f"Run {run._id}: {folder / str(run._id)}")
+        if not self._on_command_line:
+            return
+        command = own_command()
+        print(f"Look at it: {command} board -F {folder}")
+        if run.status == "COMPLETED" and "seal" in run.info:
+            print(f"Prove it:   {command} reproduce {run._id} -F {folder}")
 
     def _create_run(
         self,

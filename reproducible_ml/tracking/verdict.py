@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from reproducible_ml.tracking.runs import Run
 IDENTICAL, DIFFERS = "identical", "differs"
 # They tell of the machine's speed, not of the result.
 SPEED_METRICS = ("steps_per_second",)
+_NO_POINTS: Mapping[str, Any] = {"steps": [], "values": []}
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,11 @@ def _metrics(recorded: Run, again: Run, steps: int | None) -> list[tuple[Row, Di
     for name in sorted(recorded.points.keys() | again.points.keys()):
         if name in SPEED_METRICS:
             continue
-        left, right = (_until(run.points.get(name), steps) for run in (recorded, again))
+        left, right = (run.points.get(name, _NO_POINTS) for run in (recorded, again))
+        if steps is not None:
+            # A training logs its last step whatever its number, which here is another one.
+            kept = {step for step in left["steps"] if step <= steps}
+            left, right = _at_steps(left, kept), _at_steps(right, kept)
         difference = metric_difference(name, left, right)
         row = Row(
             f"metric {name}",
@@ -154,10 +160,9 @@ def _metrics(recorded: Run, again: Run, steps: int | None) -> list[tuple[Row, Di
     return found
 
 
-def _until(points: Any, steps: int | None) -> dict[str, list[Any]]:
-    points = points or {"steps": [], "values": []}
-    count = sum(steps is None or step <= steps for step in points["steps"])
-    return {name: list(points[name][:count]) for name in ("steps", "values")}
+def _at_steps(points: Mapping[str, Any], steps: set[Any]) -> dict[str, list[Any]]:
+    indices = [index for index, step in enumerate(points["steps"]) if step in steps]
+    return {name: [points[name][index] for index in indices] for name in ("steps", "values")}
 
 
 def _short(digest: Any) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+from pathlib import Path
 from typing import Union
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -17,3 +20,17 @@ def mkdir_and_join(folder: PathLike, *names: str) -> str:
     """
     os.makedirs(folder, exist_ok=True)
     return os.path.join(os.fspath(folder), *names)
+
+
+def own_command() -> str:
+    """Return how ``reproducible-ml`` of this environment is typed in the working directory."""
+    own = Path(sys.executable).with_name("reproducible-ml")
+    found = shutil.which("reproducible-ml")
+    if found and Path(found) == own:
+        return "reproducible-ml"
+    if not own.exists():
+        return f"{sys.executable} -m reproducible_ml.cli"
+    try:
+        return str(own.relative_to(Path.cwd()))
+    except ValueError:
+        return str(own)

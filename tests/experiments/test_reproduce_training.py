@@ -1,0 +1,95 @@
+"""``reproducible-ml reproduce`` on a real training, from a copy of the tree to be changed."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tracking.toy_project import command, run
+
+ROOT = Path(__file__).parents[2]
+
+FLIP = '''
+    class FlipOneBit(tf.estimator.SessionRunHook):
+        """Flips the lowest bit of a generator's bias after step 3."""
+
+        def begin(self):
+            self.bias = [
+                one for one in tf.compat.v1.global_variables() if one.name == BIAS
+            ][0]
+            bits = tf.bitcast(self.bias, tf.int32)
+            mask = tf.one_hot(0, self.bias.shape[0], dtype=tf.int32)
+            self.flip = self.bias.assign(
+                tf.bitcast(tf.bitwise.bitwise_xor(bits, mask), tf.float32)
+            )
+
+        def after_run(self, run_context, run_values):
+            step = run_context.session.run(tf.compat.v1.train.get_global_step())
+            if step == 3:
+                run_context.session.run(self.flip)
+
+    hooks = [FlipOneBit(), *hooks]
+    try:
+        estimator.train('''
+
+
+class Tree:
+    """A checkout of one's own: experiments and library, runs and data."""
+
+    def __init__(self, root):
+        self.root = root
+        self.runs = root / "runs"
+
+    def reproduce(self, *options):
+        return command(["reproduce", "1", "-F", str(self.runs), *options], self.root)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    root = tmp_path_factory.mktemp("tree")
+    for package in ("experiments", "reproducible_ml"):
+        shutil.copytree(
+            ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    updates = ["smoke", "max_steps=6", "digest_every_steps=1"]
+    done = run([sys.executable, "-m", "experiments.mnist_wgan", "with", *updates], root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Tree(root)
+
+
+@pytest.fixture
+def tree(recorded):
+    """The tree, put back after the test as it was before it."""
+    kept = recorded.root.parent / "kept"
+    shutil.copytree(recorded.root, kept)
+    yield recorded
+    shutil.rmtree(recorded.root)
+    kept.rename(recorded.root)
+
+
+def test_a_training_and_its_data_are_made_again_with_the_same_bits(tree):
+    shutil.rmtree(tree.root / "data")
+    shutil.rmtree(tree.root / "experiments")
+    code, output = tree.reproduce()
+    assert code == 2
+    assert "--upstream" in output
+    code, output = tree.reproduce("--upstream")
+    assert code == 0, output
+    assert "Run 3 executes run 2 again: identical." in output
+    assert "Run 4 executes run 1 again: identical." in output
+
+
+def test_one_bit_of_one_weight_is_found_at_its_step(tree):
+    training = tree.root / "reproducible_ml" / "models" / "training.py"
+    bias = "Generator/Conv/biases:0"
+    source = training.read_text()
+    changed = source.replace(
+        "\n    try:\n        estimator.train(", FLIP.replace("BIAS", repr(bias))
+    )
+    assert changed != source
+    training.write_text(changed)
+    code, output = tree.reproduce("--sources", "current")
+    assert code == 1, output
+    assert f"differs at step 3: variable {bias[:-2]} (digest " in output
+    assert "reproducible_ml/models/training.py is not the recorded one" in output
