@@ -20,7 +20,7 @@ from reproducible_ml.tracking.stores import (
     source_name,
     typed_id,
 )
-from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.errors import ConfigError, TrackingError
 
 ANSWER_SECONDS = 3
 OUTPUT_ARTIFACT = "cout.txt"
@@ -51,10 +51,13 @@ class MongoStore(Store):
                 appname="reproducible-ml",
             )
             self._client.admin.command("ping")
+        except ValueError as error:
+            # pymongo takes hosts and options apart only now.
+            raise ConfigError(f"{target.shown} is no address: {redact(str(error))}") from None
         except PyMongoError as error:
-            reason = redact(str(error)).splitlines()[0][:200] if str(error) else "no answer"
+            reason = _reason(error)
             raise TrackingError(
-                f"MongoDB at {target.shown} did not answer within {ANSWER_SECONDS} s: {reason} "
+                f"MongoDB at {target.shown} did not answer within {ANSWER_SECONDS} s: {reason}. "
                 "Start it, or read the local runs with -F runs."
             ) from None
         database = self._client[target.database]
@@ -192,3 +195,9 @@ def _tidied(entry: dict[str, Any]) -> dict[str, Any]:
     for name in TIMES:
         entry[name] = read_time(entry.get(name))
     return entry
+
+
+def _reason(error: Exception) -> str:
+    """Return pymongo's reason without its description of the topology."""
+    text = redact(str(error)).split(" (configured timeouts")[0].split(", Timeout: ")[0]
+    return text.splitlines()[0][:200].rstrip(". ") if text else "no answer"

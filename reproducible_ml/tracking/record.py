@@ -162,7 +162,8 @@ def record_scalar(run: Any, name: str, value: Any, step: Any) -> None:
     Sacred counts calls when it is given no step; that number means nothing after a resume, so here
     the step must be given.
     """
-    run.log_scalar(name, value, operator.index(step))
+    step = operator.index(step)
+    run.log_scalar(name, value, step)
 
 
 def _local_store(run: Any) -> LocalStore | None:
