@@ -65,6 +65,8 @@ class MongoStore(Store):
         prefix, prefixed, _ = target.collection.rpartition("_runs")
         self._metrics: Any = database[f"{prefix}_metrics" if prefixed else "metrics"]
         self._files: Any = gridfs.GridFS(database)
+        self._file_entries: Any = database["fs.files"]
+        self._chunks: Any = database["fs.chunks"]
 
     def close(self) -> None:
         """Close the connection."""
@@ -122,17 +124,14 @@ class MongoStore(Store):
 
     def artifacts(self, run_id: RunId) -> dict[str, ArtifactInfo]:
         """Return the artifacts that GridFS holds."""
-        import gridfs
-
         found = {}
         for name, file_id in self._artifact_ids(run_id).items():
-            try:
-                stored = self._files.get(file_id)
-            except gridfs.NoFile:
+            stored = self._file_entries.find_one({"_id": file_id})
+            if stored is None:
                 continue
-            kind = stored.content_type or mimetypes.guess_type(name)[0] or ""
+            kind = stored.get("contentType") or mimetypes.guess_type(name)[0] or ""
             found[name] = ArtifactInfo(
-                name, stored.length, kind, f"{self.shown} fs.files {file_id}"
+                name, int(stored["length"]), kind, f"{self.shown} fs.files {file_id}"
             )
         return found
 
@@ -154,7 +153,7 @@ class MongoStore(Store):
     def sources(self, run_id: RunId) -> dict[str, bytes]:
         """Return the recorded source files."""
         experiment = self._find(run_id, ["experiment"]).get("experiment", {})
-        found = {}
+        names: dict[str, Any] = {}
         for recorded, file_id in experiment.get("sources", ()):
             name = source_name(
                 str(recorded), experiment.get("base_dir", "/"), experiment.get("library_dir")
@@ -163,8 +162,27 @@ class MongoStore(Store):
                 raise TrackingError(
                     f"Source {recorded!r} of run {run_id} in {self.shown} leads out of its folder."
                 )
-            found[name] = self._open(file_id, f"Source {recorded!r} of run {run_id}").read()
-        return found
+            names[name] = file_id
+        content = self._whole_files(set(names.values()))
+        for name, file_id in names.items():
+            if file_id not in content:
+                raise TrackingError(
+                    f"Source {name!r} of run {run_id} is missing from {self.shown}, or not whole."
+                )
+        return {name: content[file_id] for name, file_id in names.items()}
+
+    def _whole_files(self, file_ids: set[Any]) -> dict[Any, bytes]:
+        """Read many small files in two queries, where GridFS would ask twice for each."""
+        wanted = list(file_ids)
+        pieces: dict[Any, list[tuple[int, bytes]]] = {one: [] for one in wanted}
+        for chunk in self._chunks.find({"files_id": {"$in": wanted}}):
+            pieces[chunk["files_id"]].append((chunk["n"], bytes(chunk["data"])))
+        joined = {one: b"".join(data for _, data in sorted(parts)) for one, parts in pieces.items()}
+        return {
+            one["_id"]: joined[one["_id"]]
+            for one in self._file_entries.find({"_id": {"$in": wanted}}, {"length": 1})
+            if one["length"] == len(joined[one["_id"]])
+        }
 
     def resources(self, run_id: RunId) -> dict[str, bytes]:
         """Return the content of the run's resources, where GridFS holds it."""

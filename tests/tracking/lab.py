@@ -81,11 +81,11 @@ def main(_run, lr, steps, record_dir, stage, fail):
     for step in range(1, steps + 1):
         record.record_scalar(_run, "loss", lr / step, 10 * step)
         record.record_scalar(_run, "odd", math.nan if step == 2 else float(step), 10 * step)
-    if fail:
-        raise RuntimeError(fail)
     picture = Path("grid.png")
     picture.write_bytes(PICTURE)
     record.record_image(_run, picture, "samples.png", step=30)
+    if fail:
+        raise RuntimeError(fail)
     for name, content in CHECKPOINT.items():
         Path(name).write_bytes(content)
     record.record_checkpoint(_run, "model.ckpt-30", 30)
