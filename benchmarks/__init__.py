@@ -1,0 +1,1 @@
+"""Measurements, side by side with peers or settings, one command each."""
