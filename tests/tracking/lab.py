@@ -94,6 +94,49 @@ def main(_run, lr, steps, record_dir, stage, fail):
     return {"step": 10 * steps, "loss": lr / steps}
 '''.replace("PICTURE", repr(PICTURE)).replace("CHECKPOINT", repr(CHECKPOINT))
 
+FITS = '''
+"""Leaves the logs of trainings that part where they are told to."""
+import json
+import struct
+from pathlib import Path
+from reproducible_ml.tracking import experiment, record
+
+ex = experiment("fit", types={"parts_at": (int, None)})
+
+@ex.config
+def config():
+    seed = 1
+    parts_at = None
+    weights_only = False
+    speed = 1.0
+
+@ex.main
+def main(_run, parts_at, weights_only, speed):
+    steps, tensors = b"", ""
+    for step in range(1, 21):
+        other = parts_at is not None and step >= parts_at
+        loss = 1 / step + (0.125 if other and not weights_only else 0)
+        steps += struct.pack("<qff", step, loss, -loss)
+        if step % 5 == 0:
+            digests = {"a": "%08x" % step, "w": "%08x" % (step + 1000 * other)}
+            tensors += json.dumps({"step": step, "tensors": digests}) + "\\n"
+            record.record_scalar(_run, "generator_loss", loss, step)
+            record.record_scalar(_run, "steps_per_second", speed, step)
+    for name, content in (("steps.log", steps), ("tensors.jsonl", tensors.encode())):
+        Path(name).write_bytes(content)
+        _run.add_artifact(name)
+    return {"step": step, "loss": loss}
+
+if __name__ == "__main__":
+    for updates in (
+        {},
+        {"speed": 2.0},
+        {"parts_at": 13},
+        {"parts_at": 13, "weights_only": True},
+    ):
+        ex.run(config_updates=updates, options={"--file_storage": "fits"})
+'''
+
 
 def git(folder, *arguments):
     """Run git with an identity of its own."""
@@ -111,6 +154,7 @@ def make_project(folder):
     (lab / "__init__.py").write_text("")
     (lab / "make.py").write_text(MAKE)
     (lab / "train.py").write_text(TRAIN)
+    (lab / "fits.py").write_text(FITS)
     (lab / "changed.py").write_text("before = 1\n")
     git(lab.parent, "init", "-q", "-b", "main")
     git(lab.parent, "add", "lab")
@@ -158,7 +202,8 @@ def recorded(tmp_path_factory):
     """Return the project, after four runs of it in ``runs`` beside it.
 
     Run 1 trains after run 2 has made its data, from variables that it must record or hide; run 3
-    trains from the same data with another rate, run 4 fails.
+    trains from the same data with another rate, run 4 fails. In ``fits`` run 2 is run 1 at twice
+    the speed, run 3 parts from them at step 13, and run 4 there too, in a variable only.
     """
     if not _recorded:
         project = make_project(tmp_path_factory.mktemp("lab"))
@@ -173,7 +218,8 @@ def recorded(tmp_path_factory):
             run(project, "lab.train", "with", "stage=True", **variables),
             run(project, "lab.train", "with", "lr=1"),
             run(project, "lab.train", "with", "fail=too hot"),
+            run(project, "lab.fits"),
         ]
-        assert [code for code, _ in outcomes] == [0, 0, 1], outcomes
+        assert [code for code, _ in outcomes] == [0, 0, 1, 0], outcomes
         _recorded.append(project)
     return _recorded[0]

@@ -39,6 +39,7 @@ def test_every_source_is_recorded_as_it_was_changed_and_new_ones_too(run, projec
     ours = {name: text for name, text in run.sources.items() if name.startswith("lab/")}
     assert ours == {
         "lab/__init__.py": b"",
+        "lab/fits.py": lab.FITS.encode(),
         "lab/make.py": lab.MAKE.encode(),
         "lab/train.py": lab.TRAIN.encode(),
         "lab/changed.py": b"after = 2\n",

@@ -1,0 +1,117 @@
+"""``reproducible-ml compare`` names what two runs differ in, and says so with its exit code."""
+
+import json
+import shutil
+import struct
+
+import pytest
+from click.testing import CliRunner
+
+from reproducible_ml.cli import main
+from tests.tracking import lab
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return lab.recorded(tmp_path_factory).parent
+
+
+def call(*arguments, width=None):
+    """Return exit code and output of the command."""
+    env = {"COLUMNS": "" if width is None else str(width)}
+    done = CliRunner().invoke(main, ["compare", *map(str, arguments)], env=env)
+    return done.exit_code, done.output
+
+
+def float32(value):
+    return struct.unpack("<f", struct.pack("<f", value))[0]
+
+
+def test_equal_results_are_exit_code_0_whatever_else_differs(folder):
+    code, output = call("1", "2", "-F", folder / "fits")
+    assert code == 0
+    assert "config: 1 key differs\n" in output
+    assert output.endswith("The results are identical, bit for bit.\n")
+
+
+def test_the_first_differing_step_is_found_in_the_log_of_every_step(folder):
+    code, output = call("1", "3", "-F", folder / "fits")
+    assert code == 1
+    # The metric of this run was logged at every fifth step only, and differs at 15 first.
+    assert "at step 15" in output
+    a, b = float32(1 / 13), float32(1 / 13 + 0.125)
+    assert f"First difference at step 13: critic_loss {-a!r} / {-b!r}; generator_loss " in output
+    assert output.endswith("The results differ.\n")
+
+
+def test_a_difference_in_a_variable_alone_makes_results_differ(folder):
+    code, output = call("1", "4", "-F", folder / "fits")
+    assert code == 1
+    assert "metrics: same" in output
+    assert (
+        "First difference between step 10 (equal) and step 15: variable w "
+        f"(digest {15:08x} / {1015:08x}) at step 15." in output
+    )
+
+
+def test_without_logs_of_steps_the_first_differing_point_is_named(folder):
+    code, output = call("1", "3", "-F", folder / "runs")
+    assert code == 1
+    assert "First differing point: loss at step 10: 0.5 / 1.0.\n" in output
+
+
+def test_sources_are_summed_up_and_shown_with_diff(folder, tmp_path):
+    copied = shutil.copytree(folder / "fits", tmp_path / "copied")
+    run = json.loads((copied / "2" / "run.json").read_text())
+    for one in run["experiment"]["sources"]:
+        if one[0] == "lab/changed.py":
+            one[1] = "_sources/edited.py"
+    (copied / "_sources" / "edited.py").write_text("after = 3\n")
+    (copied / "2" / "run.json").write_text(json.dumps(run))
+    code, output = call("1", "2", "-F", copied)
+    assert code == 0
+    assert "sources: 1 file differs\n  lab/changed.py  +1  -1\n" in output
+    assert "after = 3" not in output
+    assert "\n-after = 2\n+after = 3\n" in call("1", "2", "-F", copied, "--diff")[1]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "said"),
+    [
+        ("1", "9", "Error: There is no run 9 in "),
+        ("1", "2", "cannot be compared: they are of different experiments, train and make."),
+    ],
+)
+def test_what_cannot_be_compared_is_exit_code_2_with_the_reason(folder, a, b, said):
+    code, output = call(a, b, "-F", folder / "runs")
+    assert code == 2
+    assert said in output
+
+
+def test_a_run_that_is_not_over_cannot_be_compared(folder, tmp_path):
+    copied = shutil.copytree(folder / "fits", tmp_path / "copied")
+    (copied / "2" / "journal.log").unlink()
+    run = json.loads((copied / "2" / "run.json").read_text())
+    (copied / "2" / "run.json").write_text(json.dumps({**run, "status": "RUNNING"}))
+    code, output = call("1", "2", "-F", copied)
+    assert code == 2
+    assert "The results cannot be compared: run 2 is RUNNING.\n" in output
+
+
+def test_a_folder_that_is_missing_is_exit_code_2():
+    code, output = call("1", "2", "-F", "nowhere")
+    assert (code, output[:38]) == (2, "Error: There is no folder of runs nowh")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_tables_fit_the_terminal(folder, width):
+    lines = call("1", "3", "-F", folder / "runs", width=width)[1].splitlines()
+    assert max(map(len, lines)) <= width
+
+
+def test_json_holds_every_difference(folder):
+    code, output = call("1", "3", "-F", folder / "fits", "--json")
+    found = json.loads(output)
+    assert (code, found["identical"], found["not_comparable"]) == (1, False, "")
+    assert found["first_divergence"]["step"] == 13
+    assert [one["section"] for one in found["differences"]] == ["config", "metrics", "result"]

@@ -1,0 +1,66 @@
+"""``--help`` answers at once because nothing heavy is imported for it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("tensorflow", "pandas", "numpy", "sacred", "pymongo", "flask", "scipy", "matplotlib")
+SCRIPT = """
+import json, sys
+from reproducible_ml.cli import main
+try:
+    main(json.loads(sys.argv[1]))
+except SystemExit as ended:
+    code = ended.code
+print(json.dumps([code, sorted(set(json.loads(sys.argv[2])) & set(sys.modules))]))
+"""
+
+
+def call(*arguments):
+    """Call the command in a process; return its exit code, heavy modules and output."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(arguments), json.dumps(HEAVY)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    output, _, last = done.stdout.rstrip("\n").rpartition("\n")
+    code, loaded = json.loads(last)
+    return code, loaded, output
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("-h",), ("--version",), ("runs", "--help"), ("compare", "--help")]
+)
+def test_help_and_version_import_nothing_heavy(arguments):
+    code, loaded, output = call(*arguments)
+    assert (code, loaded) == (0, [])
+    assert output
+
+
+def test_listing_runs_of_a_folder_needs_none_of_it_either(tmp_path):
+    (tmp_path / "runs" / "1").mkdir(parents=True)
+    (tmp_path / "runs" / "1" / "run.json").write_text(
+        '{"status": "COMPLETED", "experiment": {"name": "old"}, "result": 0.5}'
+    )
+    code, loaded, output = call("runs")
+    assert "old" in output
+    assert (code, set(loaded) - {"numpy"}) == (0, set())
+
+
+def test_the_help_names_every_command():
+    from reproducible_ml.cli import COMMANDS
+
+    _, _, output = call("--help")
+    for name, sentence in COMMANDS.items():
+        assert name in output
+        assert sentence.split()[0] in output
+
+
+@pytest.mark.parametrize("name", ["runs", "show", "compare"])
+def test_commands_that_read_runs_take_sacreds_m_and_f(name):
+    _, _, output = call(name, "--help")
+    assert "-m, --mongo_db DB" in output
+    assert "-F, --file_storage DIR" in output
