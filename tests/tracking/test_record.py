@@ -14,6 +14,7 @@ import pytest
 
 from reproducible_ml.datasets.serialize.manifest import read_manifest
 from reproducible_ml.tracking.runs import load_run
+from reproducible_ml.tracking.seal import SEALED_FACTS
 from tests.tracking import lab
 
 
@@ -202,3 +203,13 @@ def test_a_checkpoint_that_is_missing_is_refused(tmp_path):
 
     with pytest.raises(TrackingError, match=r"There is no checkpoint .*model\.ckpt-7"):
         record_checkpoint(None, tmp_path / "model.ckpt-7", 7)
+
+
+def test_the_page_on_records_names_every_fact_of_a_run(run):
+    page = (lab.ROOT / "docs" / "tracking-records.md").read_text()
+    for key in [*run.info, *SEALED_FACTS, "seal", "verdicts", "reproduced_from"]:
+        assert f"`{key}`" in page or f"`{key}." in page, key
+    for key in run.environment:
+        assert f".{key}`" in page or f"`{key}`" in page, key
+    for key in ("config", "result", "status", "heartbeat", "artifacts", "resources", "host"):
+        assert f"`{key}`" in page, key

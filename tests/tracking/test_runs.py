@@ -4,7 +4,9 @@ import math
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from reproducible_ml.cli import main
 from reproducible_ml.tracking.runs import iterate_runs, list_runs, load_run
 from reproducible_ml.tracking.stores import nearest_ids, open_store, shown_ids, sorted_ids
 from reproducible_ml.utils.errors import ConfigError, TrackingError
@@ -68,6 +70,20 @@ def test_everything_else_is_the_same_from_both(both):
         for name, one in folder.artifacts.infos.items():
             other = mongo.artifacts.infos[name]
             assert (one.bytes, one.content_type) == (other.bytes, other.content_type)
+
+
+def test_the_commands_print_the_same_from_both(both):
+    folder, mongo = both
+    places = (["-F", folder.shown], ["-m", mongo.shown])
+    for command in (["runs"], ["compare", "1", "1"], ["compare", "1", "2", "--all"]):
+        printed = [CliRunner().invoke(main, [*command, *place]) for place in places]
+        assert printed[0].exit_code == printed[1].exit_code
+        assert printed[0].output == printed[1].output
+    shown = [CliRunner().invoke(main, ["show", "1", *place]).output for place in places]
+    lines = [
+        [line for line in text.splitlines()[1:] if "samples.png" not in line] for text in shown
+    ]
+    assert lines[0] == lines[1]
 
 
 def test_an_unknown_id_is_the_same_error_from_both(both):
