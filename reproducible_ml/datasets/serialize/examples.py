@@ -61,7 +61,7 @@ class ExampleMaker:
             found.update(made)
         if self._schema is None:
             self._schema = self._learn(found)
-        self._check(found)
+        check_features(found, self._schema)
         return found
 
     def serialize(self, row: Any) -> bytes:
@@ -81,16 +81,6 @@ class ExampleMaker:
             schema[name] = form.described(self._descriptions.get(name, form.description))
         return schema
 
-    def _check(self, features: Mapping[str, Any]) -> None:
-        assert self._schema is not None
-        if features.keys() != self._schema.keys():
-            raise DataError(
-                f"the record has the features {', '.join(sorted(features))}; those before it have "
-                f"{', '.join(sorted(self._schema))}"
-            )
-        for name, feature in features.items():
-            _check_form(name, feature, self._schema[name])
-
 
 def _learnt(name: str, feature: Any) -> FeatureSchema:
     """Read the form of a feature off its first occurrence."""
@@ -104,20 +94,49 @@ def _learnt(name: str, feature: Any) -> FeatureSchema:
     return FeatureSchema(kind, "int64" if kind == "int64" else "float32", shape, "list")
 
 
+class FieldError(DataError):
+    """A feature that is not of its schema's form.
+
+    Attributes:
+        field: Its name.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def check_features(features: Mapping[str, Any], schema: Mapping[str, FeatureSchema]) -> None:
+    """Hold a record's features to a schema.
+
+    Raises:
+        FieldError: One of them is not of its form.
+        DataError: There are others than the schema's.
+    """
+    if features.keys() != schema.keys():
+        raise DataError(
+            f"the record has the features {', '.join(sorted(features))}; expected are "
+            f"{', '.join(sorted(schema))}"
+        )
+    for name, feature in features.items():
+        _check_form(name, feature, schema[name])
+
+
 def _check_form(name: str, feature: Any, schema: FeatureSchema) -> None:
     kind = _kind(name, feature)
     if kind != schema.kind:
-        raise DataError(f"feature {name!r} is a {kind} list, expected a {schema.kind} list")
+        raise FieldError(name, f"feature {name!r} is a {kind} list, expected a {schema.kind} list")
     values = getattr(feature, f"{kind}_list").value
     if kind == "bytes" and len(values) != 1:
-        raise DataError(f"feature {name!r} holds {len(values)} byte strings, expected one")
+        raise FieldError(name, f"feature {name!r} holds {len(values)} byte strings, expected one")
     wanted = expected_size(schema)
     size = len(values[0]) if kind == "bytes" else len(values)
     if wanted is not None and size != wanted:
         unit = "bytes" if kind == "bytes" else "values"
-        raise DataError(
+        raise FieldError(
+            name,
             f"feature {name!r} has {size} {unit}, expected {wanted} as its schema says "
-            f"({schema.dtype}, shape {schema.shape})"
+            f"({schema.dtype}, shape {schema.shape})",
         )
 
 
@@ -134,5 +153,5 @@ def expected_size(schema: FeatureSchema) -> int | None:
 def _kind(name: str, feature: Any) -> str:
     which = feature.WhichOneof("kind")
     if which is None:
-        raise DataError(f"feature {name!r} is empty; its handler must put a value into it")
+        raise FieldError(name, f"feature {name!r} is empty; its handler must put a value into it")
     return str(which).removesuffix("_list")

@@ -1,0 +1,37 @@
+"""``reproducible-ml verify``: read a whole data set again and name every defect."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.argument("record_dir")
+@click.option("--bytes-only", is_flag=True, help="Skip holding each record against the schema.")
+def command(record_dir: str, bytes_only: bool) -> None:
+    """Read a whole data set again and name every defect, by shard, record and field.
+
+    Exit code: 0 when everything is as it was written, 1 otherwise.
+    """
+    from reproducible_ml.datasets.serialize import read_manifest
+    from reproducible_ml.datasets.serialize.verify import verify
+    from reproducible_ml.models.determinism import quiet_tensorflow
+
+    quiet_tensorflow()
+    defects = verify(record_dir, schema=not bytes_only)
+    for defect in defects:
+        click.echo(str(defect))
+    if defects:
+        count = "1 defect" if len(defects) == 1 else f"{len(defects)} defects"
+        click.echo(
+            f"{record_dir}: {count}. Write the damaged shards again: "
+            f"reproducible-ml repair {record_dir}"
+        )
+        raise SystemExit(1)
+    manifest = read_manifest(record_dir)
+    shards = sum(len(split.shards) for split in manifest.splits.values())
+    records = ", ".join(f"{split.records:,} {name}" for name, split in manifest.splits.items())
+    click.echo(
+        f"{record_dir}: {shards} shards are as they were written ({records}); "
+        f"fingerprint {manifest.fingerprint[:16]}"
+    )
