@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reproducible_ml.datasets.serialize.tfrecord import scan
 from tests.tracking.toy_project import command, run
 
 ROOT = Path(__file__).parents[2]
@@ -93,3 +94,26 @@ def test_one_bit_of_one_weight_is_found_at_its_step(tree):
     assert code == 1, output
     assert f"differs at step 3: variable {bias[:-2]} (digest " in output
     assert "reproducible_ml/models/training.py is not the recorded one" in output
+
+
+def test_a_flipped_byte_of_the_data_is_named_before_anything_runs(tree):
+    shard = tree.root / "data" / "smoke" / "train-00000.tfrecord"
+    content = bytearray(shard.read_bytes())
+    content[1000] ^= 4
+    shard.write_bytes(content)
+    code, output = tree.reproduce()
+    assert code == 2
+    assert "train-00000.tfrecord, record 1: the payload at byte" in output
+    assert not (tree.runs / "3").exists()
+
+
+def test_records_that_changed_places_are_named_before_anything_runs(tree):
+    shard = tree.root / "data" / "smoke" / "train-00000.tfrecord"
+    content = shard.read_bytes()
+    first, second = list(scan(content))[:2]
+    assert first.length == second.length
+    middle, end = second.offset, second.payload.stop + 4
+    shard.write_bytes(content[middle:end] + content[:middle] + content[end:])
+    code, output = tree.reproduce()
+    assert code == 2
+    assert "train-00000.tfrecord: holds whole records, but not those" in output
