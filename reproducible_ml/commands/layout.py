@@ -16,6 +16,8 @@ import click
 
 GAP = "  "
 SHORT_DIGEST = 12
+# What is left of a column that gives way: "identical" still fits.
+_LEAST = 9
 _HEXADECIMAL = re.compile(r"[0-9a-f]{32,}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -82,7 +84,7 @@ def table(
 
 
 def _least(rows: Sequence[Sequence[str]], column: int) -> int:
-    return max(8, len(rows[0][column]))
+    return max(_LEAST, len(rows[0][column]))
 
 
 def shown(value: Any) -> str:

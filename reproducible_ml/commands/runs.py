@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 STATUSES = ("COMPLETED", "FAILED", "INTERRUPTED", "RUNNING", "QUEUED", "UNREADABLE")
 DIRTY_MARK = "*"
+# In a narrow terminal the year gives way.
+_TIME, _SHORT_TIME, _WIDE = "%Y-%m-%d %H:%M", "%m-%d %H:%M", 100
 _SHORT_FLOAT = "{:.5g}"
 _SHORT_DIGEST = 8
 _DIGEST = re.compile(r"[0-9a-f]{32,}")
@@ -81,9 +83,22 @@ def _facts(run: Run) -> dict[str, Any]:
 def _table(runs: list[Run]) -> list[str]:
     from reproducible_ml.commands.layout import table, terminal_width
 
-    rows = [("ID", "EXPERIMENT", "STATUS", "STARTED (UTC)", "TIME", "VERDICT", "STEP", "RESULT")]
+    width = terminal_width()
+    time_format = _TIME if width is None or width >= _WIDE else _SHORT_TIME
+    rows = [
+        (
+            "ID",
+            "EXPERIMENT",
+            "STATUS",
+            "STARTED" if time_format == _SHORT_TIME else "STARTED (UTC)",
+            "TIME",
+            "VERDICT",
+            "STEP",
+            "RESULT",
+        )
+    ]
     for run in runs:
-        started = "-" if run.started is None else run.started.strftime("%Y-%m-%d %H:%M")
+        started = "-" if run.started is None else run.started.strftime(time_format)
         step = last_step(run)
         rows.append(
             (
@@ -92,7 +107,7 @@ def _table(runs: list[Run]) -> list[str]:
                 run.status,
                 started,
                 duration(run.duration_seconds),
-                run.verdict or "-",
+                _short_verdict(run.verdict),
                 "-" if step is None else str(step),
                 outcome(run),
             )
@@ -101,10 +116,15 @@ def _table(runs: list[Run]) -> list[str]:
         rows = [(*row[:5], *row[6:]) for row in rows]  # type: ignore[misc]
     count = len(rows[0])
     elastic = (count - 1, 5, 1) if count == 8 else (count - 1, 1)
-    lines = table(rows, right=(0, 4, count - 2), elastic=elastic, width=terminal_width())
+    lines = table(rows, right=(0, 4, count - 2), elastic=elastic, width=width)
     if any(run.dirty for run in runs):
         lines += ["", f"{DIRTY_MARK} something differed from the git commit"]
     return lines
+
+
+def _short_verdict(verdict: str) -> str:
+    # "differs at step 3: generator_loss …" and "differs between step 3 (equal) and step 5: …"
+    return verdict.partition(":")[0].replace(" (equal)", "") or "-"
 
 
 def last_step(run: Run) -> int | float | None:

@@ -89,7 +89,7 @@ def _sections(run: Run, width: int | None) -> list[tuple[str, list[str]]]:
         ("Artifacts", _artifacts(run, width)),
         ("Checkpoint", pairs(_checkpoint(run))),
         ("Environment", pairs(_environment(run))),
-        ("Verdicts", _verdicts(run, width)),
+        ("Verdicts", _verdicts(run)),
     ]
 
 
@@ -211,7 +211,7 @@ def _environment(run: Run) -> dict[str, Any]:
     }
 
 
-def _verdicts(run: Run, width: int | None) -> list[str]:
+def _verdicts(run: Run) -> list[str]:
     rows = []
     for one in run.info.get("verdicts") or []:
         if not isinstance(one, Mapping):
@@ -221,4 +221,4 @@ def _verdicts(run: Run, width: int | None) -> list[str]:
         other = f"by run {one['reproduced_by']}" if "reproduced_by" in one else ""
         other = f"of run {origin['run_id']}" if "run_id" in origin else other
         rows.append((shown(one.get("time"))[:16].replace("T", " "), other, shown(one["verdict"])))
-    return table(rows, width=width, indent=_INDENT)
+    return table(rows, indent=_INDENT)

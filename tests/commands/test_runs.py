@@ -84,11 +84,21 @@ def test_runs_are_below_the_working_directory_by_default(folder, monkeypatch):
 def test_a_verdict_has_a_column(folder, tmp_path):
     copied = shutil.copytree(folder, tmp_path / "copied")
     info = json.loads((copied / "3" / "info.json").read_text())
-    info["verdicts"] = [{"verdict": "differs at step 7"}, {"verdict": "identical"}]
+    info["verdicts"] = [{"verdict": "identical"}, {"verdict": "differs at step 7: loss 1 / 2"}]
     (copied / "3" / "info.json").write_text(json.dumps(info))
     header, *rows = call("-F", copied)[1].splitlines()
     at = header.index("VERDICT")
-    assert [row[at:].split()[0] for row in rows[:4]] == ["-", "-", "identical", "-"]
+    assert [row[at : at + 17].strip() for row in rows[:4]] == ["-", "-", "differs at step 7", "-"]
+    assert "loss 1 / 2" not in "".join(rows)
+
+
+def test_a_narrow_terminal_leaves_a_short_verdict_whole(folder, tmp_path):
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    info = json.loads((copied / "3" / "info.json").read_text())
+    (copied / "3" / "info.json").write_text(json.dumps({**info, "verdicts": ["identical"]}))
+    _, output = call("-F", copied, width=80)
+    assert " identical " in output
+    assert max(map(len, output.splitlines())) <= 80
 
 
 def test_an_unreadable_run_is_listed_with_the_reason(folder, tmp_path):
