@@ -2,8 +2,8 @@
 
 $ python -m benchmarks.kill_and_resume --npz-file mnist.npz --steps 1000 --rounds 20
 
-Each round is a training of its own in real processes: killed by SIGKILL after a random share of the
-uninterrupted training's time (and once more in every third round), then continued to the end.
+Each round is a training of its own in real processes: killed by SIGKILL shortly after a random step
+(every third round at two of them), then continued to the end.
 """
 
 from __future__ import annotations
@@ -37,10 +37,8 @@ def main() -> None:
         print(f"uninterrupted: {seconds:.0f} s, digest {wanted[:16]}", flush=True)
         equal = 0
         for number in range(1, arguments.rounds + 1):
-            kills = [moments.uniform(0.05, 0.95) * seconds]
-            if number % 3 == 0:
-                kills.append(moments.uniform(0.05, 0.5) * seconds)
-            steps, digest = interrupted(work, arguments, kills)
+            kills = sorted(moments.sample(range(1, arguments.steps), 1 + (number % 3 == 0)))
+            steps, digest = interrupted(work, arguments, kills, moments)
             equal += digest == wanted
             verdict = "equal" if digest == wanted else f"DIFFERS: {digest[:16]}"
             print(
@@ -77,21 +75,22 @@ def whole(work: Path, arguments: argparse.Namespace) -> tuple[float, str]:
 
 
 def interrupted(
-    work: Path, arguments: argparse.Namespace, kills: list[float]
+    work: Path, arguments: argparse.Namespace, kills: list[int], moments: random.Random
 ) -> tuple[list[int], str]:
-    """Train with kills after so many seconds each; return the steps reached and the digest."""
+    """Train with kills after these steps; return the steps reached and the digest."""
     from reproducible_ml.models.step_log import read_steps
 
     model, steps = work / "killed", []
-    for seconds in kills:
+    for step in kills:
         process = subprocess.Popen(
             command(work, arguments, model), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        while len(read_steps(model)) < step and process.poll() is None:
+            time.sleep(0.01)
+        # Up to some steps later, and so in the middle of a checkpoint now and then.
+        time.sleep(moments.uniform(0, 0.5))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
         steps.append(len(read_steps(model)))
     quiet(command(work, arguments, model))
     digest = digest_of(model)
