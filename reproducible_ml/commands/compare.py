@@ -168,7 +168,17 @@ def _conclusion(found: Comparison, divergence: Divergence | None, reason: str) -
         lines.append("The results are identical, bit for bit.")
     else:
         lines.append("The results differ.")
+        steps = _common_steps(found) if divergence is None else 0
+        if steps:
+            lines.append(f"The {steps} steps that both have logged are equal.")
     return lines
+
+
+def _common_steps(found: Comparison) -> int:
+    from reproducible_ml.tracking.verdict import step_logs
+
+    logs = step_logs(found.a), step_logs(found.b)
+    return min(0 if log is None else len(log[0]) for log in logs)
 
 
 def _facts(found: Comparison, divergence: Divergence | None, reason: str) -> dict[str, Any]:

@@ -54,6 +54,17 @@ def test_a_difference_in_a_variable_alone_makes_results_differ(folder):
     )
 
 
+def test_a_training_that_stopped_earlier_is_equal_as_far_as_it_went(folder, tmp_path):
+    copied = shutil.copytree(folder / "fits", tmp_path / "copied")
+    log = copied / "2" / "steps.log"
+    log.write_bytes(log.read_bytes()[: 16 * 12])
+    run = json.loads((copied / "2" / "run.json").read_text())
+    (copied / "2" / "run.json").write_text(json.dumps({**run, "result": {"step": 12}}))
+    code, output = call("1", "2", "-F", copied)
+    assert code == 1
+    assert output.endswith("The results differ.\nThe 12 steps that both have logged are equal.\n")
+
+
 def test_without_logs_of_steps_the_first_differing_point_is_named(folder):
     code, output = call("1", "3", "-F", folder / "runs")
     assert code == 1
