@@ -44,7 +44,6 @@ def test_what_the_run_prints_names_the_database_without_the_password(folder):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("reproducible_ml.cli", "runs", "-m", ADDRESS),
         ("reproducible_ml.cli", "compare", "1", "2", "-m", ADDRESS),
         ("reproducible_ml.cli", "runs", "-m", f"mongodb://anna:{lab.SECRET}@:x:y/"),
         ("lab.train", "-m", f"mongodb://anna:{lab.SECRET}@127.0.0.1:port/db"),
