@@ -190,12 +190,16 @@ class Run:
 
     @property
     def verdict(self) -> str:
-        """The last verdict of ``reproducible-ml reproduce`` on this run; empty without one."""
-        verdicts = self.info.get("verdicts") or []
-        last = verdicts[-1] if isinstance(verdicts, list) and verdicts else ""
-        if isinstance(last, Mapping):
-            last = last.get("verdict", last.get("word", ""))
-        return str(last)
+        """The last verdict of ``reproducible-ml reproduce`` on this run; empty without one.
+
+        A second execution with another configuration was asked to differ and says nothing of it.
+        """
+        for one in reversed(self.info.get("verdicts") or []):
+            if not isinstance(one, Mapping):
+                return str(one)
+            if not one.get("changes"):
+                return str(one.get("verdict", ""))
+        return ""
 
 
 def load_run(run_id: RunId, store: Store | str | Path | None = None) -> Run:
