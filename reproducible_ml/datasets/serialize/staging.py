@@ -42,15 +42,16 @@ def staged(record_dir: str | Path, overwrite: bool) -> Iterator[Path]:
             or it can't be written.
     """
     target = Path(os.path.realpath(record_dir))
-    mkdir_and_join(target.parent)
+    try:
+        mkdir_and_join(target.parent)
+    except OSError as error:
+        raise _unwritable(target.parent, error) from error
     clean_leftovers(target)
     _check_target(target, overwrite)
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}{_STAGING}", dir=target.parent))
     except OSError as error:
-        raise DataError(
-            f"{target.parent} can't be written: {error.strerror}. Choose another record_dir."
-        ) from error
+        raise _unwritable(target.parent, error) from error
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -64,6 +65,10 @@ def staged(record_dir: str | Path, overwrite: bool) -> Iterator[Path]:
         # After success nothing is left there, or the data set that was replaced.
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+def _unwritable(folder: Path, error: OSError) -> DataError:
+    return DataError(f"{folder} can't be written: {error.strerror}. Choose another record_dir.")
 
 
 def clean_leftovers(target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,15 +30,18 @@ def load_npz(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray[Any, Any]]
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: NumPy leaves the file open when it is no whole archive.
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path} is a single array, expected an NPZ file.")
-            missing = [key for key in keys if key not in archive.files]
-            if missing:
-                raise DataError(
-                    f"{path} has no array {missing[0]!r}; it has {', '.join(archive.files)}."
-                )
-            return {key: archive[key] for key in keys or archive.files}
+            with archive:
+                missing = [key for key in keys if key not in archive.files]
+                if missing:
+                    raise DataError(
+                        f"{path} has no array {missing[0]!r}; it has {', '.join(archive.files)}."
+                    )
+                return {key: archive[key] for key in keys or archive.files}
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.") from None
     except ValueError as error:
@@ -46,7 +50,7 @@ def load_npz(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray[Any, Any]]
         raise DataError(
             f"{path} holds Python objects or is damaged ({error}); expected arrays of numbers."
         ) from error
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} can't be read as an NPZ file: {error}.") from error
 
 
@@ -74,6 +78,11 @@ def npz(npz_file: str | None = None, **unused: Any) -> ArraySource:
             splits[split] = (arrays[f"x_{split}"], arrays[f"y_{split}"])
     if "eval" not in splits:
         images, labels = splits["train"]
+        if len(images) != len(labels):
+            raise DataError(
+                f"{path}: x_train has {len(images)} rows, y_train {len(labels)}; both must have "
+                "as many."
+            )
         cut = len(images) - max(1, len(images) // _EVAL_PART)
         splits = {"train": (images[:cut], labels[:cut]), "eval": (images[cut:], labels[cut:])} | {
             name: arrays_ for name, arrays_ in splits.items() if name != "train"
