@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 
 from reproducible_ml.models.step_log import STEP_DTYPE, STEPS_FILE, TENSORS_FILE
-from reproducible_ml.tracking.comparison import Difference, equal, metric_difference
+from reproducible_ml.tracking.comparison import (
+    SPEED_METRICS,
+    Difference,
+    equal,
+    metric_difference,
+)
 from reproducible_ml.tracking.divergence import Divergence, TensorDigests, first_divergence
 from reproducible_ml.tracking.runs import Run
 
 IDENTICAL, DIFFERS = "identical", "differs"
-# They tell of the machine's speed, not of the result.
-SPEED_METRICS = ("steps_per_second",)
 _NO_POINTS: Mapping[str, Any] = {"steps": [], "values": []}
 
 
