@@ -81,7 +81,13 @@ class FeatureHandler:
         A handler is bound before the first record is written, so that the second cannot silently
         have another form.
         """
-        if self.delegate_to is None or not _keeps(self, "handle", FeatureHandler):
+        if not _keeps(self, "handle", FeatureHandler):
+            return self
+        return self.bind_delegate(row, key)
+
+    def bind_delegate(self, row: Any, key: str) -> FeatureHandler:
+        """Return this handler with its ``delegate_to`` bound by the transformed first row."""
+        if self.delegate_to is None:
             return self
         inner = self.delegate_to.bind({key: self.transform(pick(row, key))}, key)
         return self if inner is self.delegate_to else replaced(self, delegate_to=inner)

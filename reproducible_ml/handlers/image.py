@@ -136,7 +136,9 @@ class ImageHandler(FeatureHandler):
     def bind(self, row: Any, key: str) -> FeatureHandler:
         """Take the shape from the first image where it is open and must be one for all."""
         if self.delegate_to is not None:
-            return super().bind(row, key)
+            # A subclass with a handle of its own may not delegate at all.
+            own = type(self).handle is ImageHandler.handle
+            return self.bind_delegate(row, key) if own else self
         if self.shape is not None or (self.encoding != "raw" and self.size is None):
             return self
         return replaced(self, shape=self.transform(pick(row, key)).shape)
