@@ -171,6 +171,21 @@ def test_an_altered_manifest_is_noticed(tmp_path):
         read_manifest("records")
 
 
+def test_an_open_shape_is_that_of_the_first_row_and_then_enforced(tmp_path):
+    def rows_gen(split):
+        yield np.zeros((2, 3), np.float32)
+        yield np.zeros((3, 2) if split == "eval" else (2, 3), np.float32)
+
+    options = {"keys_to_handlers": {"it": ArrayHandler()}, "rows_gen": rows_gen}
+    schema = write("records", {"train": 2}, **options).features["it"]
+    assert (schema.dtype, schema.shape) == ("float32", (2, 3))
+    with pytest.raises(
+        DataError, match=r"eval-00000\.tfrecord, record 1: .*\(3, 2\), expected \(2"
+    ):
+        write("other", {"train": 2, "eval": 2}, **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["records"]
+
+
 def test_a_description_of_no_feature_is_refused(tmp_path):
     with pytest.raises(DataError, match="picture"):
         write("records", {"train": 3}, keys_to_descriptions={"picture": "?"})
