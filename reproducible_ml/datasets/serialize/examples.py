@@ -49,6 +49,8 @@ class ExampleMaker:
         Raises:
             DataError: Two handlers make one feature, or a feature is not of the schema's form.
         """
+        if self._schema is None:
+            self.handlers = {key: one.bind(row, key) for key, one in self.handlers.items()}
         found: dict[str, Any] = {}
         for key, handler in self.handlers.items():
             made = handler.handle(row, key)
