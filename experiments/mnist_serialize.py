@@ -10,7 +10,7 @@ from typing import Any
 from reproducible_ml.tracking import experiment
 from reproducible_ml.tracking.stages import serialize_stage
 
-ex = experiment("mnist_serialize", types={"npz_file": (str, None)})
+ex = experiment("mnist_serialize", types={"npz_file": (str, None), "image_dir": (str, None)})
 
 
 @ex.config
@@ -18,6 +18,12 @@ def config() -> None:
     """The full MNIST: 55,000 train, 5,000 eval and 10,000 test records."""
     source = "mnist"  # where rows come from: mnist, digits, npz or folder
     npz_file = None  # path of mnist.npz (or of any NPZ for source=npz); None: Keras' cache
+    image_dir = None  # for source=folder: a folder with a sub-folder of images for each class
+    image_shape = [
+        64,
+        64,
+        3,
+    ]  # for source=folder: height, width, channels that images are brought to
     record_dir = "data/mnist"  # where the shards and dataset.json go
     record_pattern = "{}-{:05d}.tfrecord"  # takes the split and the shard's index
     samples_per_record = 5000  # records a shard

@@ -11,7 +11,10 @@ from experiments import mnist_serialize
 from reproducible_ml.tracking import experiment
 from reproducible_ml.tracking.stages import gan_stage
 
-ex = experiment("mnist_wgan", types={"npz_file": (str, None), "model_dir": (str, None)})
+ex = experiment(
+    "mnist_wgan",
+    types={"npz_file": (str, None), "image_dir": (str, None), "model_dir": (str, None)},
+)
 
 
 @ex.config
@@ -20,6 +23,8 @@ def config() -> None:
     seed = 1  # root of every random stream
     source = "mnist"  # what to serialize when record_dir holds no data set yet
     npz_file = None  # path of mnist.npz; None: Keras' cache, else a download
+    image_dir = None  # for source=folder
+    image_shape = [64, 64, 3]  # for source=folder
     record_dir = "data/mnist"  # a serialized data set
     model_dir = None  # checkpoints; None: models/mnist_wgan-<run id>; a used one is continued
     gan_type = "wgan"

@@ -27,6 +27,9 @@ from reproducible_ml.tracking import record
 from reproducible_ml.tracking.seal import record_stage, seal_run
 
 _MANIFEST = "dataset.json"
+# What says where a source's rows lie; and with them, what a source takes.
+_SOURCE_PATHS = ("npz_file", "image_dir")
+_SOURCE_KEYS = (*_SOURCE_PATHS, "image_shape")
 
 
 def serialize_stage(run: Any, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,9 +43,9 @@ def serialize_stage(run: Any, config: Mapping[str, Any]) -> dict[str, Any]:
         The run's result: records by split, and the fingerprint.
     """
     quiet_tensorflow()
-    record_stage(run, inputs=("npz_file",), outputs=("record_dir",))
+    record_stage(run, inputs=_SOURCE_PATHS, outputs=("record_dir",))
     manifest = serialize_source(
-        make_source(config["source"], npz_file=config["npz_file"]),
+        make_source(config["source"], **{key: config[key] for key in _SOURCE_KEYS}),
         config["record_dir"],
         record_pattern=config["record_pattern"],
         samples_per_record=config["samples_per_record"],
@@ -72,6 +75,12 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
     determinism = _pick(Determinism, config)
     # Before the serialization below, which may load TensorFlow.
     set_environment(determinism)
+    settings = GANSettings(determinism=determinism, **_values(GANSettings, config))
+    cadence = _pick(Cadence, config)
+    from reproducible_ml.models.gan_types import gan_type_row
+
+    # What can't work is refused before anything is written.
+    gan_type_row(settings.gan_type)
     record_dir = Path(config["record_dir"])
     if (record_dir / _MANIFEST).exists():
         record.record_upstream(run, serialize.path, read_manifest(record_dir).fingerprint)
@@ -81,21 +90,20 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
             run,
             serialize,
             source=config["source"],
-            npz_file=config["npz_file"],
+            **{key: config[key] for key in _SOURCE_KEYS},
             record_dir=str(record_dir),
         )
     manifest = read_manifest(record_dir)
     record.record_dataset(run, "records", manifest)
 
     model_dir = Path(config["model_dir"] or f"models/{run.experiment_info['name']}-{run._id}")
-    record_stage(run, inputs=("record_dir", "npz_file"), outputs=("model_dir",))
+    record_stage(run, inputs=("record_dir", *_SOURCE_PATHS), outputs=("model_dir",))
     watcher = _RunWatcher(run)
-    settings = GANSettings(determinism=determinism, **_values(GANSettings, config))
     result = train_gan(
         record_dir,
         model_dir,
         settings,
-        _pick(Cadence, config),
+        cadence,
         watcher=watcher,
         allow_changed=config["allow_changed"],
     )
