@@ -13,7 +13,8 @@ with warnings.catch_warnings():
     from sacred import Experiment
 
 POINTS = 10_000
-HOSTILE = "<img src=x onerror=\"document.title='hacked'\">"
+# Without a dot, which some servers take in no key.
+HOSTILE = "<img src=x onerror=\"document['title']='hacked'\">"
 HOST = {
     "hostname": "toy-host",
     "ENV": {},
@@ -136,7 +137,7 @@ def fill(make_observer, folder):
     runs = {"trained": record(make_observer(), trained(folder), "digits", {"lr": 0.01, "seed": 7})}
     runs["failed"] = record(make_observer(), failing, "broken", {"lr": 0.2})
     runs["hostile"] = record(
-        make_observer(), lambda: HOSTILE, HOSTILE, {"lr": 0.3, "text": HOSTILE}
+        make_observer(), hostile(folder), HOSTILE, {"lr": 0.3, "text": HOSTILE}
     )
     runs["number"] = record(make_observer(), lambda: 0.25, "number", {"lr": 0.4})
     runs["killed"] = started(make_observer(), now() - timedelta(minutes=10), "killed")
