@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import reproducible_ml
+from reproducible_ml.datasets.serialize.blocks import BlockMaker, RowError, kept
 from reproducible_ml.datasets.serialize.examples import ExampleMaker
+from reproducible_ml.datasets.serialize.layout import Block
 from reproducible_ml.datasets.serialize.manifest import (
     SPLITS,
     Manifest,
@@ -113,15 +115,40 @@ def write_samples(
         else ExampleMaker(keys_to_handlers)
     )
     written = 0
+    blocks: BlockMaker | None = None
     with writer:
-        for row in islice(rgen, n_samples):
-            try:
-                payload = maker.serialize(row)
-            except DataError as error:
-                raise DataError(f"{writer.path.name}, record {written}: {error}.") from error
-            writer.write(payload)
-            written += 1
+        while written < n_samples:
+            wanted = blocks.rows if blocks is not None and blocks.usable else 1
+            taken = islice(rgen, min(wanted, n_samples - written))
+            rows = [kept(row) for row in taken] if wanted > 1 else list(taken)
+            if not rows:
+                break
+            block = _block(blocks, rows, writer, written) if wanted > 1 else None
+            if block is not None:
+                writer.write_block(block.data, block.lengths.tolist(), block.crcs.tolist())
+                written += len(rows)
+                continue
+            for row in rows:
+                try:
+                    payload = maker.serialize(row)
+                except DataError as error:
+                    raise DataError(f"{writer.path.name}, record {written}: {error}.") from error
+                writer.write(payload)
+                written += 1
+                if blocks is None:
+                    blocks = BlockMaker(maker, payload)
     return written
+
+
+def _block(
+    blocks: BlockMaker | None, rows: list[Any], writer: ShardWriter, written: int
+) -> Block | None:
+    if blocks is None:
+        return None
+    try:
+        return blocks.make(rows)
+    except RowError as error:
+        raise DataError(f"{writer.path.name}, record {written + error.number}: {error}.") from error
 
 
 def write_records(

@@ -18,6 +18,8 @@ from reproducible_ml.utils.errors import ConfigError, DataError
 _WINDOW_BITS = {"GZIP": 31, "ZLIB": 15}
 # isal's level 2 of 0 to 3: nearly its fastest, and smaller than zlib's level 1 (decision 5a).
 _LEVEL = 2
+# What the compressor gets at once: its output depends on that, and must not on the block size.
+_CHUNK_BYTES = 1 << 20
 
 
 class ShardWriter:
@@ -42,6 +44,7 @@ class ShardWriter:
         self.crcs: list[int] = []
         self._bytes = 0
         self._checksum = 0
+        self._waiting = bytearray()
         self._compressor = _compressor(compression)
         try:
             self._file = open(self.path, "xb", buffering=0)  # noqa: SIM115 - closed by close()
@@ -75,7 +78,13 @@ class ShardWriter:
 
     def write_framed(self, data: Any) -> None:
         """Put bytes into the file, compressed if asked."""
-        self._put(data if self._compressor is None else self._compressor.compress(data))
+        if self._compressor is None:
+            self._put(data)
+            return
+        self._waiting += data
+        while len(self._waiting) >= _CHUNK_BYTES:
+            self._put(self._compressor.compress(bytes(self._waiting[:_CHUNK_BYTES])))
+            del self._waiting[:_CHUNK_BYTES]
 
     def close(self) -> None:
         """Finish, sync and close the file; closing twice does nothing."""
@@ -83,6 +92,7 @@ class ShardWriter:
             return
         try:
             if self._compressor is not None:
+                self._put(self._compressor.compress(bytes(self._waiting)))
                 self._put(self._compressor.flush())
             os.fsync(self._file.fileno())
         finally:

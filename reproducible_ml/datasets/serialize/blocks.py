@@ -1,0 +1,123 @@
+"""Rows to framed records by the block, with the same bytes as one by one.
+
+The first record goes through protobuf and tells the layout. From then on handlers with a batch
+method take a block of rows at once, the others row by row. What a batch method refuses is handled
+again one by one, which names the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from reproducible_ml.datasets.serialize.examples import ExampleMaker, check_features, expected_size
+from reproducible_ml.datasets.serialize.layout import (
+    Block,
+    Layout,
+    Payloads,
+    pack_integers,
+    wire_order,
+)
+from reproducible_ml.handlers.base import batch_method
+from reproducible_ml.handlers.schema import FeatureSchema
+from reproducible_ml.utils.errors import DataError
+
+# Bounds a block's memory, whatever the size of a record.
+BLOCK_BYTES = 1 << 22
+BLOCK_ROWS = 4096
+
+
+class BlockMaker:
+    """Makes blocks of the records that an ``ExampleMaker`` has bound and learnt."""
+
+    def __init__(self, maker: ExampleMaker, record: bytes) -> None:
+        """Take the layout from a first record."""
+        self._schema = maker.schema
+        self._handlers = maker.handlers
+        self._batch = {key: batch_method(one) for key, one in maker.handlers.items()}
+        self.usable = self._schema.keys() == self._handlers.keys() and any(self._batch.values())
+        kinds = {key: schema.kind for key, schema in self._schema.items()}
+        self._layout = Layout(kinds, wire_order(record) if self.usable else [])
+        self.rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, len(record))))
+
+    def make(self, rows: list[Any]) -> Block | None:
+        """Frame a block of rows; None where a batch method refuses it.
+
+        Raises:
+            DataError: A handler without batch method can't handle a row; it begins with its number
+                within the block.
+        """
+        columns: dict[str, Payloads] = {}
+        try:
+            for key, method in self._batch.items():
+                if method is not None:
+                    columns[key] = _payloads(method(rows, key), self._schema[key], len(rows))
+        except Exception:
+            # One by one, the loop raises it again, with the record.
+            return None
+        for key, method in self._batch.items():
+            if method is None:
+                columns[key] = [self._one(number, row, key) for number, row in enumerate(rows)]
+        return self._layout.block(columns, len(rows))
+
+    def _one(self, number: int, row: Any, key: str) -> bytes:
+        try:
+            made = self._handlers[key].handle(row, key)
+            check_features(made, {key: self._schema[key]})
+        except DataError as error:
+            raise RowError(number, str(error)) from error
+        kind = self._schema[key].kind
+        values = getattr(made[key], f"{kind}_list").value
+        if kind == "bytes":
+            return bytes(values[0])
+        if kind == "float":
+            return np.asarray(values, "<f4").tobytes()
+        return bytes(pack_integers(np.asarray(values, np.int64).reshape(1, -1))[0])
+
+
+class RowError(DataError):
+    """A row that can't be handled.
+
+    Attributes:
+        number: Its number within the block.
+    """
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+def kept(row: Any) -> Any:
+    """Return a row that stays as it is when its generator uses its arrays again."""
+    if isinstance(row, Mapping):
+        return {name: _copied(value) for name, value in row.items()}
+    return _copied(row)
+
+
+def _copied(value: Any) -> Any:
+    return value.copy() if isinstance(value, (np.ndarray, list, bytearray)) else value
+
+
+def _payloads(values: Any, schema: FeatureSchema, count: int) -> Payloads:
+    """Bring what a batch method returns into wire form, held to the schema."""
+    if len(values) != count:
+        raise DataError(f"handle_batch returned {len(values)} values for {count} rows")
+    wanted = expected_size(schema)
+    if isinstance(values, list):
+        if schema.kind != "bytes" or not all(isinstance(value, bytes) for value in values):
+            raise DataError("handle_batch returned a list, expected byte strings")
+        if wanted is not None and any(len(value) != wanted for value in values):
+            raise DataError(f"expected {wanted} bytes")
+        return values
+    values = values.reshape(count, -1)
+    if wanted is not None and values.shape[1] != wanted:
+        raise DataError(f"expected {wanted} values, found {values.shape[1]}")
+    dtype = {"bytes": "uint8", "float": "float32", "int64": "int64"}[schema.kind]
+    if values.dtype != dtype:
+        raise DataError(f"handle_batch returned {values.dtype}, expected {dtype}")
+    if schema.kind == "int64":
+        return pack_integers(values)
+    contiguous = np.ascontiguousarray(values)
+    return contiguous if schema.kind == "bytes" else contiguous.astype("<f4").view(np.uint8)
