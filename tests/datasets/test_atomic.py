@@ -22,8 +22,8 @@ write("warm", {"train": 2})
 print("ready", flush=True)
 write("data", {"train": 40, "test": 10}, samples_per_record=3, overwrite=options["overwrite"])
 """
-# What one such writing takes at most in the usual; a later kill meets a complete data set.
-LONGEST_SECONDS = 0.2
+# About what one such writing takes; a later kill would meet a complete data set every time.
+LONGEST_SECONDS = 0.05
 
 
 def killed(folder, overwrite, seconds):
