@@ -28,7 +28,6 @@ def config() -> None:
     record_pattern = "{}-{:05d}.tfrecord"  # takes the split and the shard's index
     samples_per_record = 5000  # records a shard
     compression = ""  # "", GZIP or ZLIB
-    workers = 1  # processes that write, one shard each
     overwrite = False  # replace a data set that is there already
 
 

@@ -50,7 +50,6 @@ def serialize_stage(run: Any, config: Mapping[str, Any]) -> dict[str, Any]:
         record_pattern=config["record_pattern"],
         samples_per_record=config["samples_per_record"],
         compression=config["compression"],
-        workers=config["workers"],
         overwrite=config["overwrite"],
     )
     record.record_dataset(run, "records", manifest)

@@ -18,7 +18,6 @@ def serialize_source(
     record_pattern: str = RECORD_PATTERN,
     samples_per_record: int = 5000,
     compression: str = "",
-    workers: int = 1,
     overwrite: bool = False,
 ) -> Manifest:
     """Write all splits of a source with the handlers that it brings.
@@ -29,7 +28,6 @@ def serialize_source(
         record_pattern: Format pattern of the shard names.
         samples_per_record: Records in a full shard.
         compression: "", "GZIP" or "ZLIB".
-        workers: Processes that write, one shard each.
         overwrite: Replace a data set that is there already.
 
     Returns:
