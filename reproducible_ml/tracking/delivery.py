@@ -23,7 +23,7 @@ from bson.errors import InvalidDocument
 
 from reproducible_ml.tracking import mongo_claims
 from reproducible_ml.tracking.journal import JOURNAL_NAME, Event, JournalReader
-from reproducible_ml.tracking.mongo_files import make_indexes, upload
+from reproducible_ml.tracking.mongo_files import CHUNK_BYTES, make_indexes, upload, upload_small
 from reproducible_ml.tracking.mongo_layout import (
     SHOWN_OUTPUT_BYTES,
     RunDocument,
@@ -347,13 +347,18 @@ class Delivery:
 
     def _send_sources(self, start: dict[str, Any], document: RunDocument) -> None:
         sources = []
+        small = []
         for name, stored in start["experiment"].get("sources", ()):
             file_id = self._id_of("source", name)
             path = self.directory.parent / stored
             filename = os.path.join(start["experiment"].get("base_dir") or "", name)
-            with open(path, "rb") as file:
-                self._upload(file, file_id, {"filename": filename})
             sources.append([name, file_id])
+            with open(path, "rb") as file:
+                if os.fstat(file.fileno()).st_size <= CHUNK_BYTES:
+                    small.append((file_id, filename, file.read()))
+                else:
+                    self._upload(file, file_id, {"filename": filename})
+        upload_small(self.database, small, now(), self._confirm)
         document.set_sources(sources)
 
     def _send_artifact(self, event: Event, document: RunDocument) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import IO, Any
 
@@ -20,6 +20,8 @@ from reproducible_ml.utils.errors import TrackingError
 
 CHUNK_BYTES = 255 * 1024
 CHUNKS_AT_ONCE = 16
+# Source files: a few kilobytes each, 255 at most.
+SMALL_AT_ONCE = 64
 DUPLICATE_KEY = 11000
 
 logger = logging.getLogger(__name__)
@@ -72,6 +74,53 @@ def upload(
     facts = {"length": length, "chunkSize": CHUNK_BYTES, "uploadDate": upload_time}
     _insert(files, [{"_id": file_id, **entry, **facts, "md5": digest.hexdigest()}])
     progress()
+
+
+def upload_small(
+    database: Any,
+    files: Sequence[tuple[ObjectId, str, bytes]],
+    upload_time: datetime,
+    progress: Callable[[], None],
+) -> None:
+    """Bring many files of one chunk each into GridFS, in few requests.
+
+    Args:
+        database: pymongo's database.
+        files: Id, ``filename`` and content of each; the same whenever this is tried again.
+        upload_time: what ``uploadDate`` says.
+        progress: called after each write that the server confirmed.
+    """
+    known = {"_id": {"$in": [file_id for file_id, _, _ in files]}}
+    there = {found["_id"] for found in database["fs.files"].find(known, {"_id": 1})}
+    missing = [one for one in files if one[0] not in there]
+    for first in range(0, len(missing), SMALL_AT_ONCE):
+        part = missing[first : first + SMALL_AT_ONCE]
+        chunks = [
+            {
+                "_id": object_id(str(file_id), 0),
+                "files_id": file_id,
+                "n": 0,
+                "data": Binary(content),
+            }
+            for file_id, _, content in part
+            if content
+        ]
+        entries = [
+            {
+                "_id": file_id,
+                "filename": filename,
+                "length": len(content),
+                "chunkSize": CHUNK_BYTES,
+                "uploadDate": upload_time,
+                "md5": hashlib.md5(content, usedforsecurity=False).hexdigest(),
+            }
+            for file_id, filename, content in part
+        ]
+        if chunks:
+            _insert(database["fs.chunks"], chunks)
+            progress()
+        _insert(database["fs.files"], entries)
+        progress()
 
 
 def _insert(collection: Any, documents: list[dict[str, Any]]) -> None:
