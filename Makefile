@@ -1,7 +1,7 @@
 # Two commands do everything: `make run` and `make test`. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lint types imports test-slow test-all coverage wheel \
+.PHONY: help run test check format lint types imports test-slow coverage wheel \
 	bench bench-data bench-training lock environment extras clean
 
 # Absolute paths appear nowhere, so the checkout may lie in a folder with spaces in its name.
@@ -20,7 +20,7 @@ run: environment  ## serialize the bundled digits, train the WGAN on them, say w
 test: environment  ## the test suite, long rounds left out
 	@$(RUN) pytest
 
-check: lint types imports wheel test-all  ## everything that CI checks
+check: lint types imports wheel test-slow test  ## everything that CI checks, `make test` last
 
 format: environment  ## put every file into the project's format
 	@$(RUN) ruff check --fix --quiet .
@@ -38,9 +38,6 @@ imports: environment  ## which package may import which
 
 test-slow: extras  ## only the long rounds
 	@$(RUN) pytest -m slow
-
-test-all: extras  ## the whole test suite
-	@$(RUN) pytest -m ""
 
 coverage: extras  ## the test suite with the share of lines and branches that it runs
 	@$(RUN) pytest --cov --cov-report=term-missing:skip-covered

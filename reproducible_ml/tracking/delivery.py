@@ -37,7 +37,13 @@ from reproducible_ml.tracking.mongo_layout import (
 )
 from reproducible_ml.tracking.mongo_uri import MongoTarget
 from reproducible_ml.tracking.plain_values import from_microseconds, now
-from reproducible_ml.tracking.run_folder import DELIVERY_NAME, PENDING_NAME, read_json, write_json
+from reproducible_ml.tracking.run_folder import (
+    DELIVERY_NAME,
+    PENDING_NAME,
+    read_json,
+    resource_copy,
+    write_json,
+)
 from reproducible_ml.utils.errors import TrackingError
 
 BATCH_BYTES = 4 << 20
@@ -222,6 +228,8 @@ class Delivery:
             elif kind == "artifact":
                 self._send_artifact(event, document)
             else:
+                if kind == "resource":
+                    self._send_resource(event.data)
                 document.apply(event)
         for key, piece in pieces.items():
             self._send_piece(key, piece)
@@ -360,6 +368,16 @@ class Delivery:
                     self._upload(file, file_id, {"filename": filename})
         upload_small(self.database, small, now(), self._confirm)
         document.set_sources(sources)
+
+    def _send_resource(self, data: dict[str, Any]) -> None:
+        path = resource_copy(self.directory.parent, data["name"], data["md5"])
+        try:
+            with open(path, "rb") as file:
+                # Once for all runs, as in the folder and as Sacred's own observer has it.
+                file_id = object_id("resource", data["name"], data["md5"])
+                self._upload(file, file_id, {"filename": data["name"]})
+        except FileNotFoundError:
+            logger.warning("%s is gone; the database gets its name and digest only.", path)
 
     def _send_artifact(self, event: Event, document: RunDocument) -> None:
         data = event.data

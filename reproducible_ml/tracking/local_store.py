@@ -34,7 +34,7 @@ from reproducible_ml.tracking.plain_values import (
     plain,
     to_microseconds,
 )
-from reproducible_ml.tracking.run_folder import highest_id, store_once
+from reproducible_ml.tracking.run_folder import RESOURCES_NAME, highest_id, store_once
 from reproducible_ml.utils.errors import TrackingError
 
 HEARTBEAT_SECONDS = 60
@@ -260,7 +260,7 @@ class LocalStore(RunObserver):
     def resource_event(self, filename: str) -> None:
         """Record a file that the run reads."""
         if self._run:
-            self._run.add_resource(filename, self.runs_dir / "_resources")
+            self._run.add_resource(filename, self.runs_dir / RESOURCES_NAME)
 
     @_never_raise
     def artifact_event(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from reproducible_ml.tracking.comparison import changed_lines, compare_runs
-from reproducible_ml.tracking.expectations import EnvironmentDifference, environment_differences
+from reproducible_ml.tracking.expectations import (
+    NOTHING,
+    EnvironmentDifference,
+    environment_differences,
+)
 from reproducible_ml.tracking.plain_values import iso, now
 from reproducible_ml.tracking.rerun import (
     NotComparable,
@@ -152,7 +156,7 @@ def _reproduce(run: Run, request: Request, work: Path, echo: Callable[[str], Non
     again = load_run(directory.name, directory.parent)
     _tell_sources(run, again, request, echo)
     verdict = judge(run, again, request.steps)
-    _store_verdict(run, again, directory, request, verdict)
+    _store_verdict(run, again, directory, request, verdict, environment)
     _, stage = stage_of(run)
     written = {
         _absolute(stage, run.config[key]): str(config[key])
@@ -287,10 +291,18 @@ def _tell_sources(run: Run, again: Run, request: Request, echo: Callable[[str], 
 
 
 def _store_verdict(
-    run: Run, again: Run, directory: Path, request: Request, verdict: Verdict
+    run: Run,
+    again: Run,
+    directory: Path,
+    request: Request,
+    verdict: Verdict,
+    environment: Iterable[EnvironmentDifference],
 ) -> None:
+    """Append the verdict to both runs, with what it was measured across."""
     facts = {
         "verdict": verdict.sentence,
+        "across": [one.name for one in environment if one.effect != NOTHING],
+        "probes": [one.info.get("determinism", {}).get("probe") for one in (run, again)],
         "time": iso(now()),
         "sources": request.sources,
         "steps": request.steps,

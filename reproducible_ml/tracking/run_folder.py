@@ -33,6 +33,7 @@ from reproducible_ml.utils.errors import TrackingError
 
 DELIVERY_NAME = "delivery.json"
 PENDING_NAME = "pending"
+RESOURCES_NAME = "_resources"
 OWN_FILES = frozenset(
     {"run.json", "config.json", "info.json", "cout.txt", "metrics.json"}
     | {JOURNAL_NAME, DELIVERY_NAME, PENDING_NAME}
@@ -119,6 +120,12 @@ def store_once(path: Path, directory: Path) -> tuple[Path, str]:
         directory.mkdir(parents=True, exist_ok=True)
         copy_whole(path, copy)
     return copy, digest
+
+
+def resource_copy(runs_dir: Path, name: str, md5: str) -> Path:
+    """Return where the resource of this name and content is kept; see ``store_once``."""
+    path = Path(name)
+    return runs_dir / RESOURCES_NAME / f"{path.stem}_{md5}{path.suffix}"
 
 
 def copy_whole(source: Path, target: Path) -> None:

@@ -109,7 +109,9 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
     record.record_checkpoint(run, result.checkpoint, result.step)
     record.record_digest(run, result.digests)
     # After training: the probe must not be the first to start TensorFlow's threads.
-    record.record_determinism(run, {**determinism.as_dict(), "probe": probe_digest()})
+    probes = [probe_digest(), probe_digest()]
+    measured = {"probe": probes[0], "probe_repeats": probes[0] == probes[1]}
+    record.record_determinism(run, {**determinism.as_dict(), **measured})
     for name in (STEPS_FILE, TENSORS_FILE):
         run.add_artifact(str(model_dir / name), name=name, content_type="application/octet-stream")
     seal_run(run, watcher.points)

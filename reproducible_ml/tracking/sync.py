@@ -19,7 +19,12 @@ from reproducible_ml.tracking.journal import JOURNAL_NAME, Journal, JournalLocke
 from reproducible_ml.tracking.metric_columns import columns_of_journal, write_metrics
 from reproducible_ml.tracking.mongo_uri import MongoTarget, parse_mongo
 from reproducible_ml.tracking.plain_values import from_microseconds, iso
-from reproducible_ml.tracking.run_folder import DELIVERY_NAME, read_json, write_json
+from reproducible_ml.tracking.run_folder import (
+    DELIVERY_NAME,
+    read_json,
+    resource_copy,
+    write_json,
+)
 from reproducible_ml.utils.errors import TrackingError
 
 # A killed process's run: Sacred's word for a run that was stopped from outside, which every
@@ -204,8 +209,7 @@ def restore_files(directory: Path, journal_path: Path, end: dict[str, Any]) -> N
         elif data["e"] == "heartbeat":
             entry.update(heartbeat=data["time"], result=data["result"])
         elif data["e"] == "resource":
-            name = Path(data["name"])
-            copy = directory.parent / "_resources" / f"{name.stem}_{data['md5']}{name.suffix}"
+            copy = resource_copy(directory.parent, data["name"], data["md5"])
             entry["resources"].append([data["name"], str(copy)])
         elif data["e"] == "artifact" and data["name"] not in entry["artifacts"]:
             entry["artifacts"].append(data["name"])

@@ -67,6 +67,8 @@ def test_everything_else_is_the_same_from_both(both):
         assert folder.environment == mongo.environment
         assert folder.info["dataset"] == mongo.info["dataset"]
         assert dict(folder.artifacts) == dict(mongo.artifacts)
+        contents = [sorted(one.store.resources(run_id).values()) for one in (folder, mongo)]
+        assert contents[0] == contents[1] != []
         for name, one in folder.artifacts.infos.items():
             other = mongo.artifacts.infos[name]
             assert (one.bytes, one.content_type) == (other.bytes, other.content_type)
