@@ -100,11 +100,11 @@ def test_it_says_whose_command_sacredboard_is(tmp_path, monkeypatch, script, lev
 
 
 def test_the_installed_command_sacredboard_is_this_projects(monkeypatch):
-    from importlib.metadata import entry_points
+    from importlib.metadata import distribution
 
     monkeypatch.setenv("PATH", os.path.dirname(sys.executable))
     assert check_script().level == "ok"
-    scripts = entry_points(group="console_scripts")
+    scripts = distribution("reproducible-ml").entry_points
     assert board_main in [one.load() for one in scripts if one.name == "sacredboard"]
 
 
