@@ -144,6 +144,8 @@ def _reproduce(run: Run, request: Request, work: Path, echo: Callable[[str], Non
     if request.steps is not None:
         changes["max_steps"] = _checked_steps(run, request.steps)
     config = rerun_config(run, work, inputs, changes)
+    for key, value in request.changes.items():
+        echo(f"{key}: recorded {run.config[key]}, now {value}, as asked for")
     cwd = _sources(run, request, work)
     echo(f"Executing run {run.id} ({run.experiment}) again.")
 

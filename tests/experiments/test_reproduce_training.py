@@ -96,6 +96,14 @@ def test_one_bit_of_one_weight_is_found_at_its_step(tree):
     assert "reproducible_ml/models/training.py is not the recorded one" in output
 
 
+@pytest.mark.slow
+def test_another_thread_count_is_named_and_has_other_bits(tree):
+    code, output = tree.reproduce("--set", "intra_op_threads=1")
+    assert code == 1, output
+    assert "intra_op_threads: recorded 2, now 1, as asked for" in output
+    assert "differs at step 1: " in output
+
+
 def test_a_flipped_byte_of_the_data_is_named_before_anything_runs(tree):
     shard = tree.root / "data" / "smoke" / "train-00000.tfrecord"
     content = bytearray(shard.read_bytes())
