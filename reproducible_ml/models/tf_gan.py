@@ -1,6 +1,6 @@
 """TF-GAN, imported in one place and made to work on Python 3.11.
 
-TF-GAN 2.1.0 calls ``inspect.getargspec``, which Python 3.11 removed. Only the module that calls it
+TF-GAN 2.1.0 calls ``inspect.getargspec``, which Python 3.11 removed and older ones deprecate. Only the module that calls it
 gets the substitute; Python's own ``inspect`` stays as it is for everybody else.
 """
 
@@ -36,7 +36,7 @@ class _InspectWithArgspec(types.ModuleType):
         return types.SimpleNamespace(args=spec.args, keywords=spec.varkw)
 
 
-if not hasattr(inspect, "getargspec"):
-    _train.inspect = _InspectWithArgspec("inspect")
+# On older Pythons too, where the function is there and warns of its end.
+_train.inspect = _InspectWithArgspec("inspect")
 
 __all__ = ["tfgan"]

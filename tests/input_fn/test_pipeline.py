@@ -114,7 +114,8 @@ def test_step_ten_million_is_reached_at_once(record_dir, reader):
     elements_in_graph(fn, 0, 1)
     begun = time.perf_counter()
     [(noise, images)], _ = elements_in_graph(fn, 10_000_000, 1)
-    assert time.perf_counter() - begun < 1
+    # Reading up to there would take hours; a busy machine takes seconds for the graph alone.
+    assert time.perf_counter() - begun < 60
     np.testing.assert_array_equal(noise[2], latents(0, 10_000_000, 2, 32, 64).numpy())
     if reader != "stream":
         np.testing.assert_array_equal(images, expected_images(10_000_000, 32, critic_steps=5))
