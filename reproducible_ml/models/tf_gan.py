@@ -1,7 +1,7 @@
 """TF-GAN, imported in one place and made to work on Python 3.11.
 
-TF-GAN 2.1.0 calls ``inspect.getargspec``, which Python 3.11 removed and older ones deprecate. Only the module that calls it
-gets the substitute; Python's own ``inspect`` stays as it is for everybody else.
+TF-GAN 2.1.0 calls ``inspect.getargspec``, which Python 3.11 removed and older ones deprecate. Only
+the module that calls it gets the substitute; ``inspect`` stays as it is for everybody else.
 """
 
 from __future__ import annotations
