@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -252,10 +252,11 @@ def _write_split(
 ) -> Split:
     rows = iter(rows_gen(split))
     full, rest = div_mod(size, samples_per_record)
+    sizes = chain(repeat(samples_per_record, full), repeat(rest, rest > 0))
     shards: list[Shard] = []
     lengths: list[int] = []
     crcs: list[int] = []
-    for index, wanted in enumerate([samples_per_record] * full + [rest] * (rest > 0)):
+    for index, wanted in enumerate(sizes):
         writer, _ = get_writer(pattern, split, index, compression)
         found = write_samples(wanted, rows, maker, writer)
         if found < wanted:
@@ -268,12 +269,15 @@ def _write_split(
         lengths += writer.lengths
         crcs += writer.crcs
     if next(rows, _NONE) is not _NONE:
-        more = 1 + sum(1 for _ in rows)
+        more = 1 + sum(1 for _ in islice(rows, _MOST_COUNTED))
+        found_more = f"{size + more}" if more <= _MOST_COUNTED else f"more than {size + more - 1}"
         raise DataError(
             f"The split {split!r} should have {size} rows, rows_gen({split!r}) yields "
-            f"{size + more}. Give split_to_size the right number."
+            f"{found_more}. Give split_to_size the right number."
         )
     return Split(size, tuple(shards), content_digest(lengths, crcs))
 
 
 _NONE = object()
+# Some generators never end.
+_MOST_COUNTED = 1_000_000
