@@ -43,7 +43,7 @@ class LabelHandler(FeatureHandler):
         return FeatureSchema("int64", "int64", (), "list")
 
     def _labels(self, values: Any) -> np.ndarray[Any, Any]:
-        labels = exact(values, "int64")
+        labels = _exact(values, "int64")
         if self.classes is not None and labels.size:
             low, high = int(labels.min()), int(labels.max())
             if low < 0 or high >= self.classes:
@@ -69,7 +69,7 @@ class FloatHandler(FeatureHandler):
 
     def handle_batch(self, rows: Any, key: str) -> np.ndarray[Any, Any]:
         """Return the values of many rows, float32 [n, 1]."""
-        return exact(_singles(pick_batch(rows, key)), "float32").reshape(len(rows), 1)
+        return _exact(_singles(pick_batch(rows, key)), "float32").reshape(len(rows), 1)
 
     def schema(self) -> FeatureSchema:
         """One float32 a record."""
@@ -113,3 +113,15 @@ def _singles(values: Any) -> Any:
     if values.size != len(values):
         raise DataError(f"found values of shape {values.shape[1:]} in each row, expected one")
     return np.reshape(values, len(values))
+
+
+def _exact(values: Any, dtype: str) -> np.ndarray[Any, Any]:
+    """Convert one number or many, those of several types one by one.
+
+    NumPy would bring them to one type first, which changes them: float64 for int64 and uint64.
+    """
+    import numpy as np
+
+    if isinstance(values, list) and len({value.dtype for value in values}) > 1:
+        return np.stack([exact(value, dtype) for value in values])
+    return exact(values, dtype)

@@ -61,11 +61,11 @@ def exact(value: Any, dtype: Any) -> np.ndarray[Any, Any]:
     array = to_array(value)
     target = np.dtype(dtype).newbyteorder("<")
     if array.dtype == target:
-        return np.ascontiguousarray(array)
+        return np.asarray(array, order="C")
     if array.size and not np.can_cast(array.dtype, target, "safe"):
         _check_values(array, target)
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(array.astype(target))
+        return array.astype(target, order="C")
 
 
 def _check_values(array: np.ndarray[Any, Any], target: np.dtype[Any]) -> None:

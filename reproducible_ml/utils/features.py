@@ -44,4 +44,10 @@ def float_feature(value: Any) -> tf.train.Feature:
     import numpy as np
     import tensorflow as tf
 
-    return tf.train.Feature(float_list=tf.train.FloatList(value=np.ravel(value).tolist()))
+    values = np.ravel(value)
+    if values.dtype == np.float32 and np.isnan(values).any():
+        # Python's floats have 64 bits, and not every NaN is the same NaN after the way there.
+        # On the wire: a tag and four bytes for each number, which is read like the packed form.
+        wire = b"".join(b"\x0d" + number.tobytes() for number in values.astype("<f4"))
+        return tf.train.Feature(float_list=tf.train.FloatList.FromString(wire))
+    return tf.train.Feature(float_list=tf.train.FloatList(value=values.tolist()))
