@@ -40,6 +40,8 @@ INSTALL = [
     # Checksums and GZIP at the speed of the disk.
     "crc32c>=2.4",
     "isal>=1.5",
+    # Worker processes that take handlers of any kind; scikit-learn brings it anyway.
+    "joblib>=1.3",
 ]
 
 EXTRAS = {

@@ -106,7 +106,8 @@ def pick(row: Any, key: str) -> Any:
     Raises:
         DataError: The row is a mapping without this key.
     """
-    if not isinstance(row, Mapping):
+    # Asked first, since almost all rows are dicts and Mapping is slow to ask for.
+    if type(row) is not dict and not isinstance(row, Mapping):
         return row
     if key not in row:
         fields = ", ".join(repr(name) for name in row) or "none"
@@ -122,12 +123,34 @@ def pick_batch(rows: Any, key: str) -> Any:
         key: Name of the field.
 
     Returns:
-        A NumPy array over all rows where the source has one, else a list.
+        A NumPy array over all rows where they are of one type and shape, else a list.
     """
+    import numpy as np
+
+    if isinstance(rows, np.ndarray):
+        return rows
     columns = getattr(rows, "columns", None)
-    if columns is None:
-        return [pick(row, key) for row in rows]
-    return pick(columns, key)
+    if columns is not None:
+        return pick(columns, key)
+    return _stacked([pick(row, key) for row in rows])
+
+
+def _stacked(values: list[Any]) -> Any:
+    """Make one array of equal arrays or numbers; others stay a list."""
+    import numpy as np
+
+    first = values[0]
+    if len({type(value) for value in values}) != 1:
+        return values
+    if isinstance(first, np.ndarray) and first.ndim:
+        if len({(value.dtype, value.shape) for value in values}) != 1:
+            return values
+        return np.concatenate(values).reshape(len(values), *first.shape)
+    if isinstance(first, (int, np.integer)):
+        found = np.array(values)
+        # Integers that no integer type holds together become floats or objects.
+        return found if found.dtype.kind in "iu" else values
+    return np.array(values) if isinstance(first, (float, np.floating)) else values
 
 
 def batch_method(handler: FeatureHandler) -> Any:

@@ -7,7 +7,6 @@ again one by one, which names the record.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,14 @@ from reproducible_ml.datasets.serialize.layout import (
     Layout,
     Payloads,
     pack_integers,
-    wire_order,
+    wire_fields,
 )
 from reproducible_ml.handlers.base import batch_method
 from reproducible_ml.handlers.schema import FeatureSchema
 from reproducible_ml.utils.errors import DataError
 
-# Bounds a block's memory, whatever the size of a record.
-BLOCK_BYTES = 1 << 22
+# A block of this size stays in a core's cache between its stamping and its checksums.
+BLOCK_BYTES = 1 << 20
 BLOCK_ROWS = 4096
 
 
@@ -39,10 +38,11 @@ class BlockMaker:
         self._batch = {key: batch_method(one) for key, one in maker.handlers.items()}
         self.usable = self._schema.keys() == self._handlers.keys() and any(self._batch.values())
         kinds = {key: schema.kind for key, schema in self._schema.items()}
-        self._layout = Layout(kinds, wire_order(record) if self.usable else [])
+        order = [field.name for field in wire_fields(record)] if self.usable else []
+        self._layout = Layout(kinds, order)
         self.rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, len(record))))
 
-    def make(self, rows: list[Any]) -> Block | None:
+    def make(self, rows: Any) -> Block | None:
         """Frame a block of rows; None where a batch method refuses it.
 
         Raises:
@@ -87,17 +87,6 @@ class RowError(DataError):
     def __init__(self, number: int, message: str) -> None:
         super().__init__(message)
         self.number = number
-
-
-def kept(row: Any) -> Any:
-    """Return a row that stays as it is when its generator uses its arrays again."""
-    if isinstance(row, Mapping):
-        return {name: _copied(value) for name, value in row.items()}
-    return _copied(row)
-
-
-def _copied(value: Any) -> Any:
-    return value.copy() if isinstance(value, (np.ndarray, list, bytearray)) else value
 
 
 def _payloads(values: Any, schema: FeatureSchema, count: int) -> Payloads:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from reproducible_ml.datasets.serialize.manifest import Manifest
-from reproducible_ml.datasets.serialize.records import RECORD_PATTERN, write_records
+from reproducible_ml.datasets.serialize.records import write_records
+from reproducible_ml.datasets.serialize.shards import RECORD_PATTERN
 from reproducible_ml.datasets.sources import Source
 from reproducible_ml.handlers import ArrayHandler, FeatureHandler
 from reproducible_ml.utils.errors import DataError
@@ -19,6 +20,7 @@ def serialize_source(
     samples_per_record: int = 5000,
     compression: str = "",
     overwrite: bool = False,
+    workers: int = 1,
 ) -> Manifest:
     """Write all splits of a source with the handlers that it brings.
 
@@ -29,6 +31,7 @@ def serialize_source(
         samples_per_record: Records in a full shard.
         compression: "", "GZIP" or "ZLIB".
         overwrite: Replace a data set that is there already.
+        workers: Number of processes that write.
 
     Returns:
         The manifest.
@@ -44,6 +47,7 @@ def serialize_source(
         keys_to_descriptions=source.keys_to_descriptions,
         overwrite=overwrite,
         source=source.describe(),
+        workers=workers,
     )
 
 
@@ -86,7 +90,7 @@ def serialize_npz(
         {key: handler},
         options.pop("samples_per_record", 5000),
         {"train": len(array)},
-        lambda split: iter(array),
+        lambda split: array,
         source={"name": "npz array", "arguments": {"npz_file": str(npz_file), "key": key}},
         **options,
     )

@@ -61,7 +61,7 @@ class Layout:
 
         Args:
             kinds: Kind of each feature: "bytes", "float" or "int64".
-            keys: The features in their order on the wire, see ``wire_order``.
+            keys: The features in their order on the wire, see ``wire_fields``.
         """
         self.kinds = dict(kinds)
         self.keys = list(keys)
@@ -150,8 +150,7 @@ class Layout:
             [row.tobytes() for row in value] if isinstance(value, np.ndarray) else value
             for value in values
         ]
-        pieces: list[bytes] = []
-        lengths, crcs = [], []
+        payloads = []
         for index, row_sizes in enumerate(sizes.tolist()):
             template, offsets = self.template(tuple(row_sizes))
             parts: list[bytes] = []
@@ -160,24 +159,71 @@ class Layout:
                 parts += (template[position:offset], row[index])
                 position = offset + size
             parts.append(template[position:])
-            payload = b"".join(parts)
-            crc = crc32c(payload)
-            pieces += (header(len(payload)), payload, struct.pack("<I", mask(crc)))
-            lengths.append(len(payload))
-            crcs.append(crc)
-        return Block(b"".join(pieces), np.array(lengths, np.uint64), np.array(crcs, np.uint32))
+            payloads.append(b"".join(parts))
+        return one_by_one(payloads)
 
 
-def wire_order(record: bytes) -> list[str]:
-    """Read the order of the features out of one serialized Example."""
-    keys, position = [], 0
-    _, position = _read_varint(record, 1)
-    while position < len(record):
-        size, position = _read_varint(record, position + 1)
-        length, start = _read_varint(record, position + 1)
-        keys.append(record[start : start + length].decode("utf-8"))
-        position += size
-    return keys
+def one_by_one(payloads: Sequence[bytes]) -> Block:
+    """Frame records that are serialized already."""
+    crcs = [crc32c(payload) for payload in payloads]
+    pieces: list[bytes] = []
+    for payload, crc in zip(payloads, crcs):
+        pieces += (header(len(payload)), payload, struct.pack("<I", mask(crc)))
+    lengths = np.array([len(payload) for payload in payloads], np.uint64)
+    return Block(b"".join(pieces), lengths, np.array(crcs, np.uint32))
+
+
+class WireField(NamedTuple):
+    """A feature as it lies in a serialized Example.
+
+    Attributes:
+        name: Its name.
+        kind: "bytes", "float" or "int64".
+        payload: Where its payload lies.
+    """
+
+    name: str
+    kind: str
+    payload: slice
+
+
+def wire_fields(record: bytes) -> list[WireField]:
+    """Read how the features lie in one serialized Example.
+
+    Raises:
+        ValueError: It is not laid out as this module lays records out.
+    """
+    fields = []
+    position, end = _enter(record, 0, b"\x0a", len(record))
+    if end != len(record):
+        raise ValueError("something follows the features")
+    while position < end:
+        position, entry_end = _enter(record, position, b"\x0a", end)
+        start, position = _enter(record, position, b"\x0a", entry_end)
+        name = record[start:position].decode("utf-8")
+        position, feature_end = _enter(record, position, b"\x12", entry_end)
+        kinds = {tag[0]: kind for kind, tag in _LIST_TAGS.items()}
+        kind = kinds.get(record[position])
+        if kind is None or feature_end != entry_end:
+            raise ValueError(f"feature {name!r} holds no list, or more than one")
+        start, stop = _enter(record, position, _LIST_TAGS[kind], feature_end)
+        if start < stop:
+            start, stop = _enter(record, start, b"\x0a", stop)
+        if stop != feature_end:
+            raise ValueError(f"feature {name!r} holds more than one value or packed list")
+        fields.append(WireField(name, kind, slice(start, stop)))
+        position = entry_end
+    return fields
+
+
+def _enter(record: bytes, position: int, tag: bytes, end: int) -> tuple[int, int]:
+    """Return where the content of a field begins and ends."""
+    if record[position : position + 1] != tag:
+        raise ValueError(f"expected the tag {tag.hex()} at byte {position}")
+    size, start = _read_varint(record, position + 1)
+    if start + size > end:
+        raise ValueError(f"the field at byte {position} is longer than what it lies in")
+    return start, start + size
 
 
 def varint(value: int) -> bytes:
@@ -228,7 +274,8 @@ def pack_integers(values: np.ndarray[Any, Any]) -> Payloads:
 def _crcs(frames: Bytes, length: int) -> np.ndarray[Any, Any]:
     view, step = frames.reshape(-1).data, frames.shape[1]
     starts = range(HEADER_BYTES, HEADER_BYTES + len(frames) * step, step)
-    return np.array([crc32c(view[start : start + length]) for start in starts], np.uint32)
+    records = [view[start : start + length] for start in starts]
+    return np.fromiter(map(crc32c, records), np.uint32, len(records))
 
 
 def _field(tag: bytes, content: bytes) -> bytes:

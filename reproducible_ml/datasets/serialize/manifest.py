@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -108,12 +108,20 @@ class Manifest:
         return values
 
 
-def content_digest(lengths: Sequence[int], crcs: Sequence[int]) -> str:
-    """Digest a split's records from their lengths and the CRC-32C of their payloads."""
+def pack_content(lengths: Any, crcs: Any) -> bytes:
+    """Give what a split's content digest, SHA-256, is made over.
+
+    Args:
+        lengths: Bytes of each record's payload, in order.
+        crcs: CRC-32C of each payload.
+
+    Returns:
+        For each record its length (uint64) and its CRC (uint32), little-endian.
+    """
     packed = np.empty(len(lengths), np.dtype([("length", "<u8"), ("crc", "<u4")]))
     packed["length"] = lengths
     packed["crc"] = crcs
-    return hashlib.sha256(packed.tobytes()).hexdigest()
+    return packed.tobytes()
 
 
 def compute_fingerprint(
@@ -169,7 +177,7 @@ def read_manifest(record_dir: str | Path) -> Manifest:
             "for example: python -m experiments.mnist_serialize with digits "
             f"record_dir={record_dir}"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} can't be read: {error}. Serialize the data set again.") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT_NAME:
         raise DataError(f"{path} is no manifest of this library. Serialize the data set again.")

@@ -10,10 +10,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.datasets.serialize.examples import ExampleMaker
+from reproducible_ml.datasets.rows import RowReader
+from reproducible_ml.datasets.serialize.encoder import Encoder
 from reproducible_ml.datasets.serialize.manifest import MANIFEST_FILE, Manifest, read_manifest
-from reproducible_ml.datasets.serialize.records import write_samples
 from reproducible_ml.datasets.serialize.shard_writer import ShardWriter
+from reproducible_ml.datasets.serialize.shards import write_rows
 from reproducible_ml.datasets.serialize.verify import verify
 from reproducible_ml.datasets.sources import Source, make_source
 from reproducible_ml.utils.errors import DataError
@@ -89,10 +90,10 @@ def _write(manifest: Manifest, source: Source, file: str) -> tuple[Path, Path]:
     temporary = path.with_name(path.name + _SUFFIX)
     temporary.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = source.rows_between(split, start, start + shard.records)
+    rows = source.rows_gen(split)[start : start + shard.records]
     writer = ShardWriter(temporary, manifest.compression)
     try:
-        write_samples(shard.records, rows, ExampleMaker(source.keys_to_handlers), writer)
+        write_rows(RowReader(rows), shard.records, Encoder(source.keys_to_handlers), writer)
         found = writer.shard()
         if (found.records, found.checksum) != (shard.records, shard.checksum):
             raise DataError(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import crc32c
 
-from reproducible_ml.datasets.serialize.manifest import COMPRESSIONS, Shard
-from reproducible_ml.datasets.serialize.tfrecord import header, mask
+from reproducible_ml.datasets.serialize.disk import Disk
+from reproducible_ml.datasets.serialize.layout import Block, one_by_one
+from reproducible_ml.datasets.serialize.manifest import COMPRESSIONS, Shard, pack_content
 from reproducible_ml.utils.errors import ConfigError, DataError
 
 # What zlib calls the container: 31 is gzip's, with no time in its header; 15 is zlib's own.
@@ -28,20 +29,29 @@ class ShardWriter:
     Args:
         path: File to write; it must not exist.
         compression: "", "GZIP" or "ZLIB".
+        content: Receives what a split's content digest is made over, see ``pack_content``.
+        disk: Writes in its thread; then ``shard()`` is complete only after ``disk.wait()``.
 
     Attributes:
-        lengths: Payload length of each record so far.
-        crcs: CRC-32C of each payload so far.
+        records: Number of records so far.
 
     Raises:
         DataError: The file can't be made.
     """
 
-    def __init__(self, path: str | Path, compression: str = "") -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        compression: str = "",
+        content: Callable[[bytes], object] | None = None,
+        disk: Disk | None = None,
+    ) -> None:
         check_compression(compression)
         self.path = Path(path)
-        self.lengths: list[int] = []
-        self.crcs: list[int] = []
+        self.records = 0
+        self._content = content
+        self._disk = disk
+        self._closed = False
         self._bytes = 0
         self._checksum = 0
         self._waiting = bytearray()
@@ -57,50 +67,60 @@ class ShardWriter:
         Args:
             payload: The serialized Example.
         """
-        crc = crc32c.crc32c(payload)
-        self.lengths.append(len(payload))
-        self.crcs.append(crc)
-        self.write_framed(
-            b"".join((header(len(payload)), payload, mask(crc).to_bytes(4, "little")))
-        )
+        self.write_block(one_by_one([payload]))
 
-    def write_block(self, framed: Any, lengths: Iterable[int], crcs: Iterable[int]) -> None:
-        """Add many records that are framed already.
+    def write_block(self, block: Block) -> None:
+        """Add many records that are framed already."""
+        self.records += len(block.lengths)
+        if self._content is not None:
+            self._content(pack_content(block.lengths, block.crcs))
+        self._do(self._write, block.data)
 
-        Args:
-            framed: Buffer of headers, payloads and footers.
-            lengths: Payload length of each record in it.
-            crcs: CRC-32C of each payload in it.
-        """
-        self.lengths.extend(lengths)
-        self.crcs.extend(crcs)
-        self.write_framed(framed)
+    def close(self) -> None:
+        """Finish, sync and close the file; closing twice does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._do(self._close)
 
-    def write_framed(self, data: Any) -> None:
-        """Put bytes into the file, compressed if asked."""
+    def discard(self) -> None:
+        """Close the file as it is; for when something went wrong."""
+        self._closed = True
+        if self._disk is not None:
+            # What waits there may be for this file.
+            self._disk.forget()
+        self._file.close()
+
+    def shard(self) -> Shard:
+        """Describe the closed shard for the manifest."""
+        return Shard(self.path.name, self.records, self._bytes, f"{self._checksum:08x}")
+
+    def _do(self, work: Callable[..., None], *arguments: Any) -> None:
+        if self._disk is None:
+            work(*arguments)
+        else:
+            self._disk.do(work, *arguments)
+
+    def _write(self, data: Any) -> None:
         if self._compressor is None:
             self._put(data)
             return
         self._waiting += data
-        while len(self._waiting) >= _CHUNK_BYTES:
-            self._put(self._compressor.compress(bytes(self._waiting[:_CHUNK_BYTES])))
-            del self._waiting[:_CHUNK_BYTES]
+        whole = len(self._waiting) // _CHUNK_BYTES * _CHUNK_BYTES
+        with memoryview(self._waiting) as view:
+            for start in range(0, whole, _CHUNK_BYTES):
+                self._put(self._compressor.compress(view[start : start + _CHUNK_BYTES]))
+        del self._waiting[:whole]
 
-    def close(self) -> None:
-        """Finish, sync and close the file; closing twice does nothing."""
-        if self._file.closed:
-            return
+    def _close(self) -> None:
         try:
             if self._compressor is not None:
                 self._put(self._compressor.compress(bytes(self._waiting)))
                 self._put(self._compressor.flush())
             os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._unwritable(error) from error
         finally:
             self._file.close()
-
-    def shard(self) -> Shard:
-        """Describe the closed shard for the manifest."""
-        return Shard(self.path.name, len(self.lengths), self._bytes, f"{self._checksum:08x}")
 
     def _put(self, data: Any) -> None:
         view = memoryview(data).cast("B")
@@ -110,15 +130,21 @@ class ShardWriter:
             while len(view):
                 view = view[self._file.write(view) :]
         except OSError as error:
-            raise DataError(
-                f"{self.path} can't be written: {error.strerror}. The data set is left as it was."
-            ) from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> DataError:
+        return DataError(
+            f"{self.path} can't be written: {error.strerror}. The data set is left as it was."
+        )
 
     def __enter__(self) -> ShardWriter:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, *exception: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
 
 
 def check_compression(compression: str) -> None:

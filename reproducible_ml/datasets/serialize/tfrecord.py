@@ -47,13 +47,15 @@ class FrameError(ValueError):
         record: Number of the first damaged record.
         offset: Where it begins.
         found: What is wrong, in a few words.
+        cut: Whether it is that the buffer ends too early.
     """
 
-    def __init__(self, record: int, offset: int, found: str) -> None:
+    def __init__(self, record: int, offset: int, found: str, cut: bool = False) -> None:
         super().__init__(f"record {record} at byte {offset}: {found}")
         self.record = record
         self.offset = offset
         self.found = found
+        self.cut = cut
 
 
 def mask(crc: int) -> int:
@@ -88,7 +90,7 @@ def scan(buffer: memoryview | bytes) -> Iterator[Frame]:
     offset, record = 0, 0
     while offset < len(view):
         if offset + HEADER_BYTES > len(view):
-            raise FrameError(record, offset, "the file ends inside the length")
+            raise FrameError(record, offset, "the file ends inside the length", cut=True)
         length_bytes = view[offset : offset + 8]
         (length,) = struct.unpack("<Q", length_bytes)
         (masked,) = struct.unpack("<I", view[offset + 8 : offset + HEADER_BYTES])
@@ -96,7 +98,8 @@ def scan(buffer: memoryview | bytes) -> Iterator[Frame]:
             raise FrameError(record, offset, "the length does not fit its CRC")
         end = offset + FRAME_BYTES + length
         if end > len(view):
-            raise FrameError(record, offset, f"the file ends inside the {length} bytes of payload")
+            found = f"the file ends inside the {length} bytes of payload"
+            raise FrameError(record, offset, found, cut=True)
         (masked,) = struct.unpack("<I", view[end - FOOTER_BYTES : end])
         yield Frame(offset, length, unmask(masked))
         offset, record = end, record + 1

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from reproducible_ml.datasets.rows import ArrayRows
 from reproducible_ml.handlers import FeatureHandler, ImageHandler, LabelHandler
 from reproducible_ml.utils.errors import DataError
 
@@ -32,12 +33,8 @@ class Source:
     keys_to_handlers: dict[str, FeatureHandler]
     keys_to_descriptions: dict[str, str]
 
-    def rows_gen(self, split: str) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a split, in their canonical order."""
-        return self.rows_between(split, 0, self.split_to_size[split])
-
-    def rows_between(self, split: str, start: int, stop: int) -> Iterator[dict[str, Any]]:
-        """Yield rows ``start`` up to ``stop`` of a split, so that a worker reads only its own."""
+    def rows_gen(self, split: str) -> Sequence[dict[str, Any]]:
+        """Return the rows of a split in their canonical order, to be sliced or iterated over."""
         raise NotImplementedError
 
     def digest(self) -> str:
@@ -97,11 +94,10 @@ class ArraySource(Source):
             "label": f"Class, 0 to {classes - 1}",
         }
 
-    def rows_between(self, split: str, start: int, stop: int) -> Iterator[dict[str, Any]]:
-        """Yield images with their labels."""
+    def rows_gen(self, split: str) -> ArrayRows:
+        """Return images with their labels."""
         images, labels = self._arrays[split]
-        for image, label in zip(images[start:stop], labels[start:stop]):
-            yield {"image": image, "label": label}
+        return ArrayRows({"image": images, "label": labels})
 
     def digest(self) -> str:
         """Digest all arrays of all splits: names, types, shapes and bytes."""

@@ -53,16 +53,20 @@ class FolderSource(Source):
             "label": "Class: " + ", ".join(f"{i} {n}" for i, n in enumerate(self.class_names)),
         }
 
-    def rows_between(self, split: str, start: int, stop: int) -> Iterator[dict[str, Any]]:
-        """Yield paths with labels; the handler loads the images."""
-        for path, label in self._splits[split][start:stop]:
-            yield {"image": str(self._root / path), "label": label}
+    def rows_gen(self, split: str) -> list[dict[str, Any]]:
+        """Return paths with labels; the handler loads the images."""
+        return [
+            {"image": str(self._root / path), "label": label} for path, label in self._splits[split]
+        ]
 
     def digest(self) -> str:
         """Digest every file's path and content."""
         digest = hashlib.sha256()
         for path, _ in self._paths:
-            content = hashlib.sha256((self._root / path).read_bytes()).hexdigest()
+            try:
+                content = hashlib.sha256((self._root / path).read_bytes()).hexdigest()
+            except OSError as error:
+                raise DataError(f"{self._root / path} can't be read: {error.strerror}.") from error
             digest.update(f"{path} {content}\n".encode())
         return digest.hexdigest()
 
@@ -79,7 +83,7 @@ def folder(
 def _find_images(root: Path) -> tuple[list[str], list[tuple[str, int]]]:
     if not root.is_dir():
         raise DataError(f"There is no folder {root}.")
-    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+    names = sorted(entry.name for entry in _entries(root) if entry.is_dir())
     if not names:
         raise DataError(f"{root} has no sub-folders; expected one for each class, with its images.")
     rows = []
@@ -98,15 +102,29 @@ def _walk(folder: Path, above: set[str]) -> Iterator[Path]:
     real = os.path.realpath(folder)
     if real in above:
         raise DataError(f"{folder} is a link to a folder above it: the images would never end.")
+    for entry in _entries(folder):
+        if entry.is_dir():
+            yield from _walk(entry, above | {real})
+        elif entry.suffix.lower() in _SUFFIXES and not entry.name.startswith("."):
+            if not entry.is_file():
+                raise DataError(
+                    f"{entry} is named like an image but is no file (a pipe, or a link to nothing "
+                    "or to itself?); remove it."
+                )
+            yield entry
+
+
+def _entries(folder: Path) -> list[Path]:
     try:
         entries = list(folder.iterdir())
     except OSError as error:
         raise DataError(f"{folder} can't be read: {error.strerror}.") from error
     for entry in entries:
-        if entry.is_dir():
-            yield from _walk(entry, above | {real})
-        elif entry.suffix.lower() in _SUFFIXES and not entry.name.startswith("."):
-            yield entry
+        try:
+            entry.name.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{str(entry)!r} has a name that is not UTF-8; rename it.") from None
+    return entries
 
 
 def _split_of(path: str) -> str:

@@ -1,0 +1,64 @@
+"""Shards by several processes, one shard each at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml.datasets.rows import Reachable
+from reproducible_ml.datasets.serialize.encoder import Encoder
+from reproducible_ml.datasets.serialize.shards import ShardPlan, WrittenShard, write_shard
+from reproducible_ml.utils.errors import DataError
+
+
+def write_by_workers(
+    folder: str | Path,
+    plans: Iterator[tuple[ShardPlan, Reachable]],
+    encoder: Encoder,
+    compression: str,
+    workers: int,
+) -> Iterator[WrittenShard]:
+    """Write shards in worker processes.
+
+    The processes are fresh ones, since TensorFlow does not survive a fork. joblib hands them large
+    arrays through shared memory and handlers of any kind, lambdas too, by value.
+
+    Args:
+        folder: Where to write them.
+        plans: The shards, each with its rows.
+        encoder: Makes the records; it has learnt the first one.
+        compression: "", "GZIP" or "ZLIB".
+        workers: Number of processes.
+
+    Yields:
+        What was written, in the order of the plans.
+
+    Raises:
+        DataError: A row can't be handled, or a worker was killed.
+    """
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    run = Parallel(n_jobs=workers, return_as="generator", pre_dispatch="2*n_jobs")
+    parent = os.getpid()
+    calls = (
+        delayed(_work)(parent, str(folder), plan, rows, encoder, compression)
+        for plan, rows in plans
+    )
+    try:
+        yield from run(calls)
+    except TerminatedWorkerError as error:
+        raise DataError(
+            f"A worker that wrote shards to {folder} was killed, perhaps for lack of memory. Give "
+            "fewer workers, or a smaller samples_per_record."
+        ) from error
+
+
+def _work(
+    parent: int, folder: str, plan: ShardPlan, rows: Any, encoder: Encoder, compression: str
+) -> WrittenShard:
+    if os.getppid() != parent:
+        raise DataError("The process that gives out the shards has ended.")
+    return write_shard(folder, plan, rows, encoder, compression)
