@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import tokenize
+import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,11 @@ if TYPE_CHECKING:
 
 ENCODINGS = ("raw", "png", "jpeg")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+# What NumPy and Pillow raise for damaged files; a damaged header may also ask for any memory.
+_DAMAGED = (
+    OSError, ValueError, TypeError, SyntaxError, EOFError, MemoryError, OverflowError, struct.error,
+    tokenize.TokenError, zlib.error,
+)  # fmt: skip
 
 
 class ImageHandler(FeatureHandler):
@@ -86,7 +94,17 @@ class ImageHandler(FeatureHandler):
 
     def transform(self, value: Any) -> np.ndarray[Any, Any]:
         """Load, convert and resize one image: an array [height, width, channels] in the dtype."""
-        image = self._load(value) if isinstance(value, (str, os.PathLike)) else to_array(value)
+        if not isinstance(value, (str, os.PathLike)):
+            return self._formed(to_array(value))
+        path = os.path.join(self.folder, value) if self.folder else os.fspath(value)
+        image = load_image(path, self.channels)
+        try:
+            return self._formed(image)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+
+    def _formed(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Bring an array to channels, size and dtype."""
         if image.ndim == 2:
             image = image[:, :, None]
         if image.ndim != 3 or image.size == 0:
@@ -164,10 +182,6 @@ class ImageHandler(FeatureHandler):
             picture.save(buffer, format="JPEG", quality=95)
         return buffer.getvalue()
 
-    def _load(self, path: Any) -> np.ndarray[Any, Any]:
-        path = os.path.join(self.folder, path) if self.folder else os.fspath(path)
-        return load_image(path, self.channels)
-
 
 def load_image(path: str, channels: int | None = None) -> np.ndarray[Any, Any]:
     """Load an image file.
@@ -185,7 +199,7 @@ def load_image(path: str, channels: int | None = None) -> np.ndarray[Any, Any]:
     try:
         if os.path.getsize(path) == 0:
             raise DataError(f"{path} is empty (0 bytes), expected an image")
-        if path.endswith(".npy"):
+        if path.lower().endswith(".npy"):
             return to_array(np.load(path, allow_pickle=False))
         with Image.open(path) as file:
             file.load()
@@ -200,7 +214,7 @@ def load_image(path: str, channels: int | None = None) -> np.ndarray[Any, Any]:
         raise DataError(f"{path} does not exist, expected an image") from None
     except DataError as error:
         raise error if path in str(error) else DataError(f"{path}: {error}") from None
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except (*_DAMAGED, Image.DecompressionBombError) as error:
         raise DataError(f"{path} can't be read as an image: {error}") from error
 
 

@@ -9,9 +9,10 @@ digests and is computed anew, which costs nothing.
 from __future__ import annotations
 
 import fnmatch
+import glob
 import mmap
 import os
-import re
+import string
 from typing import TYPE_CHECKING
 
 from reproducible_ml.datasets.serialize.manifest import compute_fingerprint
@@ -57,8 +58,13 @@ def check_shards(manifest: Manifest, split: str, check: str = "auto") -> None:
 def surplus_shards(manifest: Manifest) -> list[str]:
     """List files that are named like this data set's shards and are not in its manifest."""
     listed = {shard.file for split in manifest.splits.values() for shard in split.shards}
-    pattern = re.sub(r"\{[^}]*\}", "*", manifest.record_pattern)
-    folder = os.path.dirname(pattern)
+    # What the pattern fills in is anything; the rest stands for itself, brackets too.
+    parts = [
+        (glob.escape(text), "" if field is None else "*")
+        for text, field, _, _ in string.Formatter().parse(manifest.record_pattern)
+    ]
+    pattern = "".join(text + anything for text, anything in parts)
+    folder = os.path.dirname(next(iter(sorted(listed)), ""))
     try:
         names = os.listdir(os.path.join(str(manifest.record_dir), folder))
     except OSError:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.datasets.sources.base import ArraySource
+from reproducible_ml.handlers.values import DTYPES
 from reproducible_ml.utils.errors import DataError
 
 if TYPE_CHECKING:
@@ -76,8 +77,15 @@ def npz(npz_file: str | None = None, **unused: Any) -> ArraySource:
             if f"y_{split}" not in arrays:
                 raise DataError(f"{path} has x_{split} but no array 'y_{split}'.")
             splits[split] = (arrays[f"x_{split}"], arrays[f"y_{split}"])
+    for split, (images, labels) in splits.items():
+        _check_images(f"{path}: x_{split}", images)
+        _check_labels(f"{path}: y_{split}", labels)
     if "eval" not in splits:
         images, labels = splits["train"]
+        if len(images) == len(labels) == 1:
+            raise DataError(
+                f"{path}: x_train has 1 row, of which none can go to eval; give x_eval and y_eval."
+            )
         if len(images) != len(labels):
             raise DataError(
                 f"{path}: x_train has {len(images)} rows, y_train {len(labels)}; both must have "
@@ -95,3 +103,27 @@ def npz(npz_file: str | None = None, **unused: Any) -> ArraySource:
         classes,
         image_description=f"Image of {path.name}",
     )
+
+
+def _check_images(name: str, images: np.ndarray[Any, Any]) -> None:
+    if images.dtype.name not in DTYPES:
+        raise DataError(f"{name} has dtype {images.dtype}, expected numbers.")
+    channels = images.shape[3] if images.ndim == 4 else 1
+    if images.ndim == 0 or 0 in images.shape[1:] or channels not in (1, 3, 4):
+        raise DataError(
+            f"{name} has shape {images.shape}, expected (count, height, width) or (count, height, "
+            "width, channels) with 1, 3 or 4 channels."
+        )
+
+
+def _check_labels(name: str, labels: np.ndarray[Any, Any]) -> None:
+    import numpy as np
+
+    if labels.ndim == 0 or labels.size != len(labels):
+        raise DataError(f"{name} has shape {labels.shape}, expected one label for each image.")
+    if labels.dtype.kind not in "biuf":
+        raise DataError(f"{name} has dtype {labels.dtype}, expected whole numbers from 0.")
+    # NaN is not equal to itself; infinity is no number of a class either.
+    odd = labels[~np.isfinite(labels) | (labels != np.trunc(labels)) | (labels < 0)]
+    if odd.size:
+        raise DataError(f"{name} has labels such as {odd[0]}, expected whole numbers from 0.")
