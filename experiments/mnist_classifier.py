@@ -1,0 +1,65 @@
+"""Train the classifier that judges the samples of a GAN.
+
+$ python -m experiments.mnist_classifier with digits
+$ python -m experiments.mnist_classifier with npz_file=mnist.npz
+$ python -m experiments.mnist_classifier with classifier_dir=models/judge seed=2
+"""
+
+from typing import Any
+
+from experiments import mnist_serialize
+from reproducible_ml.tracking import experiment
+from reproducible_ml.tracking.evaluation_stages import classifier_stage
+
+ex = experiment(
+    "mnist_classifier",
+    types={"npz_file": (str, None), "image_dir": (str, None), "classifier_dir": (str, None)},
+)
+
+
+@ex.config
+def config() -> None:
+    """MNIST: 99.4% of the test split after two minutes on 2 cores."""
+    seed = 1  # root of every random stream
+    source = "mnist"  # what to serialize when record_dir holds no data set yet
+    npz_file = None  # path of mnist.npz; None: Keras' cache, else a download
+    image_dir = None  # for source=folder
+    image_shape = [64, 64, 3]  # for source=folder
+    record_dir = "data/mnist"  # a serialized data set with labels
+    classifier_dir = None  # None: models/mnist_classifier-<run id>; must not be used yet
+    learning_rate = 2e-3  # Adam's highest, warmed up and then along a half cosine to 0
+    batch_size = 128
+    max_steps = 2500
+    shift_pixels = 2  # each training image is moved by up to so many pixels; 0 for none
+    log_every_steps = 50
+    # Each of these has its own bits, so they are set here and not taken from the machine.
+    intra_op_threads = 2
+    inter_op_threads = 2
+    onednn = True
+    op_determinism = True
+
+
+@ex.named_config
+def digits() -> None:
+    """scikit-learn's bundled digits: nothing to download, done in seconds."""
+    source = "digits"
+    record_dir = "data/digits"
+    batch_size = 64
+    max_steps = 200
+    log_every_steps = 10
+
+
+@ex.named_config
+def smoke() -> None:
+    """A few steps on the bundled digits: the machinery, not the accuracy."""
+    source = "digits"
+    record_dir = "data/smoke"
+    batch_size = 32
+    max_steps = 30
+    log_every_steps = 10
+
+
+@ex.automain
+def main(_run: Any, _config: Any) -> Any:
+    """Serialize if need be, train, measure and record."""
+    return classifier_stage(_run, _config, serialize=mnist_serialize.ex)
