@@ -19,15 +19,12 @@ def config() -> None:
     source = "mnist"  # where rows come from: mnist, digits, npz or folder
     npz_file = None  # path of mnist.npz (or of any NPZ for source=npz); None: Keras' cache
     image_dir = None  # for source=folder: a folder with a sub-folder of images for each class
-    image_shape = [
-        64,
-        64,
-        3,
-    ]  # for source=folder: height, width, channels that images are brought to
+    image_shape = [64, 64, 3]  # for source=folder: what images are resized to
     record_dir = "data/mnist"  # where the shards and dataset.json go
     record_pattern = "{}-{:05d}.tfrecord"  # takes the split and the shard's index
     samples_per_record = 5000  # records a shard
     compression = ""  # "", GZIP or ZLIB
+    workers = 1  # processes that write, which pays for image files; the bytes are the same
     overwrite = False  # replace a data set that is there already
 
 

@@ -51,6 +51,7 @@ def serialize_stage(run: Any, config: Mapping[str, Any]) -> dict[str, Any]:
         samples_per_record=config["samples_per_record"],
         compression=config["compression"],
         overwrite=config["overwrite"],
+        workers=config["workers"],
     )
     record.record_dataset(run, "records", manifest)
     record.record_digest(run, {"data": manifest.fingerprint})

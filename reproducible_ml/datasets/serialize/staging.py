@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reproducible_ml.datasets.serialize.manifest import MANIFEST_FILE, read_manifest
@@ -42,6 +42,20 @@ def staged(record_dir: str | Path, overwrite: bool) -> Iterator[Path]:
             or it can't be written.
     """
     target = Path(os.path.realpath(record_dir))
+    made = [folder for folder in target.parents if not folder.exists()]
+    try:
+        with _staged(target, overwrite) as folder:
+            yield folder
+    except BaseException:
+        # The innermost first; one that is not empty is another writer's by now.
+        with suppress(OSError):
+            for parent in made:
+                parent.rmdir()
+        raise
+
+
+@contextmanager
+def _staged(target: Path, overwrite: bool) -> Iterator[Path]:
     try:
         mkdir_and_join(target.parent)
     except OSError as error:

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import crc32c
 import numpy as np
@@ -39,6 +41,7 @@ from reproducible_ml.datasets.serialize.shard_reader import (
     checksum,
     mapped,
     records_of,
+    same_bytes,
 )
 from reproducible_ml.datasets.serialize.tfrecord import FrameError
 from reproducible_ml.utils.errors import DataError
@@ -93,6 +96,13 @@ def verify(record_dir: str | Path, schema: bool = True) -> list[Defect]:
     return _Verification(manifest, schema).defects()
 
 
+class _Opened(NamedTuple):
+    """A shard's bytes and their checksum."""
+
+    view: memoryview
+    checksum: str
+
+
 class _Verification:
     """One pass over a data set."""
 
@@ -124,14 +134,24 @@ class _Verification:
             for name, split in self.manifest.splits.items():
                 before = len(found)
                 content = hashlib.sha256()
-                for shard in split.shards:
-                    found += self._shard(shard, content)
+                for shard, opened in self._opened(split.shards):
+                    found += self._shard(shard, opened, content)
                     bar.advance(shard.records)
                 if len(found) == before and content.hexdigest() != split.content:
                     found.append(
                         Defect(MANIFEST_FILE, f"the records of {name} are not those it states")
                     )
         return found
+
+    def _opened(self, shards: Sequence[Shard]) -> Iterator[tuple[Shard, _Opened | None]]:
+        """Map the shards, and compute in a thread the checksum of the next one."""
+        with ThreadPoolExecutor(1) as thread:
+            waiting: deque[Future[_Opened | None]] = deque()
+            paths = [self.present.get(shard.file) for shard in shards]
+            for number, shard in enumerate(shards):
+                for path in paths[number + len(waiting) : number + 2]:
+                    waiting.append(thread.submit(_open, path))
+                yield shard, waiting.popleft().result()
 
     def _manifest_itself(self) -> Iterator[Defect]:
         splits = self.manifest.splits
@@ -151,28 +171,26 @@ class _Verification:
         for name, path in self.present.items():
             if name in self.listed:
                 continue
-            found = checksum(mapped(path)) if path.stat().st_size else checksum(b"")
+            opened = _open(path)
+            found = opened.checksum if opened else None
             origin = [one for one in sorted(missing) if self.listed[one].checksum == found]
             if origin:
                 yield Defect(name, f"is {origin[0]} under another name; rename it back")
             else:
                 yield Defect(name, "is an extra file that the manifest does not list")
 
-    def _shard(self, shard: Shard, content: Any) -> Iterator[Defect]:
-        path = self.present.get(shard.file)
-        if path is None:
+    def _shard(self, shard: Shard, opened: _Opened | None, content: Any) -> Iterator[Defect]:
+        if opened is None:
             yield Defect(shard.file, f"is missing; it holds {shard.records} records")
             return
-        size = path.stat().st_size
-        if size == 0:
+        view, found = opened
+        if not len(view):
             yield Defect(shard.file, f"is empty; expected {shard.bytes} bytes")
             return
-        view = mapped(path)
-        found = checksum(view)
-        intact = size == shard.bytes and found == shard.checksum
+        intact = len(view) == shard.bytes and found == shard.checksum
         if not intact:
             for name, other in self.listed.items():
-                if name != shard.file and (other.bytes, other.checksum) == (size, found):
+                if name != shard.file and (other.bytes, other.checksum) == (len(view), found):
                     yield Defect(
                         shard.file, f"holds the records of {name}: the files were exchanged"
                     )
@@ -253,6 +271,14 @@ class _Verification:
             yield Defect(shard.file, str(error), number, field)
 
 
+def _open(path: Path | None) -> _Opened | None:
+    """Map a shard and compute its checksum; None where it is missing."""
+    if path is None:
+        return None
+    view = mapped(path) if path.stat().st_size else memoryview(b"")
+    return _Opened(view, checksum(view))
+
+
 def _same_form(table: Table) -> Any:
     """Tell which records have the form of the first one: bool [n].
 
@@ -267,11 +293,12 @@ def _same_form(table: Table) -> Any:
     stops = [*(field.payload.start for field in fields), len(first)]
     same = np.ones(len(table.payloads), bool)
     for start, stop in zip(starts, stops):
-        same &= (table.payloads[:, start:stop] == table.payloads[0, start:stop]).all(axis=1)
+        same &= same_bytes(table.payloads, slice(start, stop))
     for field in fields:
         if field.kind == "int64":
-            last_bytes = table.payloads[:, field.payload] < 0x80
-            same &= last_bytes.sum(axis=1) == last_bytes[0].sum()
+            # A number ends with the first byte below 0x80.
+            ends = table.payloads[:, field.payload] < 0x80
+            same &= ends.sum(axis=1) == ends[0].sum() if ends.shape[1] > 1 else ends[:, 0]
     return same
 
 
