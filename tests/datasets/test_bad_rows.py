@@ -31,7 +31,7 @@ BORDERS = (0, 1, 2, 4095, 4096, 4097, 4098)
 COUNT = 4100
 
 
-def write(record_dir, handlers, rows, samples_per_record=COUNT):
+def write(record_dir, handlers, rows, samples_per_record=COUNT, layout=iter):
     rows = list(rows)
     return write_records(
         record_dir,
@@ -39,7 +39,7 @@ def write(record_dir, handlers, rows, samples_per_record=COUNT):
         handlers,
         samples_per_record,
         {"train": len(rows)},
-        lambda _: iter(rows),
+        lambda _: layout(rows),
     )
 
 
@@ -145,9 +145,10 @@ def test_a_bad_value_names_shard_and_record(handler, good, bad, said, place, tmp
     rows = [{"it": good, "i": number} for number in range(9)]
     rows[place] = {"it": bad, "i": 0}
     handlers = {"it": handler, "i": LabelHandler()}
-    found = refusal(tmp_path, handlers, rows, samples_per_record=5)
     shard, record = divmod(place, 5)
-    assert re.match(rf"train-0000{shard}\.tfrecord, record {record}: .*{said}", found), found
+    for layout in (iter, list):
+        found = refusal(tmp_path, handlers, rows, samples_per_record=5, layout=layout)
+        assert re.match(rf"train-0000{shard}\.tfrecord, record {record}: .*{said}", found), found
 
 
 ONE_OF_EACH = {type(handler).__name__: (handler, good, bad) for handler, good, bad, _ in BAD_VALUES}
@@ -591,7 +592,7 @@ def test_an_error_in_a_record_dir_of_any_name_leaves_nothing(name, tmp_path):
     rows = [{"label": 0}] * 3 + [{"label": "cat"}]
     with pytest.raises(DataError, match=r"train-00000\.tfrecord, record 3: "):
         write(tmp_path / "parent" / name / "records", {"label": LabelHandler()}, rows)
-    assert [path for path in (tmp_path / "parent").rglob("*") if path.name != name] == []
+    assert list((tmp_path / "parent").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -199,62 +199,88 @@ def check_values(columns, paths, compression):
             assert found.tolist() == np.concatenate(one.stored).view(np.uint32).tolist()
 
 
-def check(drawn, samples, other_samples, compression):
+def column_of(one):
+    """Put values into one array: of numbers where they are alike, else of objects."""
+    alike = {(type(value), np.shape(value)) for value in one.values}
+    numbers = len(alike) == 1 and not isinstance(one.values[0], (str, bytes))
+    dtype = np.asarray(one.values[0]).dtype if numbers else object
+    column = np.empty((len(one.values), *(np.shape(one.values[0]) if numbers else ())), dtype)
+    for row, value in enumerate(one.values):
+        column[row] = value
+    return column
+
+
+def rows_of(columns, count, layout):
+    if layout == "columns":
+        return {key: column_of(one) for key, one in columns.items()}
+    rows = [{key: one.values[i] for key, one in columns.items()} for i in range(count)]
+    return iter(rows) if layout == "iterator" else rows
+
+
+def check(drawn, samples, other_samples, compression, layouts):
     columns, count = drawn
 
-    def write(folder, samples_per_record, compressed=""):
+    def write(folder, samples_per_record, layout, compressed=""):
         return write_records(
             folder,
             "{}-{}.tfrecord",
             {key: one.handler for key, one in columns.items()},
             samples_per_record,
             {"train": count},
-            lambda _: ({key: one.values[i] for key, one in columns.items()} for i in range(count)),
+            lambda _: rows_of(columns, count, layout),
             compression=compressed,
         )
 
     records = records_of(columns, count)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        manifest = write(folder / "plain", samples)
+        manifest = write(folder / "plain", samples, layouts[0])
         shards = [folder / "plain" / one.file for one in manifest.splits["train"].shards]
         found = [shard.read_bytes() for shard in shards]
         starts = range(0, count, samples)
         assert found == [b"".join(map(framed, records[i : i + samples])) for i in starts]
         check_values(columns, shards, "")
 
-        packed = write(folder / "packed", other_samples, compression)
+        packed = write(folder / "packed", other_samples, layouts[1], compression)
         assert packed.fingerprint == manifest.fingerprint
         shards = [folder / "packed" / one.file for one in packed.splits["train"].shards]
         check_values(columns, shards, compression)
 
 
-ARGUMENTS = (data_sets(), st.integers(1, 40), st.integers(1, 40), st.sampled_from(["GZIP", "ZLIB"]))
+ARGUMENTS = (
+    data_sets(),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.sampled_from(["GZIP", "ZLIB"]),
+    st.permutations(["iterator", "list", "columns"]),
+)
 
 
 @settings(max_examples=40, suppress_health_check=SLOW, **ROUND)
 @given(*ARGUMENTS)
-def test_any_schema_has_the_bytes_of_the_loop_and_its_values_back(drawn, samples, other, packing):
-    check(drawn, samples, other, packing)
+def test_any_schema_has_the_bytes_of_the_loop_and_its_values_back(
+    drawn, samples, other, packing, layouts
+):
+    check(drawn, samples, other, packing, layouts)
 
 
 @pytest.mark.slow
 @settings(max_examples=300, suppress_health_check=SLOW, **ROUND)
 @given(*ARGUMENTS)
 def test_300_schemas_have_the_bytes_of_the_loop_and_their_values_back(
-    drawn, samples, other, packing
+    drawn, samples, other, packing, layouts
 ):
-    check(drawn, samples, other, packing)
+    check(drawn, samples, other, packing, layouts)
 
 
-def written(folder, handler, values, samples=100):
+def written(folder, handler, values, samples=100, layout=iter):
     manifest = write_records(
         folder,
         "{}-{}.tfrecord",
         {"it": handler},
         samples,
         {"train": len(values)},
-        lambda _: ({"it": value} for value in values),
+        lambda _: layout([{"it": value} for value in values]),
     )
     files = [str(folder / one.file) for one in manifest.splits["train"].shards]
     records = tf.data.TFRecordDataset(files).as_numpy_iterator()
@@ -312,3 +338,24 @@ def test_the_bits_of_floats_of_a_handler_without_batch_method_are_kept(tmp_path)
     for number, record in enumerate(records):
         parsed = tf.io.parse_single_example(record, {"it": tf.io.RaggedFeature(tf.float32)})
         assert parsed["it"].numpy().view(np.uint32).tolist() == list(FLOAT_BITS[: 1 + number])
+
+
+@pytest.mark.parametrize("values", [[b"a\0", b"\0\0", b"", b"bc"], [b"\0"], [b"ab\0\0", b"abcd"]])
+def test_zeros_at_the_end_of_byte_strings_are_kept(values, tmp_path):
+    """NumPy's own strings end before them."""
+    layouts = {"iterator": iter, "list": list, "columns": lambda rows: {"it": values}}
+    for name, layout in layouts.items():
+        _, found = written(tmp_path / name, Blob(), values, layout=layout)
+        assert [one.bytes_list.value[0] for one in found] == values
+
+
+def test_numbers_of_several_types_in_a_column_keep_their_values(tmp_path):
+    values = [2**53 + 1, np.uint64(2**53 + 1), -(2**53) - 1, 1.0, 2**63 - 1]
+    _, found = written(tmp_path / "data", LabelHandler(), values, layout=lambda _: {"it": values})
+    assert [one.int64_list.value[0] for one in found] == [int(value) for value in values]
+
+
+def test_texts_in_a_column_keep_their_ends(tmp_path):
+    values = ["a\0", "\0", "", "bc  "]
+    _, found = written(tmp_path / "data", TextHandler(), values, layout=lambda _: {"it": values})
+    assert [one.bytes_list.value[0] for one in found] == [value.encode() for value in values]
