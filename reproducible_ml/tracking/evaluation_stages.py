@@ -5,20 +5,35 @@ They record as the stages in ``stages`` do; what the figures rest on stands besi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+import importlib
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.models.classifier_training import ClassifierSettings, train_classifier
-from reproducible_ml.models.determinism import Determinism, probe_digest, set_environment
+from reproducible_ml.models.determinism import (
+    Determinism,
+    apply_determinism,
+    probe_digest,
+    set_environment,
+)
 from reproducible_ml.tracking import record
+from reproducible_ml.tracking.local_store import LocalStore
+from reproducible_ml.tracking.run_folder import read_json, run_directories
 from reproducible_ml.tracking.seal import record_stage, seal_run
+from reproducible_ml.utils.errors import ConfigError, TrackingError
 
 _MANIFEST = "dataset.json"
 _SOURCE_PATHS = ("npz_file", "image_dir")
 _SOURCE_KEYS = (*_SOURCE_PATHS, "image_shape")
+# What the evaluation reads, and the experiment that writes it.
+_TRAINED_BY = {"model_dir": "mnist_wgan", "classifier_dir": "mnist_classifier"}
 
 
 def classifier_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, Any]:
@@ -75,6 +90,102 @@ def classifier_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
     }
 
 
+def evaluation_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, Any]:
+    """Judge a trained GAN.
+
+    Args:
+        run: The running Sacred run.
+        config: Keys as in ``experiments.mnist_evaluate``.
+        serialize: The Sacred experiment that writes ``record_dir``.
+
+    Returns:
+        The run's result: the GAN's step, the figures by name, and the digest.
+
+    Raises:
+        ConfigError: A folder is not given, or the parts do not fit together.
+        DataError: A folder is missing or damaged.
+    """
+    determinism = Determinism(**_values(Determinism, config))
+    for name, trained_by in _TRAINED_BY.items():
+        if config[name] is None:
+            raise ConfigError(
+                f"Say what to judge, and by what: {name} is not given. It is written by: "
+                f"python -m experiments.{trained_by}"
+            )
+    record_dir, model_dir = Path(config["record_dir"]), Path(config["model_dir"])
+    classifier_dir = Path(config["classifier_dir"])
+    apply_determinism(determinism, config["seed"])
+
+    from reproducible_ml.models.classifier import DESCRIPTION_FILE
+    from reproducible_ml.models.evaluation import evaluate_gan
+
+    manifest = read_manifest(record_dir)
+    record.record_upstream(run, serialize.path, manifest.fingerprint)
+    record.record_dataset(run, "records", manifest)
+    record_stage(
+        run, inputs=("record_dir", "model_dir", "classifier_dir"), outputs=("evaluation_dir",)
+    )
+    default = f"models/{run.experiment_info['name']}-{run._id}"
+    evaluation_dir = Path(config["evaluation_dir"] or default)
+    with _numpy_threads(determinism.intra_op_threads):
+        result = evaluate_gan(
+            record_dir, model_dir, classifier_dir, evaluation_dir, config["samples"], config["seed"]
+        )
+    trained = _result_digest(model_dir / "result.json", result.step)
+    _record_origin(run, "model_dir", model_dir, "run", trained)
+    judge = result.digests["classifier"]
+    _record_origin(run, "classifier_dir", classifier_dir, "weights", judge)
+    run.add_resource(str(classifier_dir / DESCRIPTION_FILE))
+    # What each value rests on, beside it: N, the layer and the classifier.
+    run.info["evaluation"] = [asdict(one) for one in result.figures]
+    points = _Points(run)
+    for one in result.figures:
+        points.add(one.name, one.value, result.step)
+        points.add(f"{one.name}_floor", one.floor, result.step)
+    record.record_image(run, result.grid, step=result.step)
+    record.record_digest(run, result.digests)
+    _record_determinism(run, determinism)
+    seal_run(run, points.points)
+    print(figures_table(result.figures))
+    print(f"Samples beside their nearest training images: {result.grid}")
+    return {
+        "step": result.step,
+        "figures": {one.name: one.value for one in result.figures},
+        "digest": result.digests["run"],
+    }
+
+
+def figures_table(figures: Sequence[Any]) -> str:
+    """Lay figures out for reading.
+
+    Args:
+        figures: As ``models.evaluation.Evaluation`` holds them.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("figure")
+    for heading in ("value", "N", "floor", "N of floor", "against"):
+        table.add_column(heading, justify="right")
+    table.add_column("layer")
+    for one in figures:
+        table.add_row(
+            one.name,
+            f"{one.value:.4f}",
+            f"{one.samples:,}",
+            f"{one.floor:.4f}",
+            f"{one.floor_samples:,}",
+            f"{one.references:,}" if one.references else "",
+            one.layer,
+        )
+    # Wide enough for every column, whatever the terminal: a cut number is worse than a long line.
+    text = io.StringIO()
+    Console(width=120, color_system=None, file=text).print(table)
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    return "\n".join([*lines, f"Classifier {figures[0].classifier[:16]}"])
+
+
 class _Points:
     """Logs points to the run and keeps them for the seal."""
 
@@ -85,6 +196,54 @@ class _Points:
     def add(self, name: str, value: float, step: int) -> None:
         self.points.setdefault(name, []).append((step, value))
         record.record_scalar(self._run, name, value, step)
+
+
+def _record_origin(run: Any, key: str, path: Path, covers: str, digest: str | None) -> None:
+    """Record the run that wrote what a configuration key names, found by a digest of its result.
+
+    Of several with the same bits it is the one that wrote this path, else the first: later ones
+    may be second executions, whose folders are gone.
+    """
+    name: str = _TRAINED_BY[key]
+    origin: int | str | None = None
+    store = next((one for one in run.observers if isinstance(one, LocalStore)), None)
+    if store is not None and digest is not None and store.runs_dir.is_dir():
+        for directory in run_directories(store.runs_dir):
+            try:
+                info = read_json(directory / "info.json", {}) or {}
+                entry = read_json(directory / "run.json", {}) or {}
+                written = (read_json(directory / "config.json", {}) or {}).get(key)
+            except TrackingError:
+                continue  # another run's damaged file is not this run's business
+            found = (info.get("digest") or {}).get(covers) == digest
+            if not found or entry.get("status") != "COMPLETED":
+                continue
+            cwd = str((info.get("stage") or {}).get("cwd", ""))
+            here = written and os.path.normpath(os.path.join(cwd, written)) == str(path.absolute())
+            if origin is None or here:
+                name = str(entry["experiment"]["name"])
+                origin = int(directory.name) if directory.name.isdecimal() else directory.name
+            if here:
+                break
+    record.record_upstream(run, name, origin)
+
+
+def _result_digest(path: Path, step: int) -> str | None:
+    """Return the digest of a finished training; None when it was interrupted or went on since."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        return str(result["digests"]["run"]) if result["step"] == step else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+@contextmanager
+def _numpy_threads(count: int) -> Iterator[None]:
+    """Let NumPy's matrix products share out their work as on the machine of the first execution."""
+    # Comes with scikit-learn; has no types.
+    limits: Any = importlib.import_module("threadpoolctl").threadpool_limits
+    with limits(count, "blas"):
+        yield
 
 
 def _record_determinism(run: Any, determinism: Determinism) -> None:
