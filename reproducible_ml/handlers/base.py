@@ -142,6 +142,8 @@ def _stacked(values: list[Any]) -> Any:
     first = values[0]
     if len({type(value) for value in values}) != 1:
         return values
+    if isinstance(first, np.ma.MaskedArray):
+        return values
     if isinstance(first, np.ndarray) and first.ndim:
         if len({(value.dtype, value.shape) for value in values}) != 1:
             return values

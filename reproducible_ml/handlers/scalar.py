@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.handlers.base import FeatureHandler, pick, pick_batch
 from reproducible_ml.handlers.schema import FeatureSchema
-from reproducible_ml.handlers.values import checked_dtype, exact
+from reproducible_ml.handlers.values import checked_dtype, exact, refuse_masked
 from reproducible_ml.utils.errors import DataError
 from reproducible_ml.utils.features import float_feature, int64_feature
 
@@ -102,6 +102,7 @@ def _single(value: Any) -> Any:
 
     if np.size(value) != 1:
         raise DataError(f"found {np.size(value)} values of shape {np.shape(value)}, expected one")
+    refuse_masked(value)
     return np.reshape(value, ())
 
 

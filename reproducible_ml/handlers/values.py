@@ -34,8 +34,9 @@ def to_array(value: Any) -> np.ndarray[Any, Any]:
     """Make an array of a value.
 
     Raises:
-        DataError: It is no array of numbers: ragged, of objects, of texts.
+        DataError: It is no array of numbers: ragged, of objects, of texts; or some are masked.
     """
+    refuse_masked(value)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -44,6 +45,16 @@ def to_array(value: Any) -> np.ndarray[Any, Any]:
         hint = "; its rows have unequal lengths or are no numbers" if array.dtype == object else ""
         raise DataError(f"found an array of dtype {array.dtype}, expected numbers{hint}")
     return array
+
+
+def refuse_masked(value: Any) -> None:
+    """Refuse an array in which values are missing, which NumPy would fill with what lies there.
+
+    Raises:
+        DataError: A value is masked.
+    """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise DataError("found a masked value, expected numbers; fill or drop what is missing")
 
 
 def exact(value: Any, dtype: Any) -> np.ndarray[Any, Any]:

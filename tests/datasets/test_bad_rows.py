@@ -102,6 +102,11 @@ BAD_VALUES = [
     (ArrayHandler((1,), "bool"), [True], [np.nan], "found NaN where bool is due"),
     (ArrayHandler((1,), "bool"), [True], [0.5], "not whole, where bool is due"),
     (ArrayHandler((1,), "bool"), [True], [-1], "other than 0 and 1 where bool is due"),
+    (bytes2(), PAIR, np.ma.array([1, 2], "uint8", mask=[0, 1]), "found a masked value"),
+    (LabelHandler(), 1, np.ma.masked, "found a masked value"),
+    (LabelHandler(), 1, np.ma.array(1, mask=True), "found a masked value"),
+    (IntegersHandler(), [1, 2], np.ma.array([1, 2], mask=[0, 1]), "found a masked value"),
+    (ImageHandler((4, 4, 1)), SQUARE, np.ma.masked_equal(SQUARE, 0), "found a masked value"),
     (LabelHandler(), 1, np.nan, "found NaN where int64 is due"),
     (LabelHandler(), 1, -np.inf, "found infinity where int64 is due"),
     (LabelHandler(), 1, 1e300, "out of the range of int64"),
@@ -171,6 +176,17 @@ def test_a_bad_value_at_the_border_of_a_block_is_named(place, tmp_path):
     found = refusal(tmp_path, {"label": LabelHandler(3)}, ({"label": one} for one in labels))
     assert f"train-00000.tfrecord, record {place}: " in found
     assert "found label 3, expected 0 to 2" in found
+
+
+@pytest.mark.parametrize("place", [0, 4])
+def test_masked_arrays_in_all_rows_are_refused_where_a_value_is_missing(place, tmp_path):
+    arrays = [np.ma.array([1, 2], "uint8") for _ in range(9)]
+    arrays[place][1] = np.ma.masked
+    found = refusal(tmp_path, {"it": bytes2()}, ({"it": one} for one in arrays))
+    assert f"train-00000.tfrecord, record {place}: " in found
+    assert "found a masked value" in found
+    arrays[place][1] = 7
+    write(tmp_path / "whole", {"it": bytes2()}, ({"it": one} for one in arrays))
 
 
 def test_the_first_of_several_bad_rows_is_named(tmp_path):
