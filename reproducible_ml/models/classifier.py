@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,7 +104,7 @@ class Classifier:
                 f"{folder} holds no classifier: there is no {Path(error.filename).name}. {again} "
                 f"with classifier_dir={folder}"
             ) from None
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(f"The classifier in {folder} can't be read: {error}. {again}") from None
         if not isinstance(description, dict) or description.get("format") != CLASSIFIER_FORMAT:
             raise DataError(f"{path} does not describe a classifier of this version. {again}")
