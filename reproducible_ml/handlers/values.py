@@ -53,7 +53,8 @@ def refuse_masked(value: Any) -> None:
     Raises:
         DataError: A value is masked.
     """
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+    is_masked: Any = np.ma.is_masked
+    if isinstance(value, np.ma.MaskedArray) and is_masked(value):
         raise DataError("found a masked value, expected numbers; fill or drop what is missing")
 
 
