@@ -31,12 +31,14 @@ class ArrayRows(Sequence[dict[str, Any]]):
         Raises:
             DataError: There is no array, or they differ in length.
         """
-        self.columns = {name: np.asarray(column) for name, column in columns.items()}
-        lengths = {name: np.shape(column)[:1] for name, column in self.columns.items()}
-        if not lengths or len(set(lengths.values())) != 1 or () in lengths.values():
-            found = ", ".join(f"{name}: {self.columns[name].shape}" for name in lengths) or "none"
-            raise DataError(f"arrays of rows must be as long as each other, found {found}")
-        self._length: int = next(iter(lengths.values()))[0]
+        self.columns = {name: _column(name, values) for name, values in columns.items()}
+        lengths = {column.shape[:1] for column in self.columns.values()}
+        if len(lengths) != 1:
+            found = ", ".join(f"{name}: {one.shape}" for name, one in self.columns.items())
+            raise DataError(
+                f"arrays of rows must be as long as each other, found {found or 'none'}"
+            )
+        self._length: int = lengths.pop()[0]
 
     def __len__(self) -> int:
         return self._length
@@ -44,6 +46,28 @@ class ArrayRows(Sequence[dict[str, Any]]):
     def __getitem__(self, index: Any) -> Any:
         picked = {name: column[index] for name, column in self.columns.items()}
         return ArrayRows(picked) if isinstance(index, slice) else picked
+
+
+def _column(name: str, values: Any) -> np.ndarray[Any, Any]:
+    """Return a field of all rows, with every value as it was given."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise DataError(f"field {name!r}: found a masked array; fill it or leave the rows out")
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind == "S":
+            raise DataError(
+                f"field {name!r}: found an array of dtype {values.dtype}, which drops zero bytes "
+                "at the end of a value; give a list of bytes"
+            )
+        if not values.ndim:
+            raise DataError(f"field {name!r}: found a single value, expected one for each row")
+        return values
+    if not isinstance(values, Sequence) or isinstance(values, (str, bytes)):
+        raise DataError(f"field {name!r}: found a {type(values).__name__}, expected an array")
+    # As objects, since NumPy would bring a list's values to one type.
+    column = np.empty(len(values), object)
+    for number, value in enumerate(values):
+        column[number] = value
+    return column
 
 
 # Rows that can be cut into parts: a NumPy array's entries are rows themselves.

@@ -131,7 +131,8 @@ def pick_batch(rows: Any, key: str) -> Any:
         return rows
     columns = getattr(rows, "columns", None)
     if columns is not None:
-        return pick(columns, key)
+        column = pick(columns, key)
+        return _stacked(column.tolist()) if column.dtype == object else column
     return _stacked([pick(row, key) for row in rows])
 
 

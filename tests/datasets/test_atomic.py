@@ -3,67 +3,35 @@
 The kill comes at a random moment during a writing or shortly after it.
 """
 
-import random
-import signal
-import subprocess
-
 import pytest
 
-from reproducible_ml.datasets.serialize import read_manifest
-from reproducible_ml.datasets.serialize.verify import verify
-from tests.datasets.writing import rows_of, start_writer, tree, write
+from tests.datasets.killing import check_kills
+from tests.datasets.writing import rows_of, tree, write
 
-# Says "ready" before it writes; imports are over by then, so that a kill meets the writing itself.
-WRITER = """
-import json, sys
-from tests.datasets.writing import write
-options = json.loads(sys.argv[1])
-write("warm", {"train": 2})
-print("ready", flush=True)
-write("data", {"train": 40, "test": 10}, samples_per_record=3, overwrite=options["overwrite"])
-"""
-# About what one such writing takes; a later kill would meet a complete data set every time.
-LONGEST_SECONDS = 0.05
+IMPORTS = "import tensorflow; from tests.datasets.writing import write"
+# By number of workers: up to when a kill comes, about what one such writing takes.
+LONGEST_SECONDS = {1: 0.05, 4: 2.5}
 
 
-def killed(folder, overwrite, seconds):
-    process = start_writer(WRITER, folder, overwrite=overwrite)
-    assert process.stdout.readline() == "ready\n"
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-    _, errors = process.communicate()
-    assert process.returncode in (0, -signal.SIGKILL), errors
+def check(tmp_path, rounds, workers):
+    call = (
+        'write("data", SIZES, samples_per_record=3, rows_gen=arrays, overwrite=overwrite, '
+        f"workers={workers})"
+    )
+    return check_kills(tmp_path, rounds, LONGEST_SECONDS[workers], IMPORTS, call)
 
 
-def check_round(folder, seconds, overwrite):
-    before = write(folder / "data", {"train": 7}).fingerprint if overwrite else None
-    whole = write(folder / "whole", {"train": 40, "test": 10}, samples_per_record=3).fingerprint
-    killed(folder, overwrite, seconds)
-    data = folder / "data"
-    if not overwrite and not data.exists():
-        found = None
-    else:
-        assert verify(data) == []
-        found = read_manifest(data).fingerprint
-    assert found in (before, whole)
-    write(data, {"train": 5}, overwrite=True)
-    assert {path.name for path in folder.iterdir()} == {"data", "warm", "whole"}
-    assert verify(data) == []
-
-
-@pytest.mark.parametrize("number", range(10))
-def test_a_killed_writer_leaves_the_old_data_set_or_none(number, tmp_path):
-    seconds = random.Random(number).uniform(0, LONGEST_SECONDS)
-    check_round(tmp_path, seconds, overwrite=number % 2 == 0)
+@pytest.mark.parametrize(("workers", "rounds"), [(1, 10), (4, 3)])
+def test_a_killed_writer_leaves_the_old_data_set_or_none(workers, rounds, tmp_path):
+    check(tmp_path, range(rounds), workers)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(100, 150))
-def test_a_writer_killed_at_fifty_moments_leaves_the_old_data_set_or_none(number, tmp_path):
-    seconds = random.Random(number).uniform(0, LONGEST_SECONDS)
-    check_round(tmp_path, seconds, overwrite=number % 2 == 0)
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_writer_killed_at_fifty_moments_leaves_the_old_data_set_or_none(workers, tmp_path):
+    outcomes = check(tmp_path, range(100, 150), workers)
+    # Otherwise the kills came all too early or all too late to tell anything.
+    assert outcomes == {"old", "new"}
 
 
 def test_the_old_data_set_stays_when_rows_run_out(tmp_path):

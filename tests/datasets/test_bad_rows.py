@@ -455,7 +455,11 @@ else:
     ("locked", "by", "said"),
     [
         ("images/cat/1.png", "source", r"images/cat/1\.png can't be read: Permission denied"),
-        ("images/cat/1.png", "path", r"record 1: images/cat/1\.png can't be read .*Permission den"),
+        (
+            "images/cat/1.png",
+            "path",
+            r"record 1: field 'image': images/cat/1\.png can't be read .*Permission den",
+        ),
         ("images/cat", "source", "images/cat can't be read: Permission denied"),
         ("images", "source", "images can't be read: Permission denied"),
     ],

@@ -89,7 +89,9 @@ def test_a_bad_row_in_a_worker_is_named_and_nothing_is_left(tmp_path):
         rows[30]["label"] = 7
         return rows
 
-    with pytest.raises(DataError, match=r"train-00007.tfrecord, record 2: found label 7"):
+    with pytest.raises(
+        DataError, match=r"train-00007.tfrecord, record 2: field .label.: found label 7"
+    ):
         write(tmp_path / "data", SIZES, rows_gen=broken, workers=2)
     assert not list(tmp_path.iterdir())
 

@@ -11,11 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from reproducible_ml.datasets.serialize.examples import ExampleMaker, check_features, expected_size
+from reproducible_ml.datasets.serialize.examples import (
+    ExampleMaker,
+    check_features,
+    expected_size,
+    naming,
+)
 from reproducible_ml.datasets.serialize.layout import (
     Block,
     Layout,
     Payloads,
+    list_payload,
     pack_integers,
     wire_fields,
 )
@@ -64,17 +70,16 @@ class BlockMaker:
 
     def _one(self, number: int, row: Any, key: str) -> bytes:
         try:
-            made = self._handlers[key].handle(row, key)
+            with naming(key):
+                made = self._handlers[key].handle(row, key)
             check_features(made, {key: self._schema[key]})
         except DataError as error:
             raise RowError(number, str(error)) from error
         kind = self._schema[key].kind
-        values = getattr(made[key], f"{kind}_list").value
         if kind == "bytes":
-            return bytes(values[0])
-        if kind == "float":
-            return np.asarray(values, "<f4").tobytes()
-        return bytes(pack_integers(np.asarray(values, np.int64).reshape(1, -1))[0])
+            return bytes(made[key].bytes_list.value[0])
+        # Python's floats would change the bits of some NaNs.
+        return list_payload(getattr(made[key], f"{kind}_list").SerializeToString())
 
 
 class RowError(DataError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from reproducible_ml.handlers import FeatureHandler
@@ -50,10 +51,13 @@ class ExampleMaker:
             DataError: Two handlers make one feature, or a feature is not of the schema's form.
         """
         if self._schema is None:
-            self.handlers = {key: one.bind(row, key) for key, one in self.handlers.items()}
+            for key, handler in self.handlers.items():
+                with naming(key):
+                    self.handlers[key] = handler.bind(row, key)
         found: dict[str, Any] = {}
         for key, handler in self.handlers.items():
-            made = handler.handle(row, key)
+            with naming(key):
+                made = handler.handle(row, key)
             twice = sorted(set(made) & set(found))
             if twice:
                 raise DataError(
@@ -106,6 +110,19 @@ class FieldError(DataError):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+@contextmanager
+def naming(field: str) -> Iterator[None]:
+    """Name the field in an error of its handler."""
+    try:
+        yield
+    except DataError as error:
+        if isinstance(error, FieldError):
+            raise
+        named = f"field {field!r}"
+        text = f"{error}" if named in f"{error}" else f"{named}: {error}"
+        raise FieldError(field, text) from error
 
 
 def check_features(features: Mapping[str, Any], schema: Mapping[str, FeatureSchema]) -> None:

@@ -216,6 +216,14 @@ def wire_fields(record: bytes) -> list[WireField]:
     return fields
 
 
+def list_payload(serialized: bytes) -> bytes:
+    """Take the packed values out of a serialized float list or int64 list."""
+    if not serialized:
+        return b""
+    start, stop = _enter(serialized, 0, b"\x0a", len(serialized))
+    return serialized[start:stop]
+
+
 def _enter(record: bytes, position: int, tag: bytes, end: int) -> tuple[int, int]:
     """Return where the content of a field begins and ends."""
     if record[position : position + 1] != tag:

@@ -141,18 +141,22 @@ def compute_fingerprint(
     return hashlib.sha256(_canonical([schema, content])).hexdigest()
 
 
+def manifest_text(manifest: Manifest) -> str:
+    """Give the content of a manifest's file."""
+    values = manifest.to_json()
+    values["checksum"] = hashlib.sha256(_canonical(values)).hexdigest()
+    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+
+
 def write_manifest(manifest: Manifest) -> Path:
     """Write the manifest beside its shards: synced, then renamed into place.
 
     Returns:
         Its path.
     """
-    values = manifest.to_json()
-    values["checksum"] = hashlib.sha256(_canonical(values)).hexdigest()
     temporary = manifest.path.with_name(MANIFEST_FILE + ".tmp")
     with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(values, file, indent=1, ensure_ascii=False)
-        file.write("\n")
+        file.write(manifest_text(manifest))
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, manifest.path)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ from reproducible_ml.datasets.rows import Reachable
 from reproducible_ml.datasets.serialize.encoder import Encoder
 from reproducible_ml.datasets.serialize.shards import ShardPlan, WrittenShard, write_shard
 from reproducible_ml.utils.errors import DataError
+
+_WATCH_SECONDS = 0.2
 
 
 def write_by_workers(
@@ -59,6 +64,17 @@ def write_by_workers(
 def _work(
     parent: int, folder: str, plan: ShardPlan, rows: Any, encoder: Encoder, compression: str
 ) -> WrittenShard:
-    if os.getppid() != parent:
-        raise DataError("The process that gives out the shards has ended.")
+    _end_with(parent)
     return write_shard(folder, plan, rows, encoder, compression)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this process when its parent was killed, which would go on writing otherwise."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch parent", daemon=True).start()

@@ -207,7 +207,7 @@ class _Writing:
                     wanted = plan.stop - plan.start
                     found = write_rows(reader, wanted, self._encoder, writer, self._bar.advance)
                     if found < wanted:
-                        raise _wrong_number(name, plans[-1].stop, f"only {plan.start + found}")
+                        raise wrong_number(name, plans[-1].stop, f"only {plan.start + found}")
         except BaseException:
             for writer in writers:
                 writer.discard()
@@ -216,7 +216,7 @@ class _Writing:
         if surplus:
             more = "" if surplus <= _MOST_COUNTED else "more than "
             size = plans[-1].stop
-            raise _wrong_number(name, size, f"{more}{size + min(surplus, _MOST_COUNTED)}")
+            raise wrong_number(name, size, f"{more}{size + min(surplus, _MOST_COUNTED)}")
         return [writer.shard() for writer in writers]
 
     def _by_workers(
@@ -231,7 +231,7 @@ class _Writing:
                 "arrays, or leave workers out."
             )
         if len(parts) != plans[-1].stop:
-            raise _wrong_number(name, plans[-1].stop, f"{len(parts)}")
+            raise wrong_number(name, plans[-1].stop, f"{len(parts)}")
         # Binds the handlers by the first row, which must be the same for all workers.
         self._encoder.encode(parts[:1], plans[0].file, 0)
         shards = []
@@ -245,7 +245,8 @@ class _Writing:
         return shards
 
 
-def _wrong_number(split: str, size: int, found: str) -> DataError:
+def wrong_number(split: str, size: int, found: str) -> DataError:
+    """Say that a split has another number of rows than was stated."""
     return DataError(
         f"The split {split!r} should have {size} rows, rows_gen({split!r}) yields {found}. Give "
         "split_to_size the right number."

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import glob
 import os
 import shutil
 import tempfile
@@ -42,7 +43,7 @@ def staged(record_dir: str | Path, overwrite: bool) -> Iterator[Path]:
             or it can't be written.
     """
     target = Path(os.path.realpath(record_dir))
-    made = [folder for folder in target.parents if not folder.exists()]
+    made = [folder for folder in target.parents if not os.path.exists(folder)]
     try:
         with _staged(target, overwrite) as folder:
             yield folder
@@ -93,7 +94,7 @@ def clean_leftovers(target: Path) -> None:
             os.rename(before, target)
         else:
             shutil.rmtree(before, ignore_errors=True)
-    for folder in target.parent.glob(f".{target.name}{_STAGING}*"):
+    for folder in target.parent.glob(f".{glob.escape(target.name)}{_STAGING}*"):
         try:
             lock = os.open(folder, os.O_RDONLY)
         except OSError:

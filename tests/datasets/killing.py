@@ -1,0 +1,95 @@
+"""Writers that are killed at random moments.
+
+One process imports everything and forks a child for each round, which starts to write at once: so
+the kill meets the writing, and a round takes no longer than that.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+
+import psutil
+
+from reproducible_ml.datasets.serialize import read_manifest
+from reproducible_ml.datasets.serialize.verify import verify
+from tests.datasets.writing import ROOT, images_and_labels, write
+
+SIZES = {"train": 40, "test": 10}
+PROGRAM = """
+import json, os, signal, sys, time
+{imports}
+from tests.datasets.killing import arrays, SIZES
+for folder, overwrite, seconds in json.loads(sys.argv[1]):
+    child = os.fork()
+    if not child:
+        os.chdir(folder)
+        {write}
+        os._exit(0)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+
+
+def arrays(split):
+    """Return the rows of a split as arrays."""
+    images, labels = images_and_labels(SIZES[split], len(split))
+    return {"image": images, "label": labels}
+
+
+def check_kills(tmp_path, rounds, longest, imports, call):
+    """Kill writers, and check that each left the old data set or none, or the whole new one.
+
+    Args:
+        tmp_path: Where to write.
+        rounds: Seeds of the rounds.
+        longest: Seconds up to which a kill comes.
+        imports: Imports of the writing process.
+        call: Its writing of the data set ``data``, with ``overwrite`` at hand.
+    """
+    whole = write(tmp_path / "whole", SIZES, rows_gen=arrays).fingerprint
+    plans = []
+    for seed in rounds:
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        if seed % 2:
+            write(folder / "data", {"train": 7})
+        plans.append((str(folder), bool(seed % 2), random.Random(seed).uniform(0, longest)))
+    before = write(tmp_path / "before", {"train": 7}).fingerprint
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    program = PROGRAM.format(imports=imports, write=call)
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(plans)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    _wait_for_orphans()
+    outcomes = set()
+    for folder, overwrite, _ in plans:
+        data = os.path.join(folder, "data")
+        found = None
+        if overwrite or os.path.exists(data):
+            assert verify(data) == [], folder
+            found = read_manifest(data).fingerprint
+        assert found in (before if overwrite else None, whole), folder
+        outcomes.add("new" if found == whole else "old")
+        write(data, SIZES, rows_gen=arrays, overwrite=True)
+        assert os.listdir(folder) == ["data"]
+    return outcomes
+
+
+def _wait_for_orphans():
+    """Wait until the workers of killed writers have ended by themselves."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        names = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
+        if not any("LokyProcess" in name for name in names):
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"workers outlived their parent: {names}")
