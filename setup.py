@@ -77,6 +77,8 @@ EXTRAS = {
     "bench": [
         "tensorflow-datasets>=4.9; python_version >= '3.11'",
         "tensorflow-metadata<1.16; python_version >= '3.11'",
+        # TFDS imports it without asking for it.
+        "importlib-resources>=6; python_version >= '3.11'",
         "array-record>=0.5; sys_platform == 'linux' and python_version >= '3.10'",
         "grain>=0.2; sys_platform == 'linux' and python_version >= '3.10'",
     ],

@@ -1,149 +1,117 @@
-"""Writing and reading records, against what people usually write and read them with.
+"""Writing, reading and verifying records, against what people usually do it with.
 
 $ python -m benchmarks.data --npz-file mnist.npz
 
-Contenders take turns; medians of the rounds are shown as records a second and as ratios.
+Contenders take turns in one process. Shown are medians of the rounds, and ratios as medians of the
+rounds' ratios; all seconds stay in benchmarks/results/data.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import json
 import os
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-BATCH_SIZE, BUFFER = 64, 10_000
+from benchmarks import data_read, data_scale, data_write
+from benchmarks.measure import describe_machine, machine_line, markdown, show_part
+
+RESULTS = Path(__file__).parent / "results" / "data.json"
+TARGETS = [*data_write.TARGETS, *data_read.TARGETS]
+PARTS = ("write", "read", "scale")
 
 
 def main() -> None:
-    """Print both tables."""
+    """Measure, print the tables and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--npz-file", help="MNIST; without it random images of its size")
-    parser.add_argument("--records", type=int, default=20_000)
+    parser.add_argument("--records", type=int, default=60_000, help="of MNIST's size")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default=",".join(PARTS), help="some of write,read,scale")
+    parser.add_argument("--largest", type=int, default=1_000_000, help="records of the scale part")
+    parser.add_argument("--work", help="folder on the disk to measure; default: a temporary one")
+    parser.add_argument("--json", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    images, labels = rows(arguments.npz_file, arguments.records)
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        compare("writing", writers(work, images, labels), len(images), arguments.rounds)
-        compare("reading", readers(work), len(images), arguments.rounds)
+    with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
+        found = measure(Path(folder), arguments)
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(f"\nAll figures: {arguments.json}")
 
 
-def rows(npz_file: str | None, count: int) -> tuple[Any, Any]:
-    """Return images and labels."""
+def measure(work: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure the parts that are asked for; return what the JSON file holds."""
+    only = arguments.only.split(",")
+    machine = describe_machine(work)
+    print(machine_line(machine), flush=True)
+    mnist = digits(arguments.npz_file, arguments.records)
+    parts = {}
+    if "write" in only:
+        pictures, pngs = photographs(max(64, arguments.records // 60)), encoded(mnist)
+        for part in data_write.measure(work, mnist, pictures, pngs, arguments.rounds):
+            parts[part.title] = part
+            print(show_part(part, TARGETS), flush=True)
+    if "read" in only:
+        for part in data_read.measure(work, mnist, arguments.rounds):
+            parts[part.title] = part
+            print(show_part(part, TARGETS), flush=True)
+    rows = [row for target in TARGETS if (row := target.row(parts)) is not None]
+    print("\n" + markdown(rows), flush=True)
+    sizes = []
+    if "scale" in only:
+        sizes = list(data_scale.measure(work, arguments.largest))
+        print("\n" + data_scale.table(sizes), flush=True)
+    return {
+        "command": "python -m benchmarks.data",
+        "machine": machine,
+        "parts": {title: part.to_json() for title, part in parts.items()},
+        "figures": rows,
+        "scale": sizes,
+    }
+
+
+def digits(npz_file: str | None, count: int) -> dict[str, Any]:
+    """Return MNIST's training images and labels, or random ones of their size."""
     import numpy as np
 
     if npz_file:
         with np.load(npz_file) as archive:
-            return archive["x_train"][:count], archive["y_train"][:count].astype(np.int64)
+            images, labels = archive["x_train"][:count], archive["y_train"][:count]
+            return {"image": images, "label": labels.astype(np.int64)}
     draw = np.random.default_rng(0)
-    return draw.integers(0, 256, (count, 28, 28), np.uint8), draw.integers(0, 10, count)
+    images = draw.integers(0, 256, (count, 28, 28), np.uint8)
+    return {"image": images, "label": draw.integers(0, 10, count)}
 
 
-def compare(
-    what: str, contenders: dict[str, Callable[[], None]], records: int, rounds: int
-) -> None:
-    """Let contenders take turns and print medians; the first one is the ratios' base."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(rounds):
-        names = list(contenders) if number % 2 == 0 else list(reversed(contenders))
-        for name in names:
-            began = time.perf_counter()
-            contenders[name]()
-            seconds[name].append(time.perf_counter() - began)
-    base = statistics.median(next(iter(seconds.values())))
-    print(f"\n{what:42} {'records/s':>12} {'ratio':>7}")
-    for name, found in seconds.items():
-        median = statistics.median(found)
-        print(f"{name:42} {records / median:>12,.0f} {base / median:>7.2f}")
+def photographs(count: int) -> dict[str, Any]:
+    """Return colour images of 128 x 128 that compress about as photographs do."""
+    import numpy as np
+    from PIL import Image
+
+    draw = np.random.default_rng(1)
+    images = np.empty((count, 128, 128, 3), np.uint8)
+    for image in images:
+        coarse = Image.fromarray(draw.integers(0, 256, (16, 16, 3), np.uint8))
+        smooth = np.asarray(coarse.resize((128, 128), Image.Resampling.BICUBIC), np.int16)
+        image[:] = np.clip(smooth + draw.integers(-4, 5, image.shape), 0, 255)
+    return {"image": images, "label": np.arange(count) % 10}
 
 
-def writers(work: Path, images: Any, labels: Any) -> dict[str, Callable[[], None]]:
-    """Return what writes all rows."""
-    import tensorflow as tf
+def encoded(mnist: dict[str, Any], count: int = 10_000) -> dict[str, Any]:
+    """Return the first images as PNG files' bytes."""
+    from PIL import Image
 
-    from reproducible_ml.datasets.serialize import write_records
-    from reproducible_ml.handlers import ImageHandler, LabelHandler
-
-    def usual() -> None:
-        with tf.io.TFRecordWriter(str(work / "usual.tfrecord")) as writer:
-            for image, label in zip(images, labels):
-                feature = {
-                    "image": tf.train.Feature(
-                        bytes_list=tf.train.BytesList(value=[image.tobytes()])
-                    ),
-                    "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[int(label)])),
-                }
-                example = tf.train.Example(features=tf.train.Features(feature=feature))
-                writer.write(example.SerializeToString())
-
-    def ours() -> None:
-        write_records(
-            work / "ours",
-            "{}-{:05d}.tfrecord",
-            {"image": ImageHandler((28, 28, 1)), "label": LabelHandler(10)},
-            samples_per_record=5000,
-            split_to_size={"train": len(images)},
-            rows_gen=lambda split: (
-                {"image": image, "label": label} for image, label in zip(images, labels)
-            ),
-            overwrite=True,
-        )
-
-    return {"TFRecordWriter, Example by Example": usual, "write_records": ours}
-
-
-def readers(work: Path) -> dict[str, Callable[[], None]]:
-    """Return what reads one epoch in shuffled batches."""
-    import tensorflow as tf
-
-    from reproducible_ml.input_fn import input_fn
-
-    form = {
-        "image": tf.io.FixedLenFeature([], tf.string),
-        "label": tf.io.FixedLenFeature([], tf.int64),
-    }
-    shards = sorted(str(path) for path in (work / "ours").glob("*.tfrecord"))
-
-    def decoded(parsed: Any) -> Any:
-        return tf.cast(tf.io.decode_raw(parsed["image"], tf.uint8), tf.float32) / 127.5 - 1.0
-
-    def single() -> None:
-        data = tf.data.TFRecordDataset(shards)
-        data = data.map(lambda one: decoded(tf.io.parse_single_example(one, form)))
-        drain(data.shuffle(BUFFER).batch(BATCH_SIZE))
-
-    def batched() -> None:
-        data = tf.data.TFRecordDataset(shards).shuffle(BUFFER).batch(BATCH_SIZE)
-        drain(data.map(lambda batch: decoded(tf.io.parse_example(batch, form))))
-
-    def ours(reader: str) -> Callable[[], None]:
-        def read() -> None:
-            drain(
-                input_fn(
-                    work / "ours", batch_size=BATCH_SIZE, repeat=False, reader=reader, check="size"
-                )()
-            )
-
-        return read
-
-    return {
-        "map(parse_single), shuffle, batch": single,
-        "shuffle, batch, map(parse)": batched,
-        **{f"input_fn, reader={name}": ours(name) for name in ("memory", "memmap", "stream")},
-    }
-
-
-def drain(dataset: Any) -> None:
-    """Read a dataset to its end."""
-    for _ in dataset.prefetch(2):
-        pass
+    files = []
+    for image in mnist["image"][:count]:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, format="PNG")
+        files.append(buffer.getvalue())
+    return {"image": files, "label": mnist["label"][:count]}
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from reproducible_ml.datasets.serialize.tfrecord import (
     HEADER_BYTES,
     header,
 )
+from reproducible_ml.input_fn.fixed_form import FixedForm
 from reproducible_ml.input_fn.parse import fixed_shape, parse_batch
 from reproducible_ml.input_fn.shards import first_records, shard_paths
 from reproducible_ml.utils.errors import DataError
@@ -93,10 +94,11 @@ class MappedShards:
                     f"{path} has {table.size} bytes, expected {shard.records * length}; "
                     f"run: reproducible-ml verify {manifest.record_dir}"
                 )
-            self.tables.append(table.reshape(shard.records, length))
+            # A plain array, since np.memmap's own indexing is several times slower.
+            self.tables.append(np.asarray(table).reshape(shard.records, length))
 
-    def payloads(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
-        """Fetch the serialized records at ``indices``, each checked against its CRC.
+    def payloads(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Fetch the records at ``indices``, uint8 [n, bytes], each checked against its CRC.
 
         Raises:
             DataError: If a record is damaged; names the shard and the record.
@@ -107,24 +109,31 @@ class MappedShards:
         shards = np.searchsorted(self.firsts, indices, side="right") - 1
         rows = indices - self.firsts[shards]
         frames = np.empty((len(indices), self.length), np.uint8)
-        for shard in np.unique(shards):
-            here = shards == shard
+        by_shard = np.argsort(shards, kind="stable")
+        wanted, begins = np.unique(shards[by_shard], return_index=True)
+        for shard, here in zip(wanted.tolist(), np.split(by_shard, begins[1:])):
             frames[here] = self.tables[shard][rows[here]]
         same = (frames[:, :HEADER_BYTES] == self._header).all(axis=1)
         if not same.all():
             self._complain(shards, rows, int(np.argmin(same)), "its length field is damaged")
-        stored = frames[:, -FOOTER_BYTES:].copy().view("<u4")[:, 0]
-        raw = frames.tobytes()
-        found: npt.NDArray[np.object_] = np.empty(len(indices), np.object_)
-        crcs = np.empty(len(indices), np.uint32)
-        stride, end = self.length, self.length - FOOTER_BYTES
-        for i in range(len(indices)):
-            payload = raw[i * stride + HEADER_BYTES : i * stride + end]
-            found[i] = payload
-            crcs[i] = crc32c(payload)
+        stored = frames[:, -FOOTER_BYTES:].view("<u4")[:, 0]
+        view, stride = frames.reshape(-1).data, self.length
+        starts = range(HEADER_BYTES, len(view), stride)
+        found = [view[start : start + stride - FRAME_BYTES] for start in starts]
+        crcs = np.fromiter(map(crc32c, found), np.uint32, len(found))
         masked = ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(_MASK_DELTA)
         if not (masked == stored).all():
             self._complain(shards, rows, int(np.argmin(masked == stored)), "its CRC does not match")
+        return frames[:, HEADER_BYTES:-FOOTER_BYTES]
+
+    def strings(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
+        """Fetch the serialized records at ``indices`` as byte strings."""
+        import numpy as np
+
+        payloads = self.payloads(indices)
+        found: npt.NDArray[np.object_] = np.empty(len(payloads), np.object_)
+        for number, payload in enumerate(payloads):
+            found[number] = payload.tobytes()
         return found
 
     def _complain(self, shards: Any, rows: Any, i: int, what: str) -> None:
@@ -145,16 +154,37 @@ def memmap_gather(
     Returns:
         A function from int64 indices [n] to ``{key: tensor [n, *shape]}``.
     """
+    import numpy as np
     import tensorflow as tf
 
     for key, schema in features.items():
         fixed_shape(key, schema)
     mapped = MappedShards(manifest, split)
+    try:
+        form = FixedForm(mapped.strings(np.zeros(1, np.int64))[0], features)
+    except (ValueError, IndexError):
+        form = None
 
-    def gather(indices: tf.Tensor) -> dict[str, Any]:
-        # The shards do not change while they are read, so the function has no state.
-        payloads = tf.numpy_function(mapped.payloads, [indices], tf.string, stateful=False)
+    def gather_strings(indices: tf.Tensor) -> dict[str, Any]:
+        payloads = tf.numpy_function(mapped.strings, [indices], tf.string, stateful=False)
         payloads.set_shape(indices.shape)
         return parse_batch(payloads, features)
 
-    return gather
+    def fetch(indices: npt.NDArray[np.int64]) -> list[Any]:
+        assert form is not None
+        payloads = mapped.payloads(indices)
+        values = form.values(payloads)
+        for number in np.flatnonzero(~form.fits(payloads)).tolist():
+            for value, right in zip(values, form.parsed(payloads[number].tobytes())):
+                value[number] = right
+        return values
+
+    def gather(indices: tf.Tensor) -> dict[str, Any]:
+        dtypes = [tf.as_dtype(schema.dtype) for schema in features.values()]
+        # The shards do not change while they are read, so the function has no state.
+        values = tf.numpy_function(fetch, [indices], dtypes, stateful=False)
+        for value, schema in zip(values, features.values()):
+            value.set_shape([*indices.shape, *(schema.shape or ())])
+        return dict(zip(features, values))
+
+    return gather_strings if form is None else gather
