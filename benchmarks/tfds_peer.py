@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,8 @@ def write(folder: Path, images: Any, labels: Any, png: bool = False) -> Any:
     kind = DigitsImage if png else DigitsTensor
     kind.rows = images, labels
     builder = kind(data_dir=str(folder))
-    builder.download_and_prepare()
+    with redirect_stdout(io.StringIO()):
+        builder.download_and_prepare()
     return builder
 
 
