@@ -96,11 +96,24 @@ class Positions:
         """
         import tensorflow as tf
 
-        step, worker = self.step_and_worker(element)
-        substeps = step * self.substeps + tf.range(self.substeps, dtype=tf.int64)
-        firsts = (substeps * self.num_workers + worker) * self.batch_size
-        positions = firsts[:, None] + tf.range(self.batch_size, dtype=tf.int64)[None, :]
-        positions = tf.reshape(positions, [-1])
+        positions = self.of_whole(element[None])
         if not self.is_static:
             positions = positions[: tf.maximum(self.records - positions[0], 0)]
         return positions
+
+    def of_whole(self, elements: tf.Tensor) -> tf.Tensor:
+        """Give the global positions of several elements, none of which is a shorter last one.
+
+        Args:
+            elements: int64 tensor [n], values of ``elements()``.
+
+        Returns:
+            int64 tensor [n * substeps * batch_size].
+        """
+        import tensorflow as tf
+
+        steps, workers = self.step_and_worker(elements[:, None])
+        substeps = steps * self.substeps + tf.range(self.substeps, dtype=tf.int64)
+        firsts = (substeps * self.num_workers + workers) * self.batch_size
+        positions = firsts[..., None] + tf.range(self.batch_size, dtype=tf.int64)
+        return tf.reshape(positions, [-1])

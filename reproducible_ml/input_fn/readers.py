@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.input_fn.memmap import memmap_gather, why_not_memmap
 from reproducible_ml.input_fn.memory import memory_gather
+from reproducible_ml.input_fn.options import PIPELINE_THREADS
 from reproducible_ml.input_fn.order import record_indices
 from reproducible_ml.input_fn.parse import decoded_bytes
 from reproducible_ml.input_fn.positions import Positions
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from reproducible_ml.handlers.schema import FeatureSchema
 
 READERS = ("memory", "memmap", "stream")
+# What the memory-mapped reader fetches with one call of Python.
+BLOCK_RECORDS = 2048
 # A constant and not a share of the machine's memory: with compressed shards the choice between
 # memory and stream decides about the order, and that must not differ from machine to machine.
 MEMORY_BUDGET_BYTES = 2 * 2**30
@@ -98,8 +101,40 @@ def open_reader(
     gather = open_gather(manifest, split, features)
     records = manifest.splits[split].records
 
-    def element(number: Any) -> Any:
-        indices = record_indices(positions.of(number), records, seed, shuffle)
-        return finish(number, gather(indices))
+    def fetch(places: Any) -> dict[str, Any]:
+        return gather(record_indices(places, records, seed, shuffle))
 
-    return positions.elements().map(element)
+    if reader == "memmap":
+        return _by_blocks(positions, fetch, finish)
+
+    def element(number: Any) -> Any:
+        return finish(number, fetch(positions.of(number)))
+
+    return positions.elements().map(element, num_parallel_calls=PIPELINE_THREADS)
+
+
+def _by_blocks(
+    positions: Positions, fetch: Callable[[Any], dict[str, Any]], finish: Finish
+) -> tf.data.Dataset:
+    """Fetch the records of several elements at once, since each call of Python has its price."""
+    import tensorflow as tf
+
+    samples = positions.substeps * positions.batch_size
+    numbers = positions.elements()
+
+    def block(numbers: Any) -> Any:
+        found = fetch(positions.of_whole(numbers))
+        return numbers, {
+            key: tf.reshape(value, [-1, samples, *value.shape[1:]]) for key, value in found.items()
+        }
+
+    def alone(number: Any) -> Any:
+        return number, fetch(positions.of(number))
+
+    # In a single pass each worker's last element may be shorter: it can't stand in a block.
+    whole = -1 if positions.is_static else max(0, positions.stop() - positions.workers)
+    blocks = numbers.take(whole).batch(max(1, BLOCK_RECORDS // samples))
+    data = blocks.map(block, num_parallel_calls=PIPELINE_THREADS).unbatch()
+    if not positions.is_static:
+        data = data.concatenate(numbers.skip(whole).map(alone))
+    return data.map(finish, num_parallel_calls=PIPELINE_THREADS)

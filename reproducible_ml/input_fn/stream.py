@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from reproducible_ml.input_fn.options import PIPELINE_THREADS
 from reproducible_ml.input_fn.order import record_indices
 from reproducible_ml.input_fn.parse import fixed_shape, parse_batch
 from reproducible_ml.input_fn.positions import FOREVER, Positions
@@ -115,4 +116,6 @@ def stream_batches(
             batch = tf.ensure_shape(batch, [positions.substeps * positions.batch_size])
         return finish(number, parse_batch(batch, features))
 
-    return tf.data.Dataset.zip((positions.elements(), strings)).map(element)
+    return tf.data.Dataset.zip((positions.elements(), strings)).map(
+        element, num_parallel_calls=PIPELINE_THREADS
+    )
