@@ -37,6 +37,8 @@ INSTALL = [
     "click>=8.1",
     "rich>=13",
     "tqdm>=4.66",
+    # Reports and new projects are templates.
+    "jinja2>=3.1",
     # Checksums and GZIP at the speed of the disk.
     "crc32c>=2.4",
     "isal>=1.5",
@@ -111,7 +113,10 @@ setup(
     python_requires=">=3.9,<3.12",
     # experiments/ is run from a checkout: a run records those files as they stand there.
     packages=find_packages(include=["reproducible_ml", "reproducible_ml.*"]),
-    package_data={"reproducible_ml": ["py.typed"]},
+    package_data={
+        "reproducible_ml": ["py.typed"],
+        "reproducible_ml.report": ["templates/*"],
+    },
     include_package_data=True,
     zip_safe=False,
     install_requires=INSTALL,

@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": "Find where two runs differ.",
     "doctor": "Check this installation and say what to mend.",
     "repair": "Write damaged shards of a data set again.",
+    "report": "Write one HTML file about runs.",
     "reproduce": "Execute a recorded run again and compare it bit for bit.",
     "runs": "List recorded runs.",
     "show": "Show one run.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +13,24 @@ from typing import Any, TypeVar
 
 import click
 
+from reproducible_ml.utils.text import SHORT_DIGEST, duration, shown, size
+
+__all__ = [
+    "GAP",
+    "SHORT_DIGEST",
+    "as_json",
+    "cut",
+    "duration",
+    "shown",
+    "size",
+    "store_options",
+    "table",
+    "terminal_width",
+]
+
 GAP = "  "
-SHORT_DIGEST = 12
 # What is left of a column that gives way: "identical" still fits.
 _LEAST = 9
-_HEXADECIMAL = re.compile(r"[0-9a-f]{32,}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -85,50 +96,6 @@ def table(
 
 def _least(rows: Sequence[Sequence[str]], column: int) -> int:
     return max(_LEAST, len(rows[0][column]))
-
-
-def shown(value: Any) -> str:
-    """Return a value in one line: floats in full, digests short, texts as they are."""
-    if isinstance(value, str):
-        text = _HEXADECIMAL.sub(lambda found: found.group()[:SHORT_DIGEST], value) or "''"
-    elif isinstance(value, datetime):
-        text = value.strftime("%Y-%m-%d %H:%M:%S")
-    elif isinstance(value, Mapping):
-        text = ", ".join(f"{name} {shown(item)}" for name, item in value.items())
-    elif isinstance(value, (list, tuple)):
-        text = "[" + ", ".join(map(shown, value)) + "]"
-    elif value is None:
-        text = "-"
-    else:
-        text = repr(value)
-    # What a record holds must not steer the terminal.
-    return _CONTROL.sub(" ", text)
-
-
-def duration(seconds: float | None) -> str:
-    """Return a wall time: "0.4 s", "12 s", "3 min 20 s", "2 h 05 min", "3 d 4 h"."""
-    if seconds is None:
-        return "-"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
-
-
-def size(count: int) -> str:
-    """Return a number of bytes: "512 B", "3.4 kB", "136.0 MB"."""
-    if count < 1000:
-        return f"{count} B"
-    for unit, factor in (("kB", 1e3), ("MB", 1e6)):
-        if count < 999.95 * factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count / 1e9:.1f} GB"
 
 
 def as_json(value: Any) -> str:

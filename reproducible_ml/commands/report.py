@@ -1,0 +1,48 @@
+"""``reproducible-ml report``: one HTML file about one run or several."""
+
+from __future__ import annotations
+
+import click
+
+from reproducible_ml.commands.layout import size, store_options
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("run_ids", metavar="ID...", nargs=-1, required=True)
+@store_options
+@click.option(
+    "-o",
+    "--output",
+    default="report.html",
+    show_default=True,
+    metavar="FILE",
+    help="The file to write; one that is there is replaced.",
+)
+def command(run_ids: tuple[str, ...], folder: str | None, mongo: str | None, output: str) -> None:
+    """Write one HTML file about runs, which needs no network and nothing beside it.
+
+    It holds verdicts, configuration, curves, pictures over time, data, lineage, environment; and,
+    of several runs, what the first differs in from each other.
+    """
+    from pathlib import Path
+
+    from reproducible_ml.report.page import make_report
+    from reproducible_ml.tracking.run_folder import replacing
+    from reproducible_ml.tracking.runs import load_run
+    from reproducible_ml.tracking.stores import open_store
+    from reproducible_ml.utils.errors import TrackingError
+
+    path = Path(output)
+    if path.is_dir() or not path.parent.is_dir():
+        raise TrackingError(
+            f"{output} is a folder; name a file."
+            if path.is_dir()
+            else f"There is no folder {path.parent} to write {path.name} in; make it first."
+        )
+    with open_store(folder, mongo) as store:
+        runs = [load_run(one, store) for one in dict.fromkeys(run_ids)]
+        page = make_report(runs).encode("utf-8")
+    with replacing(path) as file:
+        file.write(page)
+    names = ", ".join(str(run.id) for run in runs)
+    click.echo(f"Report on {'runs' if len(runs) > 1 else 'run'} {names}: {path}, {size(len(page))}")

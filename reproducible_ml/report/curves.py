@@ -1,0 +1,210 @@
+"""Metric curves as SVG paths, thinned so that a long run stays a small file.
+
+A plot's coordinates are 0 to ``WIDTH`` and 0 to ``HEIGHT``; the page stretches it to any size, and
+the lines keep their width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MOST_POINTS = 2000
+WIDTH, HEIGHT = 1000.0, 300.0
+_TICKS = 5
+# What a curve may come near to above and below, as a share of its range.
+_MARGIN = 0.06
+
+
+@dataclass(frozen=True)
+class Line:
+    """One run's points of a metric.
+
+    Attributes:
+        run: Index of the run in the report.
+        label: Its name in the legend.
+        steps: Steps, in order.
+        values: A value for each; "nan", "inf" or "-inf" where it is not finite.
+        path: The SVG path; empty when no value is finite.
+        points: Number of recorded points, of which ``steps`` may be a choice.
+        not_finite: How many of them are NaN or infinite.
+    """
+
+    run: int
+    label: str
+    steps: list[float]
+    values: list[float | str]
+    path: str
+    points: int
+    not_finite: int
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on an axis: its share of the axis' length from the left or top, and its label."""
+
+    percent: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One metric of all runs that have it.
+
+    Attributes:
+        name: The metric.
+        lines: A line for each run.
+        x_ticks: Marks of the steps.
+        y_ticks: Marks of the values.
+        first_step: The step at the left edge.
+        last_step: The step at the right edge.
+    """
+
+    name: str
+    lines: list[Line]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    first_step: float
+    last_step: float
+
+
+def make_plots(metrics: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]]) -> list[Plot]:
+    """Lay out the metrics of some runs, those of one name in one plot.
+
+    Args:
+        metrics: For each run its label and its points, as ``Run.points`` has them.
+
+    Returns:
+        The plots by name; a metric without a point has none.
+    """
+    names = sorted({name for _, points in metrics for name, one in points.items() if one["values"]})
+    return [_plot(name, metrics) for name in names]
+
+
+def _plot(name: str, metrics: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]]) -> Plot:
+    streams = []
+    for run, (label, points) in enumerate(metrics):
+        one = points.get(name)
+        if one and one["values"]:
+            numbers = [_number(value) for value in one["values"]]
+            # A run that was continued may have logged a step twice; sorting keeps their order.
+            pairs = sorted(zip(map(float, one["steps"]), numbers), key=lambda pair: pair[0])
+            streams.append((run, label, pairs))
+    x_low = min(pairs[0][0] for _, _, pairs in streams)
+    x_high = max(pairs[-1][0] for _, _, pairs in streams)
+    finite = [y for _, _, pairs in streams for _, y in pairs if math.isfinite(y)]
+    y_low, y_high = _bounds(finite)
+    x_ticks = [Tick(100 * _share(at, x_low, x_high), text) for at, text in ticks(x_low, x_high)]
+    y_ticks = [
+        Tick(100 * (1 - _share(at, y_low, y_high)), text) for at, text in ticks(y_low, y_high)
+    ]
+    lines = []
+    for run, label, pairs in streams:
+        kept = [pairs[index] for index in thinned([y for _, y in pairs])]
+        places = [
+            (WIDTH * _share(x, x_low, x_high), HEIGHT * (1 - _share(y, y_low, y_high)))
+            if math.isfinite(y)
+            else None
+            for x, y in kept
+        ]
+        lines.append(
+            Line(
+                run,
+                label,
+                [x for x, _ in kept],
+                [y if math.isfinite(y) else repr(y) for _, y in kept],
+                _path(places),
+                len(pairs),
+                sum(not math.isfinite(y) for _, y in pairs),
+            )
+        )
+    return Plot(name, lines, x_ticks, y_ticks if finite else [], x_low, x_high)
+
+
+def thinned(values: Sequence[float], most: int = MOST_POINTS) -> list[int]:
+    """Choose the points that a line is drawn through.
+
+    Of each of many equal stretches the lowest, the highest and the first not finite point are
+    kept, so no peak and no gap is lost; the first and the last point are kept too.
+
+    Args:
+        values: The line's values.
+        most: The most points that may be kept.
+
+    Returns:
+        Their indices, in order.
+    """
+    count = len(values)
+    if count <= most:
+        return list(range(count))
+    stretches = (most - 2) // 3
+    kept = {0, count - 1}
+    for number in range(stretches):
+        stretch = range(number * count // stretches, (number + 1) * count // stretches)
+        finite = [index for index in stretch if math.isfinite(values[index])]
+        if finite:
+            kept.add(min(finite, key=values.__getitem__))
+            kept.add(max(finite, key=values.__getitem__))
+        if len(finite) < len(stretch):
+            kept.add(next(index for index in stretch if not math.isfinite(values[index])))
+    return sorted(kept)
+
+
+def ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Return round numbers between two bounds, with their labels."""
+    if not high > low:
+        return [(low, f"{low:g}")]
+    rough = (high - low) / _TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    digits = max(0, -math.floor(math.log10(step)))
+    first, last = math.ceil(low / step), math.floor(high / step)
+    large = max(abs(low), abs(high)) >= 1e6 or digits > 5
+    return [
+        (number * step, f"{number * step:.3g}" if large else f"{number * step:,.{digits}f}")
+        for number in range(first, last + 1)
+    ]
+
+
+def _bounds(finite: Sequence[float]) -> tuple[float, float]:
+    if not finite:
+        return 0.0, 1.0
+    low, high = min(finite), max(finite)
+    if low == high:
+        around = abs(low) * 0.1 or 1.0
+        return low - around, high + around
+    # Halves first: the range of two doubles need not be one.
+    margin = (high / 2 - low / 2) * 2 * _MARGIN
+    return (low - margin, high + margin) if math.isfinite(high - low + margin) else (low, high)
+
+
+def _share(value: float, low: float, high: float) -> float:
+    if not high > low:
+        return 0.5
+    return min(1.0, max(0.0, (value / 2 - low / 2) / (high / 2 - low / 2)))
+
+
+def _path(places: Sequence[tuple[float, float] | None]) -> str:
+    """Write an SVG path that is interrupted where there is no place."""
+    parts = []
+    letter = "M"
+    for place in places:
+        if place is None:
+            letter = "M"
+            continue
+        parts.append(f"{letter}{place[0]:.1f} {place[1]:.1f}")
+        # A lone point gets a line of no length, which round ends make a dot.
+        if letter == "M":
+            parts.append(f"L{place[0]:.1f} {place[1]:.1f}")
+        letter = "L"
+    return "".join(parts)
+
+
+def _number(value: Any) -> float:
+    # A database that takes no NaN has None in its place.
+    try:
+        return math.nan if value is None else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan

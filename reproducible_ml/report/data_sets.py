@@ -1,0 +1,151 @@
+"""What the runs of a report read and wrote: each data set once, from its manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reproducible_ml.datasets.serialize.manifest import FORMAT_NAME
+from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.text import shown, size
+
+if TYPE_CHECKING:
+    from reproducible_ml.tracking.runs import Run
+
+Facts = list[tuple[str, str]]
+Table = list[list[str]]
+FEATURE_COLUMNS = ("feature", "kind", "type", "shape", "stored as", "values", "what it is")
+SPLIT_COLUMNS = ("split", "records", "shards", "bytes", "content digest")
+SHARD_COLUMNS = ("shard", "records", "bytes", "CRC-32C")
+
+
+@dataclass
+class DataSet:
+    """One data set.
+
+    Attributes:
+        fingerprint: Digest of its schema and ordered content.
+        facts: Name and value of what is known of it.
+        used_by: Which run has it under which key.
+        features: A row for each feature, as in ``FEATURE_COLUMNS``.
+        splits: A row for each split, as in ``SPLIT_COLUMNS``.
+        shards: A row for each file, as in ``SHARD_COLUMNS``.
+        missing: What is not known, and why.
+    """
+
+    fingerprint: str
+    facts: Facts
+    used_by: list[str] = field(default_factory=list)
+    features: Table = field(default_factory=list)
+    splits: Table = field(default_factory=list)
+    shards: Table = field(default_factory=list)
+    missing: str = ""
+
+
+def manifests(run: Run) -> dict[str, dict[str, Any]]:
+    """Return the manifests that a run keeps, as JSON, by fingerprint."""
+    found = {}
+    try:
+        contents = list(run.store.resources(run.id).values())
+    except (OSError, TrackingError):
+        return {}
+    for content in contents:
+        try:
+            values = json.loads(content)
+        except ValueError:
+            continue  # a resource of another kind
+        if isinstance(values, dict) and values.get("format") == FORMAT_NAME:
+            found[str(values.get("fingerprint"))] = values
+    return found
+
+
+def data_sets(runs: Sequence[Run]) -> list[DataSet]:
+    """Describe the data sets of some runs, each once."""
+    found: dict[str, DataSet] = {}
+    for run in runs:
+        recorded = run.info.get("dataset") or {}
+        known = manifests(run) if recorded else {}
+        for key, facts in recorded.items():
+            fingerprint = str(facts.get("fingerprint"))
+            if fingerprint not in found or (found[fingerprint].missing and fingerprint in known):
+                used_by = found[fingerprint].used_by if fingerprint in found else []
+                found[fingerprint] = describe(fingerprint, facts, known.get(fingerprint))
+                found[fingerprint].used_by = used_by
+            found[fingerprint].used_by.append(
+                f"run {run.id} as {key}, from {facts.get('record_dir') or 'an unknown place'}"
+            )
+    return list(found.values())
+
+
+def describe(
+    fingerprint: str, recorded: Mapping[str, Any], manifest: Mapping[str, Any] | None
+) -> DataSet:
+    """Describe one data set.
+
+    Args:
+        fingerprint: Its fingerprint.
+        recorded: What the run's ``info`` says of it.
+        manifest: Its manifest; None when the run does not keep it.
+    """
+    if manifest is None:
+        counts = (recorded.get("records") or {}).items()
+        return DataSet(
+            fingerprint,
+            [],
+            splits=[[name, f"{records:,}", "-", "-", "-"] for name, records in counts],
+            missing="The manifest is not kept with the run: features and shards are not known.",
+        )
+    splits: Mapping[str, Any] = manifest["splits"]
+    shards = [shard for split in splits.values() for shard in split["shards"]]
+    return DataSet(
+        fingerprint,
+        [
+            ("source", source_text(manifest)),
+            ("source digest", str((manifest.get("source") or {}).get("digest") or "not recorded")),
+            ("compression", manifest.get("compression") or "none"),
+            ("records a shard", f"{manifest['samples_per_record']:,}"),
+            ("names of shards", str(manifest["record_pattern"])),
+            ("size", f"{size(sum(one['bytes'] for one in shards))} in {len(shards)} shards"),
+            ("written by", f"reproducible-ml {manifest.get('library_version') or '-'}"),
+        ],
+        features=[_feature(name, one) for name, one in manifest["features"].items()],
+        splits=[
+            [
+                name,
+                f"{one['records']:,}",
+                str(len(one["shards"])),
+                size(sum(shard["bytes"] for shard in one["shards"])),
+                str(one["content"]),
+            ]
+            for name, one in splits.items()
+        ],
+        shards=[
+            [one["file"], f"{one['records']:,}", size(one["bytes"]), str(one["checksum"])]
+            for one in shards
+        ],
+    )
+
+
+def source_text(manifest: Mapping[str, Any]) -> str:
+    """Name where the rows of a data set came from, with what was given to open it."""
+    source = manifest.get("source") or {}
+    if not source.get("name"):
+        return "not recorded"
+    arguments = {k: v for k, v in (source.get("arguments") or {}).items() if v is not None}
+    return f"{source['name']} ({shown(arguments)})" if arguments else str(source["name"])
+
+
+def _feature(name: str, schema: Mapping[str, Any]) -> list[str]:
+    shape = schema.get("shape")
+    range_ = schema.get("value_range")
+    return [
+        name,
+        str(schema.get("kind", "-")),
+        str(schema.get("dtype") or "-"),
+        "varies" if shape is None else " x ".join(map(str, shape)) or "single value",
+        str(schema.get("encoding") or "-"),
+        "-" if not range_ else f"{range_[0]:g} to {range_[1]:g}",
+        str(schema.get("description") or "-"),
+    ]

@@ -1,0 +1,229 @@
+"""The sections of a report that lay values of several runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reproducible_ml.report.defaults import settings
+from reproducible_ml.report.secrets import without_secrets
+from reproducible_ml.tracking.comparison import SECTIONS, changed_lines, compare_runs
+from reproducible_ml.tracking.runs import flat
+from reproducible_ml.utils.text import duration, shown
+
+if TYPE_CHECKING:
+    from reproducible_ml.tracking.runs import Run
+
+MOST_DIFFERENCES = 100
+# As `reproduce` prints them; the lineage has them whole.
+DIGEST_DIGITS = 16
+LONGEST_DIFF_LINES = 400
+ABSENT = "-"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value of one run.
+
+    Attributes:
+        text: The value.
+        mark: What stands out about it, such as that it is not the default.
+    """
+
+    text: str
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fact of all runs.
+
+    Attributes:
+        name: Which fact.
+        note: What it means.
+        cells: A cell for each run.
+        differs: Whether the runs' values are not all the same.
+    """
+
+    name: str
+    note: str
+    cells: list[Cell]
+    differs: bool
+
+
+def side_by_side(
+    columns: Sequence[Mapping[str, Cell]], notes: Mapping[str, str] | None = None
+) -> list[Row]:
+    """Make a row of each name that any run has, in the order in which they come up."""
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = []
+    for name in names:
+        cells = [column.get(name, Cell(ABSENT)) for column in columns]
+        rows.append(
+            Row(name, (notes or {}).get(name, ""), cells, len({cell.text for cell in cells}) > 1)
+        )
+    return rows
+
+
+def overview_facts(run: Run) -> dict[str, str]:
+    """Return what the head of a report says of a run."""
+    started = "-" if run.started is None else f"{run.started:%Y-%m-%d %H:%M:%S} UTC"
+    host = shown((run.entry.get("host") or {}).get("hostname"))
+    commit = run.git_commit or "no git commit"
+    facts = {
+        "started": f"{started}, {duration(run.duration_seconds)}",
+        "host": host,
+        "sources": f"{len((run.entry.get('experiment') or {}).get('sources') or [])} files, "
+        f"{shown(commit)}{', with uncommitted changes' if run.dirty else ''}",
+    }
+    result = without_secrets(run.result)
+    for name, value in flat(result, "result ").items():
+        facts[name.strip()] = shown(value)
+    for name, value in (run.info.get("digest") or {}).items():
+        facts[f"digest of {name}"] = str(value)[:DIGEST_DIGITS]
+    return facts
+
+
+def config_rows(runs: Sequence[Run]) -> list[Row]:
+    """Lay out the configurations; what is not the default is marked."""
+    columns, notes = [], {}
+    for run in runs:
+        column = {}
+        for one in settings(run):
+            key = one.name.rpartition(".")[2]
+            mark = ""
+            if one.changed:
+                default = one.default and without_secrets(one.default.value, key)
+                mark = "given" if one.default is None else f"default {shown(default)}"
+            column[one.name] = Cell(shown(without_secrets(one.value, key)), mark)
+            if one.default is not None and one.default.comment:
+                notes[one.name] = one.default.comment
+        columns.append(column)
+    return sorted(side_by_side(columns, notes), key=lambda row: row.name)
+
+
+def environment_rows(runs: Sequence[Run]) -> list[Row]:
+    """Lay out machines, software and determinism settings."""
+    return side_by_side([_environment(run) for run in runs])
+
+
+def _environment(run: Run) -> dict[str, Cell]:
+    facts = without_secrets(run.environment)
+    if not facts:
+        return {}
+    cpu, tensorflow = facts.get("cpu") or {}, facts.get("tensorflow") or {}
+    python, system = facts.get("python") or {}, facts.get("os") or {}
+    found = {
+        "python": f"{python.get('implementation', '')} {python.get('version', '-')}",
+        "tensorflow": shown(tensorflow.get("version")),
+        "operating system": shown(system.get("platform")),
+        "processor": f"{cpu.get('model', '-')}, {cpu.get('cores', '-')} cores",
+    }
+    for name, value in (facts.get("threads") or {}).items():
+        found[f"threads: {name}"] = shown(value)
+    for name, value in (facts.get("variables") or {}).items():
+        found[f"variable: {name}"] = shown(value)
+    for name, value in flat(run.info.get("determinism"), "").items():
+        found[f"determinism: {name}"] = shown(value)
+    return {name: Cell(text) for name, text in found.items()}
+
+
+def package_rows(runs: Sequence[Run]) -> list[Row]:
+    """Lay out the version of every installed package."""
+    columns = [
+        {name: Cell(str(version)) for name, version in sorted(packages.items())}
+        for packages in ((run.environment.get("packages") or {}) for run in runs)
+    ]
+    return sorted(side_by_side(columns), key=lambda row: row.name)
+
+
+def verdict_rows(run: Run) -> list[dict[str, str]]:
+    """Return the verdicts of ``reproduce`` on a run, oldest first."""
+    rows = []
+    for one in without_secrets(run.info.get("verdicts") or []):
+        if not isinstance(one, Mapping):
+            rows.append({"time": "-", "about": "-", "verdict": shown(one), "across": "-"})
+            continue
+        origin = one.get("reproduced_from") or {}
+        about = f"executed again by run {one['reproduced_by']}" if "reproduced_by" in one else "-"
+        about = f"executes run {origin['run_id']} again" if "run_id" in origin else about
+        if one.get("changes"):
+            about += f", with {shown(one['changes'])}"
+        rows.append(
+            {
+                "time": f"{shown(one.get('time'))[:16].replace('T', ' ')} UTC",
+                "about": about,
+                "verdict": shown(one.get("verdict")),
+                "across": ", ".join(map(str, one.get("across") or [])) or "the same environment",
+            }
+        )
+    return rows
+
+
+def differences(a: Run, b: Run) -> dict[str, Any]:
+    """Compare two runs and return what the report says of it."""
+    from reproducible_ml.tracking.verdict import divergence_of
+
+    found = compare_runs(a, b)
+    divergence = divergence_of(a, b)
+    metric = found.first_metric
+    if divergence is not None:
+        sentence = f"First difference {divergence.describe()}."
+    elif metric is not None:
+        sentence = (
+            f"First differing point: {metric.name} at step {metric.step}: "
+            f"{shown(metric.a)} / {shown(metric.b)}."
+        )
+    elif found.identical:
+        sentence = "Metrics and results are identical, bit for bit."
+    else:
+        sentence = "The metrics are the same, the results are not."
+    sections = []
+    for section in SECTIONS:
+        # What one run holds as None and the other not at all is no difference to a reader.
+        entries = [one for one in found.of(section) if (one.a, one.b) != (None, None)]
+        rows = [
+            {
+                "name": one.name,
+                "a": _side(one.a, one.name),
+                "b": _side(one.b, one.name),
+                "detail": _detail(one),
+                "diff": _cut(without_secrets(one.detail)) if section == "sources" else "",
+            }
+            for one in entries[:MOST_DIFFERENCES]
+        ]
+        sections.append(
+            {
+                "name": section,
+                "count": len(entries),
+                "rows": rows,
+                "detailed": section in ("sources", "metrics"),
+            }
+        )
+    return {
+        "a": a.id,
+        "b": b.id,
+        "sentence": sentence,
+        "identical": found.identical and divergence is None,
+        "sections": sections,
+    }
+
+
+def _side(value: Any, name: str) -> str:
+    if value is None:
+        return ABSENT
+    return shown(without_secrets(value, name.rpartition(".")[2]))
+
+
+def _detail(one: Any) -> str:
+    if one.section == "sources":
+        added, removed = changed_lines(one.detail)
+        return f"{added} lines added, {removed} removed"
+    return "" if one.step is None else f"at step {one.step}, {one.detail}"
+
+
+def _cut(diff: str) -> str:
+    lines = diff.splitlines()
+    rest = len(lines) - LONGEST_DIFF_LINES
+    return "\n".join([*lines[:LONGEST_DIFF_LINES], *([f"({rest} more lines)"] if rest > 0 else [])])
