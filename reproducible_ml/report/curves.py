@@ -156,11 +156,12 @@ def ticks(low: float, high: float) -> list[tuple[float, str]]:
     """Return round numbers between two bounds, with their labels."""
     if not high > low:
         return [(low, f"{low:g}")]
-    rough = (high - low) / _TICKS
+    rough = high / _TICKS - low / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
     digits = max(0, -math.floor(math.log10(step)))
-    first, last = math.ceil(low / step), math.floor(high / step)
+    # A bound that is a round number but for its last bits is a tick too.
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     large = max(abs(low), abs(high)) >= 1e6 or digits > 5
     return [
         (number * step, f"{number * step:.3g}" if large else f"{number * step:,.{digits}f}")
