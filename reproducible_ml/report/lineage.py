@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from reproducible_ml.report.data_sets import Facts, manifests, source_text
@@ -122,9 +123,14 @@ def _products(run: Run) -> Iterator[Node]:
     checkpoint = run.info.get("checkpoint")
     if checkpoint:
         files = checkpoint.get("files") or {}
+        prefix = PurePath(str(checkpoint.get("path"))).name
         facts = [("step", f"{checkpoint.get('step')}")]
         facts += [
-            (f"SHA-256 of {name}", f"{one.get('sha256')} ({size(one.get('bytes') or 0)})")
+            # MongoDB takes no dots in keys and has commas instead.
+            (
+                f"SHA-256 of {name if name.startswith(prefix) else name.replace(',', '.')}",
+                f"{one.get('sha256')} ({size(one.get('bytes') or 0)})",
+            )
             for name, one in files.items()
         ]
         weights = (run.info.get("digest") or {}).get("weights")

@@ -78,9 +78,9 @@ def overview_facts(run: Run) -> dict[str, str]:
         f"{shown(commit)}{', with uncommitted changes' if run.dirty else ''}",
     }
     result = without_secrets(run.result)
-    for name, value in flat(result, "result ").items():
+    for name, value in sorted(flat(result, "result ").items()):
         facts[name.strip()] = shown(value)
-    for name, value in (run.info.get("digest") or {}).items():
+    for name, value in sorted((run.info.get("digest") or {}).items()):
         facts[f"digest of {name}"] = str(value)[:DIGEST_DIGITS]
     return facts
 
@@ -120,11 +120,11 @@ def _environment(run: Run) -> dict[str, Cell]:
         "operating system": shown(system.get("platform")),
         "processor": f"{cpu.get('model', '-')}, {cpu.get('cores', '-')} cores",
     }
-    for name, value in (facts.get("threads") or {}).items():
+    for name, value in sorted((facts.get("threads") or {}).items()):
         found[f"threads: {name}"] = shown(value)
-    for name, value in (facts.get("variables") or {}).items():
+    for name, value in sorted((facts.get("variables") or {}).items()):
         found[f"variable: {name}"] = shown(value)
-    for name, value in flat(run.info.get("determinism"), "").items():
+    for name, value in sorted(flat(run.info.get("determinism"), "").items()):
         found[f"determinism: {name}"] = shown(value)
     return {name: Cell(text) for name, text in found.items()}
 

@@ -1,0 +1,3 @@
+"""Chromium for the tests of reports."""
+
+from tests.browser import browser  # noqa: F401
