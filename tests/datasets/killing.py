@@ -69,7 +69,7 @@ def check_kills(tmp_path, rounds, longest, imports, call):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    _wait_for_orphans()
+    _wait_for_orphans(tmp_path)
     outcomes = set()
     for folder, overwrite, _ in plans:
         data = os.path.join(folder, "data")
@@ -84,12 +84,18 @@ def check_kills(tmp_path, rounds, longest, imports, call):
     return outcomes
 
 
-def _wait_for_orphans():
+def _wait_for_orphans(tmp_path):
     """Wait until the workers of killed writers have ended by themselves."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        names = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
-        if not any("LokyProcess" in name for name in names):
+        # Workers start where their writer stood.
+        found = [one.info for one in psutil.process_iter(["pid", "cwd", "cmdline"])]
+        orphans = [
+            one["cmdline"]
+            for one in found
+            if one["pid"] != os.getpid() and (one["cwd"] or "").startswith(str(tmp_path))
+        ]
+        if not orphans:
             return
         time.sleep(0.2)
-    raise AssertionError(f"workers outlived their parent: {names}")
+    raise AssertionError(f"workers outlived their parent: {orphans}")

@@ -27,6 +27,8 @@ def test_a_killed_writer_leaves_the_old_data_set_or_none(workers, rounds, tmp_pa
 
 
 @pytest.mark.slow
+# With four workers a round takes several seconds: each worker is a fresh Python.
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("workers", [1, 4])
 def test_a_writer_killed_at_fifty_moments_leaves_the_old_data_set_or_none(workers, tmp_path):
     outcomes = check(tmp_path, range(100, 150), workers)

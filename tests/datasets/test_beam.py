@@ -200,6 +200,7 @@ from tests.datasets.writing import PATTERN, handlers
 BEAM_CALL = 'beam.write_records("data", PATTERN, handlers(), 3, SIZES, arrays, overwrite=overwrite)'
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "rounds", [range(3), pytest.param(range(100, 150), marks=pytest.mark.slow)]
 )

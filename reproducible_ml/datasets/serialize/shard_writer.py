@@ -125,12 +125,14 @@ class ShardWriter:
     def _put(self, data: Any) -> None:
         view = memoryview(data).cast("B")
         self._checksum = crc32c.crc32c(view, self._checksum)
-        self._bytes += len(view)
+        start, length = self._bytes, len(view)
+        self._bytes += length
         try:
             while len(view):
                 view = view[self._file.write(view) :]
         except OSError as error:
             raise self._unwritable(error) from error
+        _start_writeback(self._file.fileno(), start, length)
 
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(
@@ -155,6 +157,13 @@ def check_compression(compression: str) -> None:
     """
     if compression not in COMPRESSIONS:
         raise ConfigError(f'compression is "" (none), "GZIP" or "ZLIB", found {compression!r}.')
+
+
+def _start_writeback(file: int, start: int, length: int) -> None:
+    """Let the disk begin at once, so that the sync at the end finds little left to do."""
+    # Linux begins to write what is dirty before it forgets what is clean, which here is nothing.
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file, start, length, os.POSIX_FADV_DONTNEED)
 
 
 def _compressor(compression: str) -> Any:

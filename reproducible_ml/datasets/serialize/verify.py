@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
 from typing import Any, NamedTuple
 
 import crc32c
@@ -123,7 +124,10 @@ class _Verification:
         name = path.relative_to(self.folder).as_posix()
         if name in self.listed:
             return True
-        pattern = re.sub(r"\\\{.*?\\\}", ".*", re.escape(self.manifest.record_pattern))
+        parts = Formatter().parse(self.manifest.record_pattern)
+        pattern = "".join(
+            re.escape(text) + ("" if field is None else ".*") for text, field, *_ in parts
+        )
         return name.endswith(".tfrecord") or re.fullmatch(pattern, name) is not None
 
     def defects(self) -> list[Defect]:
