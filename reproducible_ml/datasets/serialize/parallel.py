@@ -6,9 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from reproducible_ml.datasets.rows import Reachable
 from reproducible_ml.datasets.serialize.encoder import Encoder
@@ -46,11 +44,16 @@ def write_by_workers(
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    run = Parallel(n_jobs=workers, return_as="generator", pre_dispatch="2*n_jobs")
-    parent = os.getpid()
+    run = Parallel(
+        n_jobs=workers,
+        return_as="generator",
+        pre_dispatch="2*n_jobs",
+        # From the start, since a worker that got no shard yet would wait for one for minutes.
+        initializer=_end_with,
+        initargs=(os.getpid(),),
+    )
     calls = (
-        delayed(_work)(parent, str(folder), plan, rows, encoder, compression)
-        for plan, rows in plans
+        delayed(write_shard)(str(folder), plan, rows, encoder, compression) for plan, rows in plans
     )
     try:
         yield from run(calls)
@@ -61,14 +64,6 @@ def write_by_workers(
         ) from error
 
 
-def _work(
-    parent: int, folder: str, plan: ShardPlan, rows: Any, encoder: Encoder, compression: str
-) -> WrittenShard:
-    _end_with(parent)
-    return write_shard(folder, plan, rows, encoder, compression)
-
-
-@cache
 def _end_with(parent: int) -> None:
     """End this process when its parent was killed, which would go on writing otherwise."""
 
