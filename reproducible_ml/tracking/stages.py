@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reproducible_ml.datasets.serialize import read_manifest, serialize_source
-from reproducible_ml.datasets.sources import make_source
+from reproducible_ml.datasets.sources import Source, make_source
 from reproducible_ml.models.determinism import (
     Determinism,
     probe_digest,
@@ -32,20 +32,26 @@ _SOURCE_PATHS = ("npz_file", "image_dir")
 _SOURCE_KEYS = (*_SOURCE_PATHS, "image_shape")
 
 
-def serialize_stage(run: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+def serialize_stage(
+    run: Any, config: Mapping[str, Any], source: Source | None = None
+) -> dict[str, Any]:
     """Write a data set.
 
     Args:
         run: The running Sacred run.
-        config: Keys as in ``experiments.mnist_serialize``.
+        config: Keys as in ``experiments.mnist_serialize``; those that name the source are not
+            needed when it is given.
+        source: Where the rows come from; None: the source that the configuration names.
 
     Returns:
         The run's result: records by split, and the fingerprint.
     """
     quiet_tensorflow()
     record_stage(run, inputs=_SOURCE_PATHS, outputs=("record_dir",))
+    if source is None:
+        source = make_source(config["source"], **{key: config[key] for key in _SOURCE_KEYS})
     manifest = serialize_source(
-        make_source(config["source"], **{key: config[key] for key in _SOURCE_KEYS}),
+        source,
         config["record_dir"],
         record_pattern=config["record_pattern"],
         samples_per_record=config["samples_per_record"],
@@ -66,7 +72,8 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
 
     Args:
         run: The running Sacred run.
-        config: Keys as in ``experiments.mnist_wgan``.
+        config: Keys as in ``experiments.mnist_wgan``; those that name the source may be missing
+            when ``serialize`` does without them.
         serialize: The Sacred experiment that writes ``record_dir``.
 
     Returns:
@@ -85,14 +92,9 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
     if (record_dir / _MANIFEST).exists():
         record.record_upstream(run, serialize.path, read_manifest(record_dir).fingerprint)
     else:
-        print(f"{record_dir} holds no data set yet: serializing {config['source']} first.")
-        record.run_stage(
-            run,
-            serialize,
-            source=config["source"],
-            **{key: config[key] for key in _SOURCE_KEYS},
-            record_dir=str(record_dir),
-        )
+        source = {key: config[key] for key in ("source", *_SOURCE_KEYS) if key in config}
+        print(f"{record_dir} holds no data set yet: {serialize.path} writes it first.")
+        record.run_stage(run, serialize, **source, record_dir=str(record_dir))
     manifest = read_manifest(record_dir)
     record.record_dataset(run, "records", manifest)
 
