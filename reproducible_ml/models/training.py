@@ -123,7 +123,8 @@ def train_gan(
         )
     identity = {
         "settings": {**asdict(settings), **settings.determinism.as_dict(), "determinism": None},
-        "data": {"fingerprint": manifest.fingerprint},
+        # The shape says of what size the networks are where the data set is not at hand.
+        "data": {"fingerprint": manifest.fingerprint, "image_shape": list(image_shape)},
         "code": code_digests(),
     }
     check_identity(model_dir, identity, restored_step, allow_changed)
