@@ -1,0 +1,253 @@
+"""A GAN judged as a user judges it: classifier, training and evaluation in real processes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reproducible_ml.datasets.serialize import write_records
+from reproducible_ml.handlers import ImageHandler
+from reproducible_ml.models.classifier import Classifier, split_batches
+from reproducible_ml.utils.errors import ConfigError, DataError
+from tests.tracking.toy_project import command
+
+ROOT = Path(__file__).parents[2]
+N = 150
+
+
+def experiment(name, folder, *arguments):
+    """Start an experiment in a folder; return exit code and output."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"experiments.{name}", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+class Judged:
+    """What classifier, training and evaluation left: serializing is run 2, judging run 4."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        for name, *updates in (
+            ("mnist_classifier", "classifier_dir=judge"),
+            ("mnist_wgan", "model_dir=gan"),
+            ("mnist_evaluate", "classifier_dir=judge", "model_dir=gan", "evaluation_dir=out"),
+        ):
+            code, self.output = experiment(name, folder, "with", "smoke", *updates)
+            assert code == 0, self.output
+        self.records = str(folder / "data" / "smoke")
+
+    def read(self, name, run_id=4):
+        """Read a JSON file of a run."""
+        return json.loads((self.folder / "runs" / str(run_id) / f"{name}.json").read_text())
+
+    @property
+    def figures(self):
+        return {one["name"]: one for one in self.read("info")["evaluation"]}
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    return Judged(tmp_path_factory.mktemp("judged"))
+
+
+def evaluate(judged, tmp_path, **changes):
+    """Judge in this process."""
+    from reproducible_ml.models.evaluation import evaluate_gan
+
+    arguments = {
+        "record_dir": judged.records,
+        "model_dir": judged.folder / "gan",
+        "classifier_dir": judged.folder / "judge",
+        "evaluation_dir": tmp_path / "out",
+        "samples": N,
+        **changes,
+    }
+    return evaluate_gan(**arguments)
+
+
+def test_every_value_stands_beside_n_layer_and_classifier(judged):
+    judge = json.loads((judged.folder / "judge" / "classifier.json").read_text())["digest"]
+    figures = judged.figures
+    assert list(figures) == [
+        "classifier_score",
+        "frechet_distance",
+        "kernel_distance",
+        "precision",
+        "recall",
+        "nearest_training_distance",
+        "memorized_share",
+        "classifier_score_batches_of_32",
+        "frechet_distance_batches_of_32",
+    ]
+    for one in figures.values():
+        assert (one["samples"], one["floor_samples"]) == (N, N)
+        assert one["classifier"] == judge
+        assert one["layer"] in ("features", "logits")
+        assert np.isfinite([one["value"], one["floor"]]).all()
+    assert figures["frechet_distance"]["references"] == 150
+    assert figures["memorized_share"]["references"] == 1500
+
+
+def test_real_images_are_judged_better_than_four_steps_of_training(judged):
+    for name, one in judged.figures.items():
+        if "distance" in name:
+            assert one["floor"] < one["value"], name
+        elif name != "memorized_share":
+            assert one["floor"] > one["value"], name
+
+
+def test_the_figures_are_those_of_the_drawn_samples_and_the_test_split(judged):
+    from reproducible_ml.models.sampling import TrainedGAN
+
+    classifier = Classifier.load(judged.folder / "judge")
+    drawn = TrainedGAN(judged.folder / "gan", judged.records).draw(N, seed=1)
+    test = np.concatenate([images for images, _ in split_batches(judged.records, "test")])
+    x, y = (classifier.outputs(images).features.astype(float) for images in (drawn, test))
+    a, b = np.cov(x.T), np.cov(y.T)
+    # The trace of a matrix' root is the sum of its eigenvalues' roots, singular or not.
+    roots = np.sqrt(np.maximum(np.linalg.eigvals(a @ b).real, 0)).sum()
+    expected = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(a + b) - 2 * roots
+    assert judged.figures["frechet_distance"]["value"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_floor_is_one_half_of_the_train_split_against_the_test_split(judged):
+    classifier = Classifier.load(judged.folder / "judge")
+    features = {
+        split: np.concatenate(
+            [
+                classifier.outputs(images).features
+                for images, _ in split_batches(judged.records, split)
+            ]
+        ).astype(float)
+        for split in ("train", "test")
+    }
+    # 150 of the 750 images at even places, evenly spread: every tenth of all.
+    floor, other_half = features["train"][::10], features["train"][1::2]
+    nearest = np.sqrt(((floor[:, None] - other_half) ** 2).sum(-1)).min(1)
+    found = judged.figures["nearest_training_distance"]["floor"]
+    assert found == pytest.approx(np.median(nearest), rel=1e-4)
+    means = ((floor.mean(0) - features["test"].mean(0)) ** 2).sum()
+    assert means < judged.figures["frechet_distance"]["floor"]
+
+
+def test_the_run_holds_figures_floors_digests_and_grid(judged):
+    info, run, metrics = (judged.read(name) for name in ("info", "run", "metrics"))
+    figures = judged.figures
+    assert run["status"] == "COMPLETED"
+    assert run["result"]["step"] == 4
+    assert run["result"]["figures"] == {name: one["value"] for name, one in figures.items()}
+    for name, one in figures.items():
+        assert metrics[name] == {**metrics[name], "steps": [4], "values": [one["value"]]}
+        assert metrics[f"{name}_floor"]["values"] == [one["floor"]]
+    assert set(info["digest"]) == {"classifier", "figures", "generator", "run", "samples"}
+    assert run["result"]["digest"] == info["digest"]["run"]
+    grid = judged.folder / "runs" / "4" / "neighbours.png"
+    assert grid.read_bytes() == (judged.folder / "out" / "neighbours.png").read_bytes()
+    assert json.loads((judged.folder / "out" / "figures.json").read_text())["step"] == 4
+
+
+def test_the_run_names_the_runs_that_it_builds_on(judged):
+    upstream = {one["stage"]: one["run_id"] for one in judged.read("info")["upstream"]}
+    names = {judged.read("run", n)["experiment"]["name"]: n for n in (1, 2, 3)}
+    assert upstream == names
+
+
+def test_the_grid_shows_samples_beside_training_images(judged):
+    with Image.open(judged.folder / "out" / "neighbours.png") as picture:
+        pixels = np.asarray(picture)
+    assert pixels.shape == (8 * 29 + 1, 8 * 29 + 1)
+    tiles = pixels[1:, 1:].reshape(8, 29, 8, 29).transpose(0, 2, 1, 3)[:, :, :28, :28]
+    train = np.concatenate([images for images, _ in split_batches(judged.records, "train")])
+    known = {image.tobytes() for image in np.rint((train[..., 0] + 1) * 127.5).astype(np.uint8)}
+    in_train = np.array([[tile.tobytes() in known for tile in row] for row in tiles])
+    assert in_train[:, 1::2].all()
+    assert not in_train[:, ::2].any()
+
+
+def test_the_table_is_printed(judged):
+    one = judged.figures["frechet_distance"]
+    line = next(line for line in judged.output.splitlines() if line.startswith("frechet_distance "))
+    assert line.split() == [
+        "frechet_distance", f"{one['value']:.4f}", "150", f"{one['floor']:.4f}", "150", "150",
+        "features",
+    ]  # fmt: skip
+
+
+def test_an_evaluation_is_made_again_with_the_same_bits(judged):
+    code, output = command(["reproduce", "4", "-F", str(judged.folder / "runs")], judged.folder)
+    assert code == 0, output
+    assert "executes run 4 again: identical." in output
+
+
+@pytest.mark.slow
+def test_all_that_leads_to_an_evaluation_is_made_again(judged):
+    where = ["-F", str(judged.folder / "runs")]
+    code, output = command(["reproduce", "4", *where, "--upstream"], judged.folder)
+    assert code == 0, output
+    for run_id in (1, 2, 3, 4):
+        assert f"executes run {run_id} again: identical." in output
+
+
+def test_more_samples_begin_with_the_same_ones(judged):
+    from reproducible_ml.models.sampling import TrainedGAN
+
+    gan = TrainedGAN(judged.folder / "gan", judged.records)
+    few, many, other = gan.draw(30, seed=1), gan.draw(260, seed=1), gan.draw(30, seed=2)
+    assert many.shape == (260, 28, 28, 1)
+    np.testing.assert_array_equal(many[:30], few)
+    assert not np.array_equal(few, other)
+    assert len(np.unique(many.reshape(260, -1), axis=0)) == 260
+
+
+def test_a_folder_that_is_not_given_is_named(tmp_path):
+    code, output = experiment("mnist_evaluate", tmp_path, "-F", "kept", "with", "smoke")
+    assert code == 1
+    assert "model_dir is not given. It is written by: python -m experiments.mnist_wgan" in output
+    assert "Traceback" not in output
+
+
+def test_too_few_samples_are_refused(judged, tmp_path):
+    with pytest.raises(ConfigError, match=r"samples=128 .* takes 129 at least"):
+        evaluate(judged, tmp_path, samples=128)
+
+
+def test_missing_folders_are_named(judged, tmp_path):
+    for key, message in (
+        ("record_dir", r"nothing holds no data set"),
+        ("model_dir", r"nothing holds no trained GAN: there is no training\.json"),
+        ("classifier_dir", r"nothing holds no classifier: there is no classifier\.json"),
+    ):
+        with pytest.raises(DataError, match=message):
+            evaluate(judged, tmp_path, **{key: tmp_path / "nothing"})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_gan_of_other_data_is_refused(judged, tmp_path):
+    random = np.random.default_rng(1)
+    write_records(
+        str(tmp_path / "noise"),
+        "{}-{:05d}.tfrecord",
+        {"image": ImageHandler(shape=[28, 28, 1])},
+        100,
+        {"train": 4, "eval": 4, "test": 4},
+        lambda split: [{"image": random.integers(0, 256, (28, 28, 1), np.uint8)}] * 4,
+    )
+    with pytest.raises(ConfigError, match=r"trained on data of fingerprint .*noise has"):
+        evaluate(judged, tmp_path, record_dir=tmp_path / "noise")
+
+
+def test_a_classifier_of_other_images_is_refused(judged, tmp_path):
+    classifier = Classifier.load(judged.folder / "judge")
+    with pytest.raises(ConfigError, match=r"of \(28, 28, 1\), those of colours are \(64, 64, 3\)"):
+        classifier.check_images((64, 64, 3), "colours")
