@@ -114,7 +114,7 @@ setup(
     # experiments/ is run from a checkout: a run records those files as they stand there.
     packages=find_packages(include=["reproducible_ml", "reproducible_ml.*"]),
     package_data={
-        "reproducible_ml": ["py.typed"],
+        "reproducible_ml": ["py.typed", "templates/project/*"],
         "reproducible_ml.report": ["templates/*"],
     },
     include_package_data=True,

@@ -1,0 +1,109 @@
+"""``reproducible-ml new``: an experiment repository of one's own, ready to run."""
+
+from __future__ import annotations
+
+import keyword
+from pathlib import Path
+
+import click
+
+# Path in the new repository, in which "NAME" is its package -> template.
+FILES = {
+    "README.md": "README.md.jinja",
+    "pyproject.toml": "pyproject.toml.jinja",
+    ".gitignore": "gitignore.jinja",
+    "NAME/__init__.py": "package.py.jinja",
+    "NAME/handlers.py": "handlers.py.jinja",
+    "NAME/source.py": "source.py.jinja",
+    "experiments/__init__.py": "experiments.py.jinja",
+    "experiments/serialize.py": "serialize.py.jinja",
+    "experiments/train.py": "train.py.jinja",
+    "tests/test_NAME.py": "test_project.py.jinja",
+}
+_TEMPLATES = "templates/project"
+_TAKEN = ("experiments", "tests", "data", "models", "runs")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("folder", metavar="NAME")
+def command(folder: str) -> None:
+    """Write a small experiment repository into the new folder NAME.
+
+    It holds a handler, a source of rows, an experiment that serializes and one that trains, and
+    their tests. Its data come with scikit-learn, so both of its commands work without a network.
+    """
+    from importlib.util import find_spec
+
+    target = Path(folder)
+    name = checked_name(target)
+    write_project(target, name)
+    click.echo(f"Wrote {len(FILES)} files into {target}. Next:")
+    click.echo(f"\n  cd {_quoted(target)}")
+    if find_spec("pytest") is None:
+        click.echo('  python -m pip install -e ".[test]"')
+    click.echo("  python -m experiments.train with smoke")
+    click.echo("  python -m pytest")
+    click.echo("\nREADME.md says what is where, and how to make it yours.")
+
+
+def checked_name(target: Path) -> str:
+    """Return the name of a new project, which becomes that of its package.
+
+    Args:
+        target: Its folder.
+
+    Raises:
+        ConfigError: A package can't have that name, or the folder is there and not empty.
+    """
+    from importlib.util import find_spec
+
+    from reproducible_ml.utils.errors import ConfigError
+
+    name = target.resolve().name
+    if not (name.isidentifier() and name.isascii()) or keyword.iskeyword(name):
+        raise ConfigError(
+            f"{name!r} can't be the name of a package: take letters, digits and _, no digit first, "
+            "for example my_project."
+        )
+    if name in _TAKEN:
+        raise ConfigError(f"{name!r} is a folder in the new project; choose another name.")
+    spec = find_spec(name)
+    # An empty folder of that name is found too, as a package without a file.
+    if spec is not None and spec.origin is not None:
+        raise ConfigError(f"There is a module {name!r} already; choose another name.")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ConfigError(f"{target} is there already and not an empty folder; choose another.")
+    if not target.resolve().parent.is_dir():
+        raise ConfigError(f"There is no folder {target.parent} to write {name} in; make it first.")
+    return name
+
+
+def write_project(target: Path, name: str) -> None:
+    """Write every file of a new project.
+
+    Args:
+        target: Its folder, empty or new.
+        name: Name of its package.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from reproducible_ml import __version__
+
+    environment = Environment(
+        loader=PackageLoader("reproducible_ml", _TEMPLATES),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        # Python and Markdown, no HTML: nothing is to be escaped.
+        autoescape=False,
+    )
+    for place, template in FILES.items():
+        path = target / place.replace("NAME", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = environment.get_template(template).render(name=name, version=__version__)
+        path.write_text(text, encoding="utf-8")
+
+
+def _quoted(path: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(path))

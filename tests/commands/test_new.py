@@ -1,0 +1,160 @@
+"""``reproducible-ml new`` writes a repository whose commands pass right away."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from reproducible_ml import __version__
+from reproducible_ml.cli import main
+from reproducible_ml.commands.new import FILES
+from reproducible_ml.datasets.serialize import read_manifest
+from reproducible_ml.datasets.serialize.verify import verify
+from tests.browser import ROOT
+
+
+def new(*arguments):
+    """Return exit code and output of the command."""
+    done = CliRunner().invoke(main, ["new", *arguments])
+    return done.exit_code, done.output
+
+
+def run(*arguments, cwd="my_project"):
+    """Run a Python module in the project as a user does; return its output."""
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_it_says_what_it_wrote_and_what_to_type_next():
+    code, output = new("my_project")
+    assert code == 0
+    files = sorted(path for path in Path("my_project").rglob("*") if path.is_file())
+    assert output.splitlines()[0] == f"Wrote {len(files)} files into my_project. Next:"
+    commands = [line.strip() for line in output.splitlines() if line.startswith("  ")]
+    assert commands == [
+        "cd my_project",
+        "python -m experiments.train with smoke",
+        "python -m pytest",
+    ]
+    assert Path("my_project/my_project/handlers.py") in files
+    assert Path("my_project/.gitignore") in files
+
+
+def test_nothing_of_the_templates_is_left_and_every_file_parses():
+    new("spectra")
+    for path in Path("spectra").rglob("*"):
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"\{\{|\}\}|\{%|NAME|my_project", text), path
+            assert text.endswith("\n")
+            if path.suffix == ".py":
+                ast.parse(text)
+    pinned = f'dependencies = ["reproducible-ml=={__version__}"]'
+    assert pinned in Path("spectra/pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_every_template_is_used():
+    folder = ROOT / "reproducible_ml" / "templates" / "project"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES.values())
+
+
+def test_the_project_passes_ruff_with_its_own_settings():
+    new("my_project")
+    run("ruff", "check", "--no-cache", "--extend-select", "I,UP,B", ".")
+    run("ruff", "format", "--no-cache", "--check", ".")
+
+
+def test_an_empty_folder_is_filled():
+    Path("my_project").mkdir()
+    assert new("my_project")[0] == 0
+    assert Path("my_project/README.md").is_file()
+
+
+def test_a_project_may_lie_anywhere(tmp_path):
+    (tmp_path / "deep down").mkdir()
+    code, output = new("deep down/my_project")
+    assert code == 0
+    assert "  cd 'deep down/my_project'\n" in output
+    assert Path("deep down/my_project/my_project/source.py").is_file()
+
+
+@pytest.mark.parametrize("name", ["my-project", "1st", "a b", "class", "prôject", "a.b"])
+def test_a_name_that_no_package_can_have_is_refused(name):
+    code, output = new(name)
+    assert code == 1
+    assert output.startswith(f"Error: {name!r} can't be the name of a package")
+    assert not Path(name).exists()
+
+
+@pytest.mark.parametrize("name", ["reproducible_ml", "numpy", "json"])
+def test_the_name_of_another_module_is_refused(name):
+    assert new(name) == (1, f"Error: There is a module {name!r} already; choose another name.\n")
+
+
+@pytest.mark.parametrize("name", ["experiments", "tests", "runs"])
+def test_the_name_of_a_folder_in_the_project_is_refused(name):
+    code, output = new(name)
+    assert (code, output) == (
+        1,
+        f"Error: {name!r} is a folder in the new project; choose another name.\n",
+    )
+
+
+def test_a_folder_with_content_is_left_as_it_is():
+    Path("my_project").mkdir()
+    Path("my_project/mine.txt").write_text("mine", encoding="utf-8")
+    code, output = new("my_project")
+    assert (code, output) == (
+        1,
+        "Error: my_project is there already and not an empty folder; choose another.\n",
+    )
+    assert [path.name for path in Path("my_project").iterdir()] == ["mine.txt"]
+
+
+def test_a_missing_parent_is_named():
+    code, output = new("none/my_project")
+    assert (code, output) == (
+        1,
+        "Error: There is no folder none to write my_project in; make it first.\n",
+    )
+
+
+def test_its_data_and_its_quick_tests_pass_at_once():
+    new("my_project")
+    output = run("experiments.serialize", "with", "samples_per_record=1000")
+    assert "1,797 records in data/my_project" in output
+    assert verify("my_project/data/my_project") == []
+    manifest = read_manifest("my_project/data/my_project")
+    assert manifest.features["image"].shape == (16, 16, 1)
+    assert {name: split.records for name, split in manifest.splits.items()} == {
+        "train": 1500,
+        "eval": 150,
+        "test": 147,
+    }
+    output = run("pytest", "-q", "-p", "no:cacheprovider", "-k", "digit or row")
+    assert "2 passed" in output
+
+
+@pytest.mark.slow
+def test_both_commands_pass_and_the_run_can_be_proved():
+    new("my_project")
+    output = run("experiments.train", "with", "smoke")
+    assert "Step 4, digest" in output
+    assert "5 passed" in run("pytest", "-q")
+    assert "identical" in run("reproducible_ml.cli", "reproduce", "1")
+    run("reproducible_ml.cli", "report", "1")
+    assert "my_project_serialize" in Path("my_project/report.html").read_text(encoding="utf-8")
