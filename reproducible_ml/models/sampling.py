@@ -7,7 +7,6 @@ before changes it.
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,9 @@ import tensorflow as tf
 
 from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.input_fn.noise import stateless_normal, stream_key
-from reproducible_ml.models.determinism import Determinism
 from reproducible_ml.models.gan_estimator import make_gan_estimator
 from reproducible_ml.models.resume import IDENTITY_FILE
-from reproducible_ml.models.settings import GANSettings
+from reproducible_ml.models.settings import settings_from
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError, DataError
 
@@ -63,7 +61,7 @@ class TrainedGAN:
                 f"{record_dir} has {manifest.fingerprint[:16]}. Give the record_dir of its "
                 "training: only its own test split judges it."
             )
-        self.settings = _settings(identity["settings"])
+        self.settings = settings_from(identity["settings"])
         self._estimator = make_gan_estimator(model_dir, self.settings, image_shape(record_dir))
         names = self._estimator.get_variable_names()
         weights = {name: self._estimator.get_variable_value(name) for name in names}
@@ -119,16 +117,3 @@ def image_shape(record_dir: str | Path) -> tuple[int, ...]:
             "resizes: ImageHandler(shape)."
         )
     return (*shape, 1) if len(shape) == 2 else tuple(shape)
-
-
-def _settings(values: dict[str, Any]) -> GANSettings:
-    """Make settings from what ``training.json`` says of them."""
-
-    def known(kind: Any) -> dict[str, Any]:
-        return {
-            field.name: values[field.name]
-            for field in fields(kind)
-            if field.name in values and field.name != "determinism"
-        }
-
-    return GANSettings(determinism=Determinism(**known(Determinism)), **known(GANSettings))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from reproducible_ml.models.determinism import Determinism
 from reproducible_ml.utils.errors import ConfigError
@@ -62,3 +64,16 @@ class Cadence:
         for name, value in asdict(self).items():
             if value < 1:
                 raise ConfigError(f"{name} must be 1 or more, found {value}.")
+
+
+def settings_from(values: Mapping[str, Any]) -> GANSettings:
+    """Make settings from what ``training.json`` says of them; names unknown here are left out."""
+
+    def known(kind: Any) -> dict[str, Any]:
+        return {
+            one.name: values[one.name]
+            for one in fields(kind)
+            if one.name in values and one.name != "determinism"
+        }
+
+    return GANSettings(determinism=Determinism(**known(Determinism)), **known(GANSettings))
