@@ -18,6 +18,7 @@ COMMANDS = {
     "board": "Look at runs in Sacredboard.",
     "compare": "Find where two runs differ.",
     "doctor": "Check this installation and say what to mend.",
+    "export": "Export a trained generator as a SavedModel.",
     "new": "Write a small experiment repository of your own.",
     "repair": "Write damaged shards of a data set again.",
     "report": "Write one HTML file about runs.",

@@ -1,0 +1,98 @@
+"""The generator as a SavedModel, written from the graph that the estimator itself predicts with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from reproducible_ml.models.export import SIGNATURE
+from reproducible_ml.models.gan_types import gan_type_row
+from reproducible_ml.models.settings import GANSettings
+from reproducible_ml.models.training import GRID_SAMPLES, evaluation_latents
+
+# The grids of a conditional type show each of the ten digits in turn.
+_GRID_LABELS = 10
+Inputs = dict[str, np.ndarray[Any, Any]]
+
+
+def draw_grid(
+    estimator: Any, settings: GANSettings, checkpoint: str
+) -> tuple[Inputs, np.ndarray[Any, Any]]:
+    """Draw the samples of the training's grids from a checkpoint, as the training does.
+
+    Returns:
+        The inputs by name, and the images.
+    """
+    inputs = {"latents": evaluation_latents(settings.seed, GRID_SAMPLES, settings.noise_dims)}
+    if is_conditional(settings):
+        inputs["labels"] = np.arange(GRID_SAMPLES, dtype=np.int32) % _GRID_LABELS
+
+    def grid_input() -> Any:
+        return tf.data.Dataset.from_tensors(_features(inputs))
+
+    samples = estimator.predict(grid_input, checkpoint_path=checkpoint)
+    return inputs, np.stack(list(samples))
+
+
+def save_generator(
+    estimator: Any, settings: GANSettings, checkpoint: str, folder: str | Path
+) -> None:
+    """Write a SavedModel with one signature.
+
+    Args:
+        estimator: Of which the PREDICT graph is taken.
+        settings: What it was trained with.
+        checkpoint: Prefix of the checkpoint with the weights.
+        folder: Where to; must not exist.
+    """
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        inputs = {
+            "latents": tf.compat.v1.placeholder(tf.float32, [None, settings.noise_dims], "latents")
+        }
+        if is_conditional(settings):
+            inputs["labels"] = tf.compat.v1.placeholder(tf.int32, [None], "labels")
+        spec = estimator.model_fn(
+            _features(inputs), None, tf.estimator.ModeKeys.PREDICT, estimator.config
+        )
+        images = tf.identity(spec.predictions, name="images")
+        variables = tf.compat.v1.global_variables()
+        tf.compat.v1.train.Saver(variables).restore(session, checkpoint)
+        signature = tf.compat.v1.saved_model.predict_signature_def(inputs, {"images": images})
+        builder = tf.compat.v1.saved_model.Builder(str(folder))
+        builder.add_meta_graph_and_variables(
+            session, [tf.saved_model.SERVING], signature_def_map={SIGNATURE: signature}
+        )
+        builder.save()
+
+
+def draw_loaded(folder: str | Path, inputs: Inputs) -> np.ndarray[Any, Any]:
+    """Draw with a SavedModel, as whoever gets it does."""
+    model = tf.saved_model.load(str(folder))
+    tensors = {name: tf.constant(value) for name, value in inputs.items()}
+    return model.signatures[SIGNATURE](**tensors)["images"].numpy()
+
+
+def signature_of(settings: GANSettings, image_shape: Sequence[int]) -> dict[str, Any]:
+    """Describe the signature for people and programs that do not load it."""
+    inputs = {"latents": {"dtype": "float32", "shape": ["n", settings.noise_dims]}}
+    if is_conditional(settings):
+        inputs["labels"] = {"dtype": "int32", "shape": ["n"]}
+    return {
+        "name": SIGNATURE,
+        "inputs": inputs,
+        "outputs": {"images": {"dtype": "float32", "shape": ["n", *image_shape]}},
+    }
+
+
+def is_conditional(settings: GANSettings) -> bool:
+    """Tell whether the generator is told a label."""
+    return bool(getattr(gan_type_row(settings.gan_type), "conditional", False))
+
+
+def _features(inputs: dict[str, Any]) -> Any:
+    """Return what the model function takes: the latents, with labels a dictionary of both."""
+    return inputs if "labels" in inputs else inputs["latents"]
