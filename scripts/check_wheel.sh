@@ -25,3 +25,11 @@ cd "$work"
 ./clean/bin/reproducible-ml --help >help.txt
 grep -q verify help.txt
 ./clean/bin/python -m pip --disable-pip-version-check check
+# The templates came along: a new project writes its data, and a report tells of it.
+./clean/bin/reproducible-ml new tried_project
+cd tried_project
+../clean/bin/python -m experiments.serialize >serialize.txt 2>&1 || {
+    cat serialize.txt >&2
+    exit 1
+}
+../clean/bin/reproducible-ml report 1

@@ -69,6 +69,11 @@ class Plot:
     first_step: float
     last_step: float
 
+    @property
+    def is_single(self) -> bool:
+        """Whether no run has more than one point."""
+        return all(line.points == 1 for line in self.lines)
+
 
 def make_plots(metrics: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]]) -> list[Plot]:
     """Lay out the metrics of some runs, those of one name in one plot.
@@ -96,7 +101,8 @@ def _plot(name: str, metrics: Sequence[tuple[str, Mapping[str, Mapping[str, Any]
     x_high = max(pairs[-1][0] for _, _, pairs in streams)
     finite = [y for _, _, pairs in streams for _, y in pairs if math.isfinite(y)]
     y_low, y_high = _bounds(finite)
-    x_ticks = [Tick(100 * _share(at, x_low, x_high), text) for at, text in ticks(x_low, x_high)]
+    steps = ticks(x_low, x_high, least=1)
+    x_ticks = [Tick(100 * _share(at, x_low, x_high), text) for at, text in steps]
     y_ticks = [
         Tick(100 * (1 - _share(at, y_low, y_high)), text) for at, text in ticks(y_low, y_high)
     ]
@@ -152,11 +158,17 @@ def thinned(values: Sequence[float], most: int = MOST_POINTS) -> list[int]:
     return sorted(kept)
 
 
-def ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Return round numbers between two bounds, with their labels."""
+def ticks(low: float, high: float, least: float = 0) -> list[tuple[float, str]]:
+    """Return round numbers between two bounds, with their labels.
+
+    Args:
+        low: The lower bound.
+        high: The upper bound.
+        least: The least distance between two; 1 for steps, of which there are no halves.
+    """
     if not high > low:
         return [(low, f"{low:g}")]
-    rough = high / _TICKS - low / _TICKS
+    rough = max(high / _TICKS - low / _TICKS, least)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
     digits = max(0, -math.floor(math.log10(step)))

@@ -29,6 +29,7 @@ from reproducible_ml.report.sections import (
     environment_rows,
     overview_facts,
     package_rows,
+    single_rows,
     verdict_rows,
 )
 from reproducible_ml.utils.errors import TrackingError
@@ -84,13 +85,16 @@ def make_report(runs: Sequence[Run]) -> str:
 
 def _content(runs: Sequence[Run]) -> dict[str, Any]:
     reported = [run.id for run in runs]
-    plots = _Part(lambda: make_plots([(f"Run {run.id}", run.points) for run in runs]))
+    drawn = _Part(lambda: make_plots([(f"Run {run.id}", run.points) for run in runs]))
+    plots = [one for one in drawn.found or () if not one.is_single]
     return {
         "runs": [_head(run) for run in runs],
         "reported": reported,
         "config": _Part(config_rows, runs),
+        "curves_problem": drawn.problem,
         "plots": plots,
-        "plot_data": [] if plots.found is None else [_plot_data(one) for one in plots.found],
+        "plot_data": [_plot_data(one) for one in plots],
+        "single_values": single_rows(drawn.found or (), len(runs)),
         "most_points": MOST_POINTS,
         "without_points": [run.id for run in runs if not _points(run)],
         "pictures": [(run.id, _Part(picture_series, run)) for run in runs],

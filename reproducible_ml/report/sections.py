@@ -13,6 +13,7 @@ from reproducible_ml.tracking.runs import flat
 from reproducible_ml.utils.text import duration, shown
 
 if TYPE_CHECKING:
+    from reproducible_ml.report.curves import Plot
     from reproducible_ml.tracking.runs import Run
 
 MOST_DIFFERENCES = 100
@@ -95,12 +96,31 @@ def config_rows(runs: Sequence[Run]) -> list[Row]:
             mark = ""
             if one.changed:
                 default = one.default and without_secrets(one.default.value, key)
-                mark = "given" if one.default is None else f"default {shown(default)}"
-            column[one.name] = Cell(shown(without_secrets(one.value, key)), mark)
+                mark = "given" if one.default is None else f"default {_setting(default)}"
+            column[one.name] = Cell(_setting(without_secrets(one.value, key)), mark)
             if one.default is not None and one.default.comment:
                 notes[one.name] = one.default.comment
         columns.append(column)
     return sorted(side_by_side(columns, notes), key=lambda row: row.name)
+
+
+def _setting(value: Any) -> str:
+    # A key that is None is another thing than a key that is not there.
+    return "None" if value is None else shown(value)
+
+
+def single_rows(plots: Sequence[Plot], runs: int) -> list[Row]:
+    """Lay out the metrics of which no run has more than one point: no curve, but a table.
+
+    Args:
+        plots: Every metric.
+        runs: Number of runs in the report.
+    """
+    columns: list[dict[str, Cell]] = [{} for _ in range(runs)]
+    for plot in plots:
+        for line in plot.lines if plot.is_single else ():
+            columns[line.run][plot.name] = Cell(f"{line.values[0]} at step {line.steps[0]:.15g}")
+    return sorted(side_by_side(columns), key=lambda row: row.name)
 
 
 def environment_rows(runs: Sequence[Run]) -> list[Row]:

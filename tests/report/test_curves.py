@@ -90,3 +90,7 @@ def test_runs_of_one_metric_share_a_plot_and_its_scale():
 )
 def test_ticks_are_round_numbers(low, high, labels):
     assert [label for _, label in ticks(low, high)] == labels
+
+
+def test_ticks_of_steps_are_whole():
+    assert [label for _, label in ticks(2, 4, least=1)] == ["2", "3", "4"]

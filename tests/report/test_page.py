@@ -228,6 +228,16 @@ def test_a_long_run_is_thinned_and_the_report_says_so():
     assert re.search(r"Run \S+: \d+ of 5000 points are drawn", page.text("curves"))
 
 
+def test_metrics_of_one_point_are_a_table_and_no_curve():
+    first, second = record_run(steps=1, pictures=0), record_run(steps=1, lr=1.0, pictures=0)
+    page = report("runs", first, second)
+    assert not [a for tag, a in page.tags if tag == "figure"]
+    assert "loss | differs | 0.5 at step 0 | 1.0 at step 0" in page.text("curves")
+    page = report("runs", first, record_run(steps=3, pictures=0))
+    (figure,) = [a for tag, a in page.tags if tag == "figure"]
+    assert figure["class"] == "plot"
+
+
 def test_the_command_writes_one_file_and_names_it(folder):
     done = CliRunner().invoke(main, ["report", "1", "3", "1", "-F", str(folder), "-o", "x.html"])
     assert done.exit_code == 0
