@@ -1,6 +1,7 @@
-"""Train a Wasserstein GAN on serialized digits.
+"""Train a GAN on serialized digits: a Wasserstein GAN, or any other type of docs/gan-types.md.
 
 $ python -m experiments.mnist_wgan with digits
+$ python -m experiments.mnist_wgan with digits gan_type=lsgan
 $ python -m experiments.mnist_wgan with npz_file=mnist.npz gen_lr=1e-4
 $ python -m experiments.mnist_wgan with model_dir=models/mine max_steps=5000
 """
@@ -13,13 +14,23 @@ from reproducible_ml.tracking.stages import gan_stage
 
 ex = experiment(
     "mnist_wgan",
-    types={"npz_file": (str, None), "image_dir": (str, None), "model_dir": (str, None)},
+    types={
+        "npz_file": (str, None),
+        "image_dir": (str, None),
+        "model_dir": (str, None),
+        "gen_lr": (float, None),
+        "crit_lr": (float, None),
+        "critic_weight_clip": (float, None),
+        "penalty_weight": (float, None),
+        "critic_steps": (int, None),
+        "batch_size": (int, None),
+    },
 )
 
 
 @ex.config
 def config() -> None:
-    """MNIST; rates and bound are larger than the paper's, which need ten times the steps."""
+    """MNIST; what is None here comes from the GAN type's row, for wgan what its comment says."""
     seed = 1  # root of every random stream
     source = "mnist"  # what to serialize when record_dir holds no data set yet
     npz_file = None  # path of mnist.npz; None: Keras' cache, else a download
@@ -27,12 +38,16 @@ def config() -> None:
     image_shape = [64, 64, 3]  # for source=folder
     record_dir = "data/mnist"  # a serialized data set
     model_dir = None  # checkpoints; None: models/mnist_wgan-<run id>; a used one is continued
-    gan_type = "wgan"
-    gen_lr = 5e-4  # RMSProp
-    crit_lr = 5e-4  # RMSProp
-    critic_weight_clip = 0.03
-    critic_steps = 2  # critic updates a step
-    batch_size = 32
+    gan_type = "wgan"  # wgan_gp, nsgan, mmgan, lsgan, hinge, dragan, relativistic, cgan, acgan
+    defaults = "practical"  # whose values fill in what is None: practical or paper
+    gen_lr = None  # wgan: 5e-4, RMSProp
+    crit_lr = None  # wgan: 5e-4, RMSProp
+    critic_weight_clip = None  # wgan: 0.03
+    penalty_weight = None  # wgan_gp and dragan: 10
+    critic_steps = None  # critic updates a step; wgan: 2
+    batch_size = None  # 32
+    label_key = "label"  # what cgan and acgan learn from
+    compute_dtype = "float32"  # or bfloat16, with weights and losses in float32
     noise_dims = 64
     max_steps = 3000
     log_every_steps = 10
@@ -73,12 +88,8 @@ def smoke() -> None:
 
 @ex.named_config
 def paper() -> None:
-    """Arjovsky, Chintala, Bottou: Wasserstein GAN, arXiv:1701.07875, algorithm 1."""
-    gen_lr = 5e-5
-    crit_lr = 5e-5
-    critic_weight_clip = 0.01
-    critic_steps = 5
-    batch_size = 64
+    """The values of the GAN type's paper; for wgan algorithm 1 of arXiv:1701.07875."""
+    defaults = "paper"
     max_steps = 30000
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow_gan.python.estimator import gan_estimator as stock
 
 from reproducible_ml.models.fused_step import STEP_OUTCOME, StepOutcome, Updates, build_step
+from reproducible_ml.models.precision import computing_in
 from reproducible_ml.models.tf_gan import tfgan
 from reproducible_ml.utils.errors import ConfigError
 
@@ -25,15 +26,24 @@ class GANEstimator(tfgan.estimator.GANEstimator):
 
     ``train`` takes the ``input_fn`` of this project with the same ``critic_steps``, whose elements
     hold all batches of a step, or any other that yields (latents, real batch): then
-    1 + ``critic_steps`` of its elements make a step, the first for the generator.
+    1 + ``critic_steps`` of its elements make a step, the first for the generator. The generator's
+    inputs may be a dictionary of ``latents`` and ``labels``.
 
     Args:
         critic_steps: Critic updates a step, at least 1.
         critic_weight_clip: Bound of the critic's weights after each of its updates, or None.
+        critic_penalty: From (``GANModel``, completed steps, number of the critic update) to a
+            scalar that is added to the critic's loss while it trains, or None; see ``penalties``.
+        compute_dtype: "float32", or "bfloat16" for networks that compute in it; weights, losses
+            and optimizers stay in float32.
         **stock_arguments: Those of ``tfgan.estimator.GANEstimator``.
 
+    Attributes:
+        generator: The generator network in its compute type, ``generator_fn``'s parameters.
+
     Raises:
-        ConfigError: ``critic_steps`` is below 1, or ``get_hooks_fn`` is given.
+        ConfigError: ``critic_steps`` is below 1, ``get_hooks_fn`` is given, or there is no such
+            compute type.
     """
 
     def __init__(
@@ -48,6 +58,8 @@ class GANEstimator(tfgan.estimator.GANEstimator):
         *,
         critic_steps: int = 1,
         critic_weight_clip: float | None = None,
+        critic_penalty: Callable[[Any, tf.Tensor, int], tf.Tensor] | None = None,
+        compute_dtype: str = "float32",
         **stock_arguments: Any,
     ) -> None:
         if critic_steps < 1:
@@ -57,6 +69,10 @@ class GANEstimator(tfgan.estimator.GANEstimator):
                 "This GANEstimator updates both networks in one step, so get_hooks_fn has no use: "
                 "set critic_steps, or take tfgan.estimator.GANEstimator."
             )
+        if generator_fn is not None and discriminator_fn is not None:
+            generator_fn = computing_in(generator_fn, compute_dtype)
+            discriminator_fn = computing_in(discriminator_fn, compute_dtype)
+        self.generator = generator_fn
         super().__init__(
             model_dir,
             generator_fn,
@@ -79,8 +95,8 @@ class GANEstimator(tfgan.estimator.GANEstimator):
             loss_arguments = stock.extract_gan_loss_args_from_params(params) or {}
             outcome = build_step(
                 Updates(
-                    make_gan_model=lambda latents, real: stock.get_gan_model(
-                        mode, generator_fn, discriminator_fn, real, latents, add_summaries=None
+                    make_gan_model=lambda inputs, real: stock.get_gan_model(
+                        mode, generator_fn, discriminator_fn, real, inputs, add_summaries=None
                     ),
                     make_gan_loss=lambda gan_model: tfgan.gan_loss(
                         gan_model,
@@ -92,6 +108,7 @@ class GANEstimator(tfgan.estimator.GANEstimator):
                     generator_optimizer=optimizers.gopt,
                     critic_optimizer=optimizers.dopt,
                     critic_weight_clip=critic_weight_clip,
+                    critic_penalty=critic_penalty,
                 ),
                 features,
                 labels,

@@ -7,7 +7,8 @@ the step counter moves. TF-GAN needs a ``session.run`` for each of these and one
 here a step is one ``session.run`` and the losses are those that were differentiated.
 
 Moving averages of batch norm follow TF-GAN too: those of the generator move with its own update
-only, those of the critic with each critic update.
+only, those of the critic with each critic update. Vectors of spectral normalization move once
+before each critic update, and never in the generator's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from tensorflow_gan.python import contrib_utils
 
+from reproducible_ml.models.spectral import power_iterations
 from reproducible_ml.models.tf_gan import tfgan
 
 # The graph collection in which a step's outcome is found by hooks.
@@ -47,32 +49,41 @@ class Updates(NamedTuple):
         generator_optimizer: Optimizer of the generator.
         critic_optimizer: Optimizer of the critic.
         critic_weight_clip: Bound of the critic's weights after each of its updates, or None.
+        critic_penalty: From (``GANModel``, completed steps, number of the critic update) to a
+            scalar that is added to the critic's loss, or None.
     """
 
-    make_gan_model: Callable[[tf.Tensor, tf.Tensor], Any]
+    make_gan_model: Callable[[Any, tf.Tensor], Any]
     make_gan_loss: Callable[[Any], Any]
     generator_optimizer: tf.compat.v1.train.Optimizer
     critic_optimizer: tf.compat.v1.train.Optimizer
     critic_weight_clip: float | None
+    critic_penalty: Callable[[Any, tf.Tensor, int], tf.Tensor] | None = None
 
 
-def build_step(updates: Updates, latents: tf.Tensor, real: tf.Tensor) -> StepOutcome:
+def build_step(updates: Updates, inputs: Any, real: tf.Tensor) -> StepOutcome:
     """Build the operations of one step.
 
     Args:
         updates: The networks' losses and optimizers.
-        latents: [1 + critic_steps, batch, dims]; the first for the generator's update.
+        inputs: Latents [1 + critic_steps, batch, dims], the first for the generator's update; or a
+            dictionary of ``latents`` and of ``labels`` of the real images. Generated images have
+            the labels of the real batch that their update sees.
         real: [critic_steps, batch, ...], or [1 + critic_steps, batch, ...] where the first batch
-            belongs to the generator's update (only relativistic losses look at it).
+            belongs to the generator's update (only relativistic losses look at it). With fewer the
+            generator's update looks at that of the first critic update.
 
     Returns:
         The step's outcome; fetching any of it executes the whole step.
     """
+    latents = inputs["latents"] if isinstance(inputs, dict) else inputs
     critic_steps = int(latents.shape[0]) - 1
-    own_batches = int(real.shape[0]) == critic_steps
+    shared_batch = int(real.shape[0]) == critic_steps
+    global_step = tf.compat.v1.train.get_global_step()
+    completed = tf.identity(global_step) if updates.critic_penalty is not None else None
     seen = _UpdateOps()
 
-    gan_model = updates.make_gan_model(latents[0], real[0])
+    gan_model = updates.make_gan_model(_of_update(inputs, 0, 0), real[0])
     generator_loss = contrib_utils.create_train_op(
         updates.make_gan_loss(gan_model).generator_loss,
         updates.generator_optimizer,
@@ -91,10 +102,15 @@ def build_step(updates: Updates, latents: tf.Tensor, real: tf.Tensor) -> StepOut
     for update in range(critic_steps):
         # Everything below waits for the update before it, so each read sees its weights.
         with tf.control_dependencies([done]):
-            batch = real[update if own_batches else 1 + update]
-            gan_model = updates.make_gan_model(latents[1 + update], batch)
+            ready = [done, *power_iterations()]
+        with tf.control_dependencies(ready):
+            batch = update if shared_batch else 1 + update
+            gan_model = updates.make_gan_model(_of_update(inputs, 1 + update, batch), real[batch])
+            critic_loss = updates.make_gan_loss(gan_model).discriminator_loss
+            if updates.critic_penalty is not None:
+                critic_loss += updates.critic_penalty(gan_model, completed, update)
             done = contrib_utils.create_train_op(
-                updates.make_gan_loss(gan_model).discriminator_loss,
+                critic_loss,
                 critic_optimizer,
                 global_step=None,
                 update_ops=seen.new_ones_in(gan_model.discriminator_scope.name),
@@ -102,10 +118,17 @@ def build_step(updates: Updates, latents: tf.Tensor, real: tf.Tensor) -> StepOut
                 check_numerics=False,
             )
     with tf.control_dependencies([done]):
-        step = tf.compat.v1.assign_add(tf.compat.v1.train.get_global_step(), 1)
+        step = tf.compat.v1.assign_add(global_step, 1)
         step = tf.identity(step, name="step")
     with tf.control_dependencies([step]):
         return StepOutcome(step, tf.identity(generator_loss), tf.identity(done))
+
+
+def _of_update(inputs: Any, update: int, batch: int) -> Any:
+    """Take the latents of an update, and the labels of a real batch where there are any."""
+    if not isinstance(inputs, dict):
+        return inputs[update]
+    return {"latents": inputs["latents"][update], "labels": inputs["labels"][batch]}
 
 
 class _UpdateOps:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from reproducible_ml.models.estimator import GANEstimator
-from reproducible_ml.models.gan_types import gan_type_row
+from reproducible_ml.models.gan_types import GanType, gan_type_row
 from reproducible_ml.models.networks import critic_fn, generator_fn
+from reproducible_ml.models.penalties import critic_penalty
 from reproducible_ml.models.settings import GANSettings
 from reproducible_ml.utils.seeds import child_seed
 
@@ -19,7 +21,7 @@ _SUMMARY_STEPS = 100
 
 
 def make_gan_estimator(
-    model_dir: str | Path, settings: GANSettings, image_shape: Sequence[int]
+    model_dir: str | Path, settings: GANSettings, image_shape: Sequence[int], classes: int = 0
 ) -> GANEstimator:
     """Make the estimator of a GAN type for images of a size.
 
@@ -27,12 +29,12 @@ def make_gan_estimator(
         model_dir: Folder of the checkpoints.
         settings: What the weights depend on.
         image_shape: (height, width, channels).
+        classes: Number of classes; only conditional types look at it.
 
     Returns:
         The estimator; its checkpoints are written by ``ExactSaverHook``.
     """
     row = gan_type_row(settings.gan_type)
-    clip = settings.critic_weight_clip
     config = tf.estimator.RunConfig(
         model_dir=str(model_dir),
         tf_random_seed=child_seed(settings.seed, "weights"),
@@ -44,15 +46,27 @@ def make_gan_estimator(
             inter_op_parallelism_threads=settings.determinism.inter_op_threads,
         ),
     )
+    penalty = None
+    if row.penalty is not None and settings.penalty_weight is not None:
+        penalty = critic_penalty(row.penalty, settings.penalty_weight, settings.seed)
+    network = (settings.gan_type, image_shape, settings.seed, classes)
     return GANEstimator(
         model_dir=str(model_dir),
-        generator_fn=generator_fn(settings.gan_type, image_shape, settings.seed),
-        discriminator_fn=critic_fn(settings.gan_type, image_shape, settings.seed),
+        generator_fn=generator_fn(*network),
+        discriminator_fn=critic_fn(*network),
         generator_loss_fn=row.generator_loss_fn,
         discriminator_loss_fn=row.critic_loss_fn,
-        generator_optimizer=tf.compat.v1.train.RMSPropOptimizer(settings.gen_lr),
-        discriminator_optimizer=tf.compat.v1.train.RMSPropOptimizer(settings.crit_lr),
+        generator_optimizer=_optimizer(row, settings.gen_lr),
+        discriminator_optimizer=_optimizer(row, settings.crit_lr),
         critic_steps=settings.critic_steps,
-        critic_weight_clip=row.critic_weight_clip if clip is None else clip,
+        critic_weight_clip=settings.critic_weight_clip,
+        critic_penalty=penalty,
+        compute_dtype=settings.compute_dtype,
         config=config,
     )
+
+
+def _optimizer(row: GanType, rate: float) -> Any:
+    if row.optimizer == "rmsprop":
+        return tf.compat.v1.train.RMSPropOptimizer(rate)
+    return tf.compat.v1.train.AdamOptimizer(rate, beta1=row.beta1, beta2=row.beta2)

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tqdm.auto import tqdm
 
@@ -125,26 +124,30 @@ def _shows_bars() -> bool:
 
 
 class GridHook(StepHook):
-    """Draws the same latents every so many steps and writes the samples as a PNG grid.
+    """Draws from the same inputs every so many steps and writes the samples as a PNG grid.
 
     Args:
-        generator: The generator network, ``generator(latents, mode=…)``.
-        latents: float32 array [count, dims], the same for every grid.
+        generator: The generator network, ``generator(inputs, mode=…)``.
+        inputs: float32 array of latents [count, dims], the same for every grid; or a dictionary
+            of them and of ``labels``.
         folder: Where ``step-00000100.png`` and so on are written.
         every_steps: Steps between two grids.
         written: Called as ``written(path, step)`` after each grid.
+        columns: Samples a row; 0 makes the grid as square as it gets.
     """
 
     def __init__(
         self,
         generator: Callable[..., tf.Tensor],
-        latents: np.ndarray[Any, Any],
+        inputs: Any,
         folder: str | Path,
         every_steps: int,
         written: Callable[[Path, int], None],
+        columns: int = 0,
     ) -> None:
         self._generator = generator
-        self._latents = latents
+        self._inputs = inputs
+        self._columns = columns
         self._folder = Path(folder)
         self._every_steps = every_steps
         self._written = written
@@ -154,7 +157,7 @@ class GridHook(StepHook):
         super().begin()
         with tf.compat.v1.variable_scope("Generator", reuse=True):
             self._samples = self._generator(
-                tf.constant(self._latents), mode=tf.estimator.ModeKeys.PREDICT
+                tf.nest.map_structure(tf.constant, self._inputs), mode=tf.estimator.ModeKeys.PREDICT
             )
 
     def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
@@ -162,4 +165,5 @@ class GridHook(StepHook):
         step = int(outcome.step)
         if step % self._every_steps == 0:
             samples = session.run(self._samples)
-            self._written(save_grid(samples, self._folder / f"step-{step:08d}.png"), step)
+            path = self._folder / f"step-{step:08d}.png"
+            self._written(save_grid(samples, path, self._columns), step)

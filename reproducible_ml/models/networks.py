@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import tensorflow as tf
@@ -16,6 +16,7 @@ import tf_slim as slim
 
 from reproducible_ml.models.gan_types import gan_type_row
 from reproducible_ml.models.seeding import GlorotUniform, seeded_variables
+from reproducible_ml.models.spectral import spectral_norm
 from reproducible_ml.utils.errors import ConfigError
 
 # The generator starts from a square of at most this many pixels a side.
@@ -57,7 +58,7 @@ def _upsampling_channels(image_shape: Sequence[int]) -> tuple[int, list[int]]:
 
 
 def generator_fn(
-    gan_type: str, image_shape: Sequence[int] = (28, 28, 1), seed: int = 0
+    gan_type: str, image_shape: Sequence[int] = (28, 28, 1), seed: int = 0, classes: int = 0
 ) -> Callable[..., tf.Tensor]:
     """Make the generator network of a GAN type.
 
@@ -65,36 +66,38 @@ def generator_fn(
         gan_type: A name of ``models.GAN_TYPES``.
         image_shape: (height, width, channels) of the images to make.
         seed: The run's root seed; the weights start from it.
+        classes: Number of classes; only conditional types look at it.
 
     Returns:
         A function ``generator(noise, mode)`` from latents [batch, dims] to images
-        [batch, height, width, channels] in [-1, 1].
+        [batch, height, width, channels] in [-1, 1]. For conditional types ``noise`` is a
+        dictionary of ``latents`` and ``labels`` (integers, [batch]).
 
     Raises:
         ConfigError: The GAN type is unknown or the networks can't make such images.
     """
-    gan_type_row(gan_type)
+    conditional = gan_type_row(gan_type).conditional
+    _need_classes(gan_type, conditional, classes)
     start, channels = _upsampling_channels(image_shape)
 
-    def generator(noise: tf.Tensor, mode: str = tf.estimator.ModeKeys.TRAIN) -> tf.Tensor:
-        training = mode == tf.estimator.ModeKeys.TRAIN
-
-        def batch_norm(layer: tf.Tensor) -> tf.Tensor:
-            # Not slim.batch_norm: it asks for a name that TensorFlow 2.15 no longer has.
-            return tf.compat.v1.layers.batch_normalization(
-                layer, momentum=_BATCH_NORM_DECAY, training=training, name="batch_norm"
+    def generator(noise: Any, mode: str = tf.estimator.ModeKeys.TRAIN) -> tf.Tensor:
+        if conditional:
+            latents = noise["latents"]
+            layer = tf.concat(
+                [latents, tf.one_hot(noise["labels"], classes, dtype=latents.dtype)], 1
             )
-
+        else:
+            layer = noise
         with (
             _quiet(),
             seeded_variables(),
             slim.arg_scope(
                 [slim.fully_connected, slim.conv2d_transpose, slim.conv2d],
                 weights_initializer=GlorotUniform(seed),
-                normalizer_fn=batch_norm,
+                normalizer_fn=_batch_norm(mode),
             ),
         ):
-            layer = slim.fully_connected(noise, 1024)
+            layer = slim.fully_connected(layer, 1024)
             layer = slim.fully_connected(layer, start * start * _BASE_CHANNELS)
             layer = tf.reshape(layer, [-1, start, start, _BASE_CHANNELS])
             for width in channels:
@@ -107,45 +110,88 @@ def generator_fn(
 
 
 def critic_fn(
-    gan_type: str, image_shape: Sequence[int] = (28, 28, 1), seed: int = 0
+    gan_type: str, image_shape: Sequence[int] = (28, 28, 1), seed: int = 0, classes: int = 0
 ) -> Callable[..., tf.Tensor]:
     """Make the critic network of a GAN type.
 
-    The convolutions have no batch norm: the Wasserstein critic scores each image alone.
+    The convolutions have batch norm only where the type's row says so: a Wasserstein critic scores
+    each image alone. Conditional types see the label as one plane a class beside the image's
+    channels, or, where the critic classifies, not at all.
 
     Args:
         gan_type: A name of ``models.GAN_TYPES``.
         image_shape: (height, width, channels) of the images to judge.
         seed: The run's root seed; the weights start from it.
+        classes: Number of classes; only conditional types look at it.
 
     Returns:
-        A function ``critic(images, conditioning)`` from images [batch, height, width, channels] to
-        one score each, [batch]. TF-GAN passes the latents as ``conditioning``; they are not used.
+        A function ``critic(images, conditioning, mode)`` from images [batch, height, width,
+        channels] to one score each, [batch]; where the critic classifies to [batch, 1 + classes],
+        the score and the classes' logits. TF-GAN passes the generator's inputs as ``conditioning``;
+        only their labels are used.
 
     Raises:
         ConfigError: The GAN type is unknown or the networks can't judge such images.
     """
-    gan_type_row(gan_type)
+    row = gan_type_row(gan_type)
+    _need_classes(gan_type, row.conditional, classes)
     _, channels = _upsampling_channels(image_shape)
 
-    def critic(images: tf.Tensor, conditioning: Any | None = None) -> tf.Tensor:
-        del conditioning
+    def critic(
+        images: tf.Tensor,
+        conditioning: Any | None = None,
+        mode: str = tf.estimator.ModeKeys.TRAIN,
+    ) -> tf.Tensor:
+        layer = images
+        if row.conditional and not row.classifies:
+            assert conditioning is not None
+            planes = tf.one_hot(conditioning["labels"], classes, dtype=images.dtype)
+            size = [1, image_shape[0], image_shape[1], 1]
+            layer = tf.concat([images, tf.tile(planes[:, None, None, :], size)], axis=3)
         with (
             _quiet(),
             seeded_variables(),
+            spectral_norm(seed) if row.spectral_norm else nullcontext(),
             slim.arg_scope(
                 [slim.conv2d],
                 weights_initializer=GlorotUniform(seed),
                 activation_fn=_leaky_relu,
             ),
         ):
-            layer = images
             for level in range(len(channels)):
-                layer = slim.conv2d(layer, min(64 * 2**level, 512), [4, 4], stride=2)
-            layer = slim.conv2d(layer, 1, [4, 4], stride=2, activation_fn=None)
-            return tf.reduce_mean(layer, axis=[1, 2, 3])
+                normalized = row.critic_batch_norm and level > 0
+                layer = slim.conv2d(
+                    layer,
+                    min(64 * 2**level, 512),
+                    [4, 4],
+                    stride=2,
+                    normalizer_fn=_batch_norm(mode) if normalized else None,
+                )
+            outputs = 1 + classes if row.classifies else 1
+            layer = slim.conv2d(layer, outputs, [4, 4], stride=2, activation_fn=None)
+            return tf.reduce_mean(layer, axis=[1, 2] if row.classifies else [1, 2, 3])
 
     return critic
+
+
+def _need_classes(gan_type: str, conditional: bool, classes: int) -> None:
+    if conditional and classes < 2:
+        raise ConfigError(
+            f"gan_type {gan_type!r} learns from labels: classes must be 2 or more, found {classes}."
+        )
+
+
+def _batch_norm(mode: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    def normalize(layer: tf.Tensor) -> tf.Tensor:
+        # Not slim.batch_norm: it asks for a name that TensorFlow 2.15 no longer has.
+        return tf.compat.v1.layers.batch_normalization(
+            layer,
+            momentum=_BATCH_NORM_DECAY,
+            training=mode == tf.estimator.ModeKeys.TRAIN,
+            name="batch_norm",
+        )
+
+    return normalize
 
 
 @contextmanager

@@ -32,6 +32,7 @@ class TrainedGAN:
         settings: What it was trained with.
         step: The checkpoint's global step.
         digest: Digest of the generator's weights.
+        classes: Number of classes that it was told, 0 for a GAN without labels.
     """
 
     def __init__(self, model_dir: str | Path, record_dir: str | Path) -> None:
@@ -62,7 +63,10 @@ class TrainedGAN:
                 "training: only its own test split judges it."
             )
         self.settings = settings_from(identity["settings"])
-        self._estimator = make_gan_estimator(model_dir, self.settings, image_shape(record_dir))
+        self.classes = int(identity["data"].get("classes", 0))
+        self._estimator = make_gan_estimator(
+            model_dir, self.settings, image_shape(record_dir), self.classes
+        )
         names = self._estimator.get_variable_names()
         weights = {name: self._estimator.get_variable_value(name) for name in names}
         self.step = int(weights["global_step"])
@@ -70,24 +74,64 @@ class TrainedGAN:
             {name: array_digest(weights[name]) for name in names if name.startswith("Generator/")}
         )
 
-    def draw(self, count: int, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def labels(self, count: int) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """Return the labels of samples 0 to ``count - 1``: the classes in turn.
+
+        Raises:
+            ConfigError: The GAN draws without labels.
+        """
+        if not self.classes:
+            raise ConfigError(
+                f"gan_type {self.settings.gan_type!r} draws no chosen class. Train a conditional "
+                "one: cgan or acgan."
+            )
+        return (np.arange(count) % self.classes).astype(np.int32)
+
+    def draw(
+        self, count: int, seed: int, labels: Any | None = None
+    ) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Draw samples 0 to ``count - 1`` of a seed.
 
         Args:
             count: Number of samples.
             seed: Root seed of the evaluation.
+            labels: The class of each sample, integers [count]; None takes ``labels(count)`` where
+                the GAN is conditional.
 
         Returns:
             float32 array [count, height, width, channels] in [-1, 1].
+
+        Raises:
+            ConfigError: The labels are not ``count`` classes, or the GAN draws without labels.
         """
+        if labels is not None or self.classes:
+            labels = self._checked(self.labels(count) if labels is None else labels, count)
+        batches = -(-count // _DRAWN_BATCH)
 
         def latents_input() -> Any:
-            return tf.data.Dataset.range(-(-count // _DRAWN_BATCH)).map(
+            latents = tf.data.Dataset.range(batches).map(
                 lambda batch: latents_of_batch(seed, batch, self.settings.noise_dims)
             )
+            if labels is None:
+                return latents
+            padded = np.resize(labels, (batches, _DRAWN_BATCH))
+            wanted = tf.data.Dataset.from_tensor_slices(padded)
+            return tf.data.Dataset.zip({"latents": latents, "labels": wanted})
 
         samples = self._estimator.predict(latents_input)
         return np.stack([sample for sample, _ in zip(samples, range(count))])
+
+    def _checked(self, labels: Any, count: int) -> Any:
+        self.labels(1)
+        found = np.asarray(labels)
+        fits = found.shape == (count,) and np.issubdtype(found.dtype, np.integer)
+        if not fits or found.min() < 0 or found.max() >= self.classes:
+            raise ConfigError(
+                f"labels must be {count} integers from 0 to {self.classes - 1}, found shape "
+                f"{found.shape} of {found.dtype}"
+                + (f" from {found.min()} to {found.max()}." if fits else ".")
+            )
+        return found.astype(np.int32)
 
 
 def latents_of_batch(seed: int, batch: Any, noise_dims: int) -> Any:

@@ -7,39 +7,74 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from reproducible_ml.models.determinism import Determinism
+from reproducible_ml.models.gan_types import gan_type_row
 from reproducible_ml.utils.errors import ConfigError
+
+COMPUTE_DTYPES = ("float32", "bfloat16")
+# Filled in from the GAN type's row; never None once the settings are made.
+_OF_ITS_ROW: Any = None
 
 
 @dataclass(frozen=True)
 class GANSettings:
     """Everything that the weights depend on besides data and code.
 
+    Values that are None when the settings are made become those of the GAN type's row.
+
     Attributes:
         gan_type: A name of ``models.GAN_TYPES``.
-        gen_lr: RMSProp's learning rate of the generator.
-        crit_lr: RMSProp's learning rate of the critic.
+        gen_lr: Learning rate of the generator.
+        crit_lr: Learning rate of the critic.
         batch_size: Images a batch.
         critic_steps: Critic updates a step.
-        critic_weight_clip: Bound of the critic's weights; None takes the GAN type's own.
+        critic_weight_clip: Bound of the critic's weights; None for a type that has none.
+        penalty_weight: Factor of the critic's penalty; None for a type that has none.
         noise_dims: Length of a latent vector.
         seed: The run's root seed.
+        compute_dtype: What the networks compute in, "float32" or "bfloat16".
+        label_key: Feature that holds the label; only conditional types look at it.
+        defaults: Which values of the row to take, "practical" or "paper".
         determinism: Threads and kernels.
+
+    Raises:
+        ConfigError: The GAN type is unknown, or a value can't work.
     """
 
     gan_type: str = "wgan"
-    gen_lr: float = 5e-4
-    crit_lr: float = 5e-4
-    batch_size: int = 32
-    critic_steps: int = 2
-    critic_weight_clip: float | None = 0.03
+    gen_lr: float = _OF_ITS_ROW
+    crit_lr: float = _OF_ITS_ROW
+    batch_size: int = _OF_ITS_ROW
+    critic_steps: int = _OF_ITS_ROW
+    critic_weight_clip: float | None = None
+    penalty_weight: float | None = None
     noise_dims: int = 64
     seed: int = 0
+    compute_dtype: str = "float32"
+    label_key: str = "label"
+    defaults: str = "practical"
     determinism: Determinism = field(default_factory=Determinism)
 
     def __post_init__(self) -> None:
+        row = gan_type_row(self.gan_type)
+        for name, value in asdict(row.defaults(self.defaults)).items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         for name in ("gen_lr", "crit_lr", "batch_size", "critic_steps", "noise_dims"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be above 0, found {getattr(self, name)}.")
+        for name in ("critic_weight_clip", "penalty_weight"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"{name} must be above 0, or None; found {value}.")
+        if self.penalty_weight is not None and row.penalty is None:
+            raise ConfigError(
+                f"gan_type {self.gan_type!r} has no penalty, found penalty_weight="
+                f"{self.penalty_weight}. Leave it out, or take gan_type wgan_gp or dragan."
+            )
+        if self.compute_dtype not in COMPUTE_DTYPES:
+            raise ConfigError(
+                f"compute_dtype is {self.compute_dtype!r}, expected {' or '.join(COMPUTE_DTYPES)}."
+            )
 
 
 @dataclass(frozen=True)

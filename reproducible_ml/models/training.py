@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from reproducible_ml.models.conditioning import GRID_COLUMNS, class_rows, count_classes
 from reproducible_ml.models.determinism import apply_determinism
+from reproducible_ml.models.gan_types import gan_type_row
 from reproducible_ml.models.settings import Cadence, GANSettings
 from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.seeds import child_seed
@@ -90,12 +92,15 @@ def train_gan(
     from reproducible_ml.models.exact_hooks import ExactSaverHook, StepLogHook
     from reproducible_ml.models.gan_estimator import make_gan_estimator
     from reproducible_ml.models.hooks import GridHook, ProgressHook, ScalarHook
-    from reproducible_ml.models.networks import generator_fn
     from reproducible_ml.models.resume import check_identity, code_digests
     from reproducible_ml.models.step_log import StepLog
 
     watcher = watcher or Watcher()
     model_dir = Path(model_dir)
+    conditional = gan_type_row(settings.gan_type).conditional
+    classes = 0
+    if conditional:
+        classes = count_classes(record_dir, settings.gan_type, settings.label_key)
     train_input = input_fn(
         str(record_dir),
         split="train",
@@ -103,6 +108,7 @@ def train_gan(
         noise_dims=settings.noise_dims,
         seed=settings.seed,
         critic_steps=settings.critic_steps,
+        label_key=settings.label_key if conditional else None,
     )
     manifest = train_input.manifest
     image_shape = manifest.features["image"].shape
@@ -111,8 +117,7 @@ def train_gan(
             f"{record_dir}: the images have no common shape, which a GAN needs. Serialize "
             "them with a handler that resizes: ImageHandler(shape)."
         )
-    generator = generator_fn(settings.gan_type, image_shape, settings.seed)
-    estimator = make_gan_estimator(model_dir, settings, image_shape)
+    estimator = make_gan_estimator(model_dir, settings, image_shape, classes)
 
     model_dir.mkdir(parents=True, exist_ok=True)
     restored_step = _restored_step(model_dir)
@@ -131,11 +136,19 @@ def train_gan(
     log = StepLog(model_dir, restored_step)
     _replay(log.steps, cadence.log_every_steps, watcher)
 
-    latents = evaluation_latents(settings.seed, GRID_SAMPLES, settings.noise_dims)
+    assert estimator.generator is not None
+    shown = grid_inputs(settings.seed, settings.noise_dims, classes)
     hooks = [
         StepLogHook(log, cadence.digest_every_steps),
         ScalarHook(watcher.scalar, cadence.log_every_steps, cadence.max_steps),
-        GridHook(generator, latents, model_dir / "samples", cadence.grid_every_steps, watcher.grid),
+        GridHook(
+            estimator.generator,
+            shown,
+            model_dir / "samples",
+            cadence.grid_every_steps,
+            watcher.grid,
+            columns=GRID_COLUMNS,
+        ),
         ProgressHook(cadence.max_steps),
         ExactSaverHook(model_dir, log, cadence.checkpoint_every_steps),
     ]
@@ -145,7 +158,7 @@ def train_gan(
         log.close()
         # The estimator's own summary writers hold their files open otherwise.
         tf.compat.v1.summary.FileWriterCache.clear()
-    return _finish(estimator, latents, model_dir, restored_step, watcher)
+    return _finish(estimator, shown, model_dir, restored_step, watcher)
 
 
 def evaluation_latents(seed: int, count: int, noise_dims: int) -> np.ndarray[Any, Any]:
@@ -161,6 +174,23 @@ def evaluation_latents(seed: int, count: int, noise_dims: int) -> np.ndarray[Any
     """
     draw = np.random.Generator(np.random.Philox(child_seed(seed, "evaluation")))
     return draw.standard_normal((count, noise_dims), dtype=np.float32)
+
+
+def grid_inputs(seed: int, noise_dims: int, classes: int = 0) -> Any:
+    """Return the generator's inputs of the sample grids.
+
+    Args:
+        seed: The run's root seed.
+        noise_dims: Length of a latent vector.
+        classes: Number of classes, 0 for a GAN without labels.
+
+    Returns:
+        Latents [64, noise_dims]; or for a conditional GAN a dictionary of ``latents`` and
+        ``labels``, eight samples a class, from the same eight latents for each.
+    """
+    if not classes:
+        return evaluation_latents(seed, GRID_SAMPLES, noise_dims)
+    return class_rows(evaluation_latents(seed, GRID_COLUMNS, noise_dims), classes)
 
 
 def _restored_step(model_dir: Path) -> int:
@@ -182,7 +212,7 @@ def _replay(steps: np.ndarray[Any, Any], every_steps: int, watcher: Watcher) -> 
 
 def _finish(
     estimator: Any,
-    latents: np.ndarray[Any, Any],
+    shown: Any,
     model_dir: Path,
     restored_step: int,
     watcher: Watcher,
@@ -193,8 +223,10 @@ def _finish(
 
     steps = read_steps(model_dir)
     step = int(steps["step"][-1])
-    samples = draw_samples(estimator, latents)
-    grid = save_grid(samples, model_dir / "samples" / f"step-{step:08d}.png")
+    inputs = shown if isinstance(shown, dict) else {"latents": shown}
+    samples = draw_samples(estimator, **inputs)
+    path = model_dir / "samples" / f"step-{step:08d}.png"
+    grid = save_grid(samples, path, columns=GRID_COLUMNS)
     watcher.grid(grid, step)
     weights = {
         name: array_digest(estimator.get_variable_value(name))
@@ -204,7 +236,10 @@ def _finish(
         "weights": combined_digest(weights),
         "losses": losses_digest(steps),
         "samples": combined_digest(
-            {"latents": array_digest(latents), "pixels": array_digest(samples)}
+            {
+                **{name: array_digest(inputs[name]) for name in inputs},
+                "pixels": array_digest(samples),
+            }
         ),
     }
     digests["run"] = combined_digest(digests)
@@ -222,19 +257,26 @@ def _finish(
     return result
 
 
-def draw_samples(estimator: Any, latents: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def draw_samples(
+    estimator: Any, latents: np.ndarray[Any, Any], labels: np.ndarray[Any, Any] | None = None
+) -> np.ndarray[Any, Any]:
     """Draw samples with the newest checkpoint.
 
     Args:
         estimator: A trained ``GANEstimator``.
         latents: float32 array [count, dims].
+        labels: Integer array [count], the class of each sample; None for a GAN without labels.
 
     Returns:
         float32 array [count, height, width, channels] in [-1, 1].
     """
     import tensorflow as tf
 
-    def latents_input() -> Any:
-        return tf.data.Dataset.from_tensors(latents)
+    inputs: Any = latents
+    if labels is not None:
+        inputs = {"latents": latents, "labels": np.asarray(labels, np.int32)}
 
-    return np.stack(list(estimator.predict(latents_input)))
+    def one_batch() -> Any:
+        return tf.data.Dataset.from_tensors(inputs)
+
+    return np.stack(list(estimator.predict(one_batch)))
