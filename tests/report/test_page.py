@@ -286,3 +286,63 @@ def test_pictures_are_embedded_as_they_are():
         assert head == "data:image/png;base64"
         greys.append(Image.open(io.BytesIO(base64.b64decode(content))).getpixel((0, 0)))
     assert greys == [0, 40, 80, 120]
+
+
+def test_every_verdict_is_shown_with_what_it_was_measured_across():
+    run_id = record_run()
+    with open_store("runs") as store:
+        verdict = {"time": "2026-11-23T10:00:00", "changes": {}, "across": ["cpu.model"]}
+        store.append_info(
+            run_id, "verdicts", {**verdict, "verdict": "identical", "reproduced_by": 9}
+        )
+        store.append_info(
+            run_id,
+            "verdicts",
+            {**verdict, "verdict": "differs at step 3", "across": [], "changes": {"lr": 1.0},
+             "reproduced_from": {"run_id": 7}},
+        )  # fmt: skip
+        store.append_info(run_id, "verdicts", "as an older version wrote it")
+    found = report("runs", run_id).text("verdicts")
+    assert "identical | executed again by run 9 | cpu.model | 2026-11-23 10:00 UTC" in found
+    assert (
+        "differs at step 3 | executes run 7 again, with lr 1.0 | the same environment | 2026"
+        in found
+    )
+    assert "as an older version wrote it" in found
+
+
+def test_the_first_differing_step_of_two_trainings_is_named(folder):
+    with open_store(folder.parent / "fits") as store:
+        page = Reader(make_report([load_run(1, store), load_run(3, store), load_run(2, store)]))
+    found = page.text("differences")
+    assert "First difference at step 13: critic_loss" in found
+    assert "Metrics and results are identical, bit for bit." in found
+
+
+def test_changed_lines_of_a_source_are_shown():
+    first, second = record_run(), record_run()
+    path = Path(f"runs/{second}/run.json")
+    entry = json.loads(path.read_text(encoding="utf-8"))
+    for source in entry["experiment"]["sources"]:
+        if source[0].endswith("recorded_runs.py"):
+            kept = Path("runs", source[1])
+            changed = kept.with_name("changed.py")
+            text = kept.read_text(encoding="utf-8").replace("lr = 0.5  #", "lr = 0.25  #")
+            changed.write_text(text, encoding="utf-8")
+            source[1] = f"_sources/{changed.name}"
+    path.write_text(json.dumps(entry), encoding="utf-8")
+    found = report("runs", first, second).text("differences")
+    assert "1 lines added, 1 removed" in found
+    assert "+ lr = 0.25 # a step's length" in found
+
+
+def test_a_computed_default_and_a_source_that_is_no_python_are_no_defaults():
+    first = record_run()
+    with open_store("runs") as store:
+        run = load_run(first, store)
+        main = run.entry["experiment"]["mainfile"]
+        text = run.sources[main].decode()
+        run.__dict__["sources"] = {main: text.replace("lr = 0.5  #", "lr = 1 / 2  #").encode()}
+        assert {one.name: one for one in settings(run)}["lr"].default is None
+        run.__dict__["sources"] = {main: b"def (:\n"}
+        assert not any(one.default for one in settings(run))
