@@ -21,7 +21,14 @@ from reproducible_ml.utils.errors import ReproducibleMLError
 
 
 class TrainingDiverged(ReproducibleMLError):
-    """A loss is no number any more."""
+    """A loss or a weight is no number any more."""
+
+
+_WHAT_TO_TRY = (
+    "The last checkpoint is kept. Try lower learning rates (gen_lr, crit_lr), for wgan a smaller "
+    "critic_weight_clip, for wgan_gp and dragan another penalty_weight, another gan_type, or "
+    "another seed if it happens once only."
+)
 
 
 class StepLogHook(StepHook):
@@ -55,9 +62,7 @@ class StepLogHook(StepHook):
         for name in ("generator_loss", "critic_loss"):
             if not math.isfinite(getattr(outcome, name)):
                 raise TrainingDiverged(
-                    f"The {name} is {getattr(outcome, name)} at step {step}. The last checkpoint "
-                    "is kept. Try lower learning rates (gen_lr, crit_lr), or another seed if it "
-                    "happens once only."
+                    f"The {name} is {getattr(outcome, name)} at step {step}. {_WHAT_TO_TRY}"
                 )
         self._log.append(step, outcome.generator_loss, outcome.critic_loss)
         if self._digest_every_steps and step % self._digest_every_steps == 0:
@@ -73,24 +78,43 @@ class StepLogHook(StepHook):
 class ExactSaverHook(tf.compat.v1.train.CheckpointSaverHook):
     """TensorFlow's checkpoint hook, with the step log on disk before each checkpoint.
 
+    The step that spoils the weights still has finite losses, which were computed before it: so the
+    variables are looked at before they are saved.
+
     Args:
         model_dir: Folder of the checkpoints.
         log: The step log of the same folder.
         every_steps: Steps between two checkpoints.
+
+    Raises:
+        TrainingDiverged: A variable is not finite; no checkpoint is written then.
     """
 
     def __init__(self, model_dir: str | Path, log: StepLog, every_steps: int) -> None:
-        super().__init__(str(model_dir), save_steps=every_steps, listeners=[_SyncFirst(log)])
+        super().__init__(str(model_dir), save_steps=every_steps, listeners=[_LookAndSyncFirst(log)])
         # Without this the hook asks for the step in a session.run of its own after each step.
         self._set_steps_per_run(1)
 
 
-class _SyncFirst(tf.compat.v1.train.CheckpointSaverListener):
+class _LookAndSyncFirst(tf.compat.v1.train.CheckpointSaverListener):
     def __init__(self, log: StepLog) -> None:
         self._log = log
 
+    def begin(self) -> None:
+        self._finite = {
+            variable.op.name: tf.reduce_all(tf.math.is_finite(variable.read_value()))
+            for variable in tf.compat.v1.global_variables()
+            if variable.dtype.is_floating
+        }
+
     def before_save(self, session: tf.compat.v1.Session, global_step_value: int) -> None:
-        del session, global_step_value
+        finite = session.run(self._finite)
+        spoiled = sorted(name for name in finite if not finite[name])
+        if spoiled:
+            raise TrainingDiverged(
+                f"{spoiled[0]} holds values that are no numbers after step {global_step_value}, "
+                f"one of {len(spoiled)} such variables. {_WHAT_TO_TRY}"
+            )
         self._log.sync()
 
 
