@@ -25,6 +25,7 @@ COMMANDS = {
     "reproduce": "Execute a recorded run again and compare it bit for bit.",
     "runs": "List recorded runs.",
     "show": "Show one run.",
+    "sweep": "Run an experiment for each combination of values.",
     "sync": "Deliver what MongoDB has not received yet.",
     "verify": "Read a whole data set again and name every defect.",
 }

@@ -1,0 +1,173 @@
+"""``reproducible-ml sweep``: an experiment for each combination of values, and a table of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reproducible_ml.commands.layout import as_json, store_options, table
+
+if TYPE_CHECKING:
+    from reproducible_ml.tracking.sweep import Request, Sweep
+    from reproducible_ml.tracking.sweep_values import Space
+
+INTERRUPTED_EXIT = 130
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("module", metavar="MODULE")
+@click.argument("arguments", metavar="[NAMED...] [KEY=VALUES...]", nargs=-1)
+@store_options
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Members at once."
+)
+@click.option("--metric", metavar="NAME", help="A number of the result, or a metric's last point.")
+@click.option("--minimize", "direction", flag_value="minimize", help="The least mean comes first.")
+@click.option("--maximize", "direction", flag_value="maximize", help="The greatest comes first.")
+@click.option("--search", type=click.Choice(["optuna"]), help="Search instead of the product.")
+@click.option("--trials", type=click.IntRange(min=1), metavar="N", help="Combinations to try.")
+@click.option(
+    "--search-seed",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Seed of the search; 0.",
+    metavar="N",
+)
+@click.option("--sweeps", default="sweeps", metavar="DIR", help="Folder of logs; default: sweeps.")
+@click.option("--dry-run", is_flag=True, help="Say what would run, and run nothing.")
+def command(module: str, arguments: tuple[str, ...], **options: Any) -> None:
+    """Run an experiment for each combination of values, each in a process of its own.
+
+    For example: sweep experiments.mnist_wgan digits gen_lr=1e-4,5e-4 seed=1..5 --jobs 2
+
+    Values are parted by commas, unless brackets or quotes are around them; 1..5 are five. What is
+    recorded as completed with the same configuration, sources and data is not run again. With
+    --search, ranges (2..5, 0.1..0.9, log:1e-5..1e-3) are drawn from.
+
+    Exit code: 0; 1 when a member failed; 130 after Ctrl-C, which ends the members.
+    """
+    from reproducible_ml.tracking.stores import DEFAULT_FOLDER
+    from reproducible_ml.tracking.sweep import Request
+    from reproducible_ml.tracking.sweep_values import parse_space
+
+    searching = options["search"] is not None
+    _check_options(options, searching)
+    space = parse_space(arguments, search=searching)
+    request = Request(
+        module=module,
+        named=space.named,
+        jobs=options["jobs"],
+        runs=options["folder"] or DEFAULT_FOLDER,
+        mongo=options["mongo"],
+        metric=options["metric"],
+        sweeps=options["sweeps"],
+    )
+    if options["dry_run"]:
+        _say_what_would_run(request, space, options)
+        return
+    sweep, interrupted = _execute(request, space, options)
+    if sweep.members:
+        _show(sweep, space, options["direction"])
+    if interrupted:
+        click.echo("Interrupted; the same command goes on with what is missing.", err=True)
+        raise SystemExit(INTERRUPTED_EXIT)
+    failed = [one for one in sweep.members if one.status == "failed"]
+    if failed:
+        click.echo(f"{len(failed)} of {len(sweep.members)} members failed.", err=True)
+        raise SystemExit(1)
+
+
+def _check_options(options: dict[str, Any], searching: bool) -> None:
+    from reproducible_ml.utils.errors import ConfigError
+
+    if not searching:
+        if options["trials"] is not None:
+            raise ConfigError("--trials belongs to a search: give --search optuna as well.")
+        return
+    from reproducible_ml.tracking.sweep_search import require_optuna
+
+    needed = {"--trials": "trials", "--metric": "metric", "--minimize or --maximize": "direction"}
+    missing = [option for option, name in needed.items() if options[name] is None]
+    if missing:
+        raise ConfigError(f"A search needs {' and '.join(missing)}.")
+    require_optuna()
+
+
+def _execute(request: Request, space: Space, options: dict[str, Any]) -> tuple[Sweep, bool]:
+    """Run everything; tell whether it was interrupted."""
+    import signal
+
+    from tqdm import tqdm
+
+    from reproducible_ml.tracking.sweep import Sweep
+    from reproducible_ml.tracking.sweep_values import product
+
+    members = [] if options["search"] else product(space)
+    total = len(members) or options["trials"] * len(space.values.get("seed", (None,)))
+    # On a terminal only; elsewhere the lines that tell of members are enough.
+    bar = tqdm(total=total, unit="member", disable=None, dynamic_ncols=True)
+    sweep = Sweep(request, total, lambda line: tqdm.write(line), lambda: bar.update())
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        if options["search"]:
+            from reproducible_ml.tracking.sweep_search import Search, check_space, run_search
+
+            check_space(space)
+            search = Search(
+                options["trials"], options["direction"], options["metric"], options["search_seed"]
+            )
+            run_search(sweep, space, search)
+        else:
+            sweep.execute(members)
+    except KeyboardInterrupt:
+        return sweep, True
+    finally:
+        bar.close()
+        signal.signal(signal.SIGTERM, before)
+    return sweep, False
+
+
+def _show(sweep: Sweep, space: Space, direction: str | None) -> None:
+    from reproducible_ml.tracking.run_folder import replacing
+    from reproducible_ml.tracking.sweep_table import COLUMNS, as_cells, as_csv, make_rows
+
+    sweep.require_measured()
+    rows = make_rows(sweep.members, direction)
+    path = sweep.folder / "table.csv"
+    with replacing(path) as file:
+        file.write(as_csv(rows).encode())
+    keys = [key for key in space.varied if key != "seed"]
+    numbers = range(len(keys) + 1, len(keys) + len(COLUMNS))
+    click.echo("\n".join(["", *table(as_cells(rows, keys), right=tuple(numbers)), ""]))
+    click.echo(f"Logs and table.csv: {sweep.folder}")
+
+
+def _say_what_would_run(request: Request, space: Space, options: dict[str, Any]) -> None:
+    from reproducible_ml.tracking.sweep import recorded_members, shared_model_dirs
+    from reproducible_ml.tracking.sweep_plan import make_plan
+    from reproducible_ml.tracking.sweep_values import product
+
+    if options["search"]:
+        click.echo(
+            as_json(
+                {
+                    "named": space.named,
+                    "values": space.values,
+                    "intervals": {k: vars(v) for k, v in space.intervals.items()},
+                }
+            )
+        )
+        return
+    members = product(space)
+    plan = make_plan(request.module, request.named, members)
+    shared_model_dirs(plan.configs, len(members))
+    rows = []
+    for number, (member, run) in enumerate(zip(members, recorded_members(request, plan)), 1):
+        told = " ".join([*space.named, *(f"{key}={text}" for key, text in member.items())])
+        rows.append((str(number), told, "to run" if run is None else f"recorded as run {run.id}"))
+    click.echo("\n".join(table(rows, right=(0,))))

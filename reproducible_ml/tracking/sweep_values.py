@@ -1,0 +1,188 @@
+"""What a sweep is asked for: named configurations, and for each key the values to take.
+
+gen_lr=1e-4,5e-5 seed=1..5     the product: ten members
+image_shape=[64,64,3]          one value, for its commas stand in brackets
+name="a,b",c                   two values
+gen_lr=log:1e-5..1e-3          only for a search: a number between, evenly in its logarithm
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reproducible_ml.utils.errors import ConfigError
+
+# Members are processes that train; more than this many are a slip of the keyboard.
+MOST_MEMBERS = 10_000
+SEED = "seed"
+_RANGE = re.compile(r"(?P<log>log:)?(?P<low>[^.\s]?.*?)\.\.(?P<high>.+)")
+_OPENING, _CLOSING = "([{", ")]}"
+
+# Values as texts, as they are handed to the member's ``with``.
+Parameters = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Numbers that a search draws from.
+
+    Attributes:
+        low: The least.
+        high: The greatest.
+        whole: Only whole numbers.
+        log: Evenly in the logarithm.
+    """
+
+    low: float
+    high: float
+    whole: bool
+    log: bool
+
+
+@dataclass(frozen=True)
+class Space:
+    """What the members of a sweep are made from.
+
+    Attributes:
+        named: Names of named configurations, the same for all members.
+        values: Key -> the texts of its values, in the order of the command line.
+        intervals: Key -> the interval that a search draws it from.
+    """
+
+    named: tuple[str, ...]
+    values: Mapping[str, tuple[str, ...]]
+    intervals: Mapping[str, Interval]
+
+    @property
+    def varied(self) -> list[str]:
+        """The keys that differ between members."""
+        several = [key for key, texts in self.values.items() if len(texts) > 1]
+        return [*several, *self.intervals]
+
+
+def parse_space(arguments: Sequence[str], search: bool = False) -> Space:
+    """Read the arguments of a sweep.
+
+    Args:
+        arguments: Named configurations and ``key=values``, in any order.
+        search: Take ranges as intervals to search; else whole ranges are listed, and others
+            refused. ``seed`` is always listed: a search judges each trial by all seeds.
+
+    Raises:
+        ConfigError: An argument can't be read; names it.
+    """
+    named: list[str] = []
+    values: dict[str, tuple[str, ...]] = {}
+    intervals: dict[str, Interval] = {}
+    for argument in arguments:
+        key, equals, text = argument.partition("=")
+        if not equals:
+            named.append(argument)
+            continue
+        if not key or not text:
+            raise ConfigError(f"{argument!r} must be KEY=VALUES, such as gen_lr=1e-4,5e-5.")
+        if key in values or key in intervals:
+            raise ConfigError(f"{key} is given twice; give all its values at once: {key}=A,B.")
+        interval = _interval(key, text)
+        if interval is not None and search and key != SEED:
+            intervals[key] = interval
+            continue
+        texts = [one for part in split_values(key, text) for one in _listed(key, part)]
+        twice = sorted({one for one in texts if texts.count(one) > 1})
+        if twice:
+            raise ConfigError(f"{key} takes the value {twice[0]} twice; each makes one member.")
+        values[key] = tuple(texts)
+    return Space(tuple(named), values, intervals)
+
+
+def product(space: Space) -> list[Parameters]:
+    """Return the parameters of all members, the last key varying fastest.
+
+    Raises:
+        ConfigError: They are too many.
+    """
+    count = 1
+    for texts in space.values.values():
+        count *= len(texts)
+    if count > MOST_MEMBERS:
+        raise ConfigError(f"That makes {count:,} members; {MOST_MEMBERS:,} are allowed.")
+    keys = list(space.values)
+    return [dict(zip(keys, texts)) for texts in itertools.product(*space.values.values())]
+
+
+def split_values(key: str, text: str) -> list[str]:
+    """Split at the commas that stand in no brackets and no quotes.
+
+    Raises:
+        ConfigError: A value is empty, or a bracket or quote is not closed.
+    """
+    parts, start, quote = [], 0, ""
+    open_: list[str] = []
+    for place, sign in enumerate(text):
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "'\"":
+            quote = sign
+        elif sign in _OPENING:
+            open_.append(_CLOSING[_OPENING.index(sign)])
+        elif sign in _CLOSING:
+            if not open_ or open_.pop() != sign:
+                raise ConfigError(f"{key}={text}: the {sign} closes nothing.")
+        elif sign == "," and not open_:
+            parts.append(text[start:place])
+            start = place + 1
+    if quote or open_:
+        raise ConfigError(f"{key}={text}: a {quote or open_[-1]} is missing at the end.")
+    parts.append(text[start:])
+    parts = [part.strip() for part in parts]
+    if "" in parts:
+        raise ConfigError(f"{key}={text}: a value is empty; two commas, or one at an end?")
+    return parts
+
+
+def read_value(text: str) -> Any:
+    """Return a value as Sacred reads it from the command line: a literal, else the text."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
+def _listed(key: str, text: str) -> list[str]:
+    """Return the whole numbers of a range, or the value itself."""
+    interval = _interval(key, text)
+    if interval is None:
+        return [text]
+    if not interval.whole or interval.log:
+        raise ConfigError(
+            f"{key}={text}: a range of numbers that are not whole is only for --search; list the "
+            f"values: {key}={interval.low:g},{interval.high:g}."
+        )
+    low, high = int(interval.low), int(interval.high)
+    if high - low >= MOST_MEMBERS:
+        raise ConfigError(f"{key}={text} has {high - low + 1:,} values; {MOST_MEMBERS:,} at most.")
+    return [str(number) for number in range(low, high + 1)]
+
+
+def _interval(key: str, text: str) -> Interval | None:
+    """Return the interval that a text names; None for any other text, such as a path."""
+    found = _RANGE.fullmatch(text)
+    if found is None:
+        return None
+    low, high = (read_value(found[name]) for name in ("low", "high"))
+    numbers = [one for one in (low, high) if type(one) in (int, float)]
+    if len(numbers) < 2:
+        if found["log"]:
+            raise ConfigError(f"{key}={text} must be log:LOW..HIGH with two numbers.")
+        return None
+    whole = isinstance(low, int) and isinstance(high, int)
+    if not low < high:
+        raise ConfigError(f"{key}={text}: a range goes from the less to the greater number.")
+    if found["log"] and low <= 0:
+        raise ConfigError(f"{key}={text}: a logarithmic range begins above 0.")
+    return Interval(low, high, whole, bool(found["log"]))
