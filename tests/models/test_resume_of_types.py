@@ -1,0 +1,72 @@
+"""GAN types with noise, vectors or labels of their own continue to the bits of an unbroken run."""
+
+import json
+
+import pytest
+
+from tests.models import training_processes as training
+from tests.models.labelled import write_labelled_records
+
+CADENCE = {"checkpoint_every_steps": 2, "digest_every_steps": 1, "grid_every_steps": 4}
+
+
+@pytest.fixture(scope="module")
+def labelled_records(tmp_path_factory):
+    return write_labelled_records(tmp_path_factory.mktemp("data") / "labelled")
+
+
+def assert_resumes(folder, records, settings):
+    def run(name, max_steps):
+        return training.run(records, folder / name, settings, {**CADENCE, "max_steps": max_steps})
+
+    assert run("whole", 4) is None
+    assert run("halves", 2) is None
+    assert run("halves", 4) is None
+    whole, halves = (training.result(folder / name) for name in ("whole", "halves"))
+    assert halves["resumed_from"] == 2
+    assert halves["digests"] == whole["digests"]
+    for name in ("steps.log", "tensors.jsonl", "samples/step-00000004.png"):
+        assert (folder / "halves" / name).read_bytes() == (folder / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("gan_type", ["wgan_gp", "hinge", "acgan"])
+def test_two_halves_are_the_whole(tmp_path, labelled_records, gan_type):
+    assert_resumes(tmp_path, labelled_records, {"gan_type": gan_type, "critic_steps": 2})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("gan_type", ["nsgan", "lsgan", "dragan", "relativistic", "cgan", "hinge"])
+def test_two_halves_are_the_whole_for(tmp_path, labelled_records, gan_type, dtype):
+    settings = {"gan_type": gan_type, "compute_dtype": dtype}
+    assert_resumes(tmp_path, labelled_records, settings)
+
+
+def test_labels_that_are_missing_are_named_with_the_features_there_are(tmp_path, small_records):
+    error = training.run(small_records, tmp_path / "model", {"gan_type": "cgan"})
+    assert f"{small_records} has no feature 'label'" in error
+    assert "its features are image" in error
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_folder_of_another_type_is_refused(tmp_path, small_records):
+    assert training.run(small_records, tmp_path, {"gan_type": "nsgan"}, {"max_steps": 1}) is None
+    before = (tmp_path / "training.json").read_text()
+    error = training.run(small_records, tmp_path, {"gan_type": "lsgan"}, {"max_steps": 2})
+    assert "gan_type was 'nsgan', is 'lsgan'" in error
+    assert (tmp_path / "training.json").read_text() == before
+    assert json.loads(before)["settings"]["gen_lr"] > 0
+
+
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path, small_records):
+    # No float32 holds this rate: the first update leaves infinite weights, after finite losses.
+    error = training.run(
+        small_records,
+        tmp_path,
+        {"gan_type": "nsgan", "crit_lr": 1e39},
+        {"max_steps": 1, "checkpoint_every_steps": 1},
+    )
+    assert "Discriminator/" in error
+    assert "holds values that are no numbers after step 1" in error
+    assert "lower learning rates" in error
+    assert 'model_checkpoint_path: "model.ckpt-0"' in (tmp_path / "checkpoint").read_text()
