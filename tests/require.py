@@ -9,7 +9,7 @@ import os
 import pytest
 
 VARIABLE = "REPRODUCIBLE_ML_REQUIRE"
-PARTS = ("mongo", "browser", "beam")
+PARTS = ("mongo", "browser", "beam", "optuna")
 
 
 def required(part):

@@ -9,7 +9,8 @@ import click
 from reproducible_ml.commands.layout import as_json, store_options, table
 
 if TYPE_CHECKING:
-    from reproducible_ml.tracking.sweep import Request, Sweep
+    from reproducible_ml.tracking.sweep import Sweep
+    from reproducible_ml.tracking.sweep_member import Request
     from reproducible_ml.tracking.sweep_values import Space
 
 INTERRUPTED_EXIT = 130
@@ -48,7 +49,7 @@ def command(module: str, arguments: tuple[str, ...], **options: Any) -> None:
     Exit code: 0; 1 when a member failed; 130 after Ctrl-C, which ends the members.
     """
     from reproducible_ml.tracking.stores import DEFAULT_FOLDER
-    from reproducible_ml.tracking.sweep import Request
+    from reproducible_ml.tracking.sweep_member import FAILED, Request
     from reproducible_ml.tracking.sweep_values import parse_space
 
     searching = options["search"] is not None
@@ -72,7 +73,7 @@ def command(module: str, arguments: tuple[str, ...], **options: Any) -> None:
     if interrupted:
         click.echo("Interrupted; the same command goes on with what is missing.", err=True)
         raise SystemExit(INTERRUPTED_EXIT)
-    failed = [one for one in sweep.members if one.status == "failed"]
+    failed = [one for one in sweep.members if one.status == FAILED]
     if failed:
         click.echo(f"{len(failed)} of {len(sweep.members)} members failed.", err=True)
         raise SystemExit(1)

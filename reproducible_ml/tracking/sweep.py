@@ -9,87 +9,44 @@ completed is not run again.
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.datasets.serialize.manifest import MANIFEST_FILE
 from reproducible_ml.tracking.config_types import suggestion
 from reproducible_ml.tracking.run_folder import write_json
 from reproducible_ml.tracking.runs import load_run
-from reproducible_ml.tracking.stores import DEFAULT_FOLDER, RunId, open_store, typed_id
+from reproducible_ml.tracking.stores import open_store
+from reproducible_ml.tracking.sweep_member import (
+    COMPLETED,
+    FAILED,
+    INTERRUPTED,
+    RECORDED,
+    RUNNING,
+    WAITING,
+    Member,
+    Request,
+    exit_reason,
+    log_tail,
+    missing_data,
+    run_of_log,
+    start_member,
+)
 from reproducible_ml.tracking.sweep_plan import Plan, Recorded, make_plan
 from reproducible_ml.tracking.sweep_table import measured, names_of
 from reproducible_ml.tracking.sweep_values import Parameters
 from reproducible_ml.utils.errors import ConfigError, TrackingError
 
-SWEEPS_DIR = "sweeps"
-WAITING, RUNNING, RECORDED = "waiting", "running", "recorded"
-COMPLETED, FAILED, INTERRUPTED = "completed", "failed", "interrupted"
-SHOWN_LINES = 6
-_TICK_SECONDS = 0.05
 # A member that is told to end writes its record first.
 _GRACE_SECONDS = 20.0
-_WHERE = re.compile(r"^Run (?P<id>\S+): ", re.MULTILINE)
-_LOG_TAIL_BYTES = 1 << 16
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to run.
-
-    Attributes:
-        module: The experiment's module, as ``python -m`` takes it.
-        named: Named configurations of all members.
-        jobs: Members at once.
-        runs: Folder of runs.
-        mongo: Database that gets the runs too.
-        metric: What to measure; None: every number of the runs' results.
-        sweeps: Folder of sweeps.
-    """
-
-    module: str
-    named: tuple[str, ...] = ()
-    jobs: int = 1
-    runs: str = DEFAULT_FOLDER
-    mongo: str | None = None
-    metric: str | None = None
-    sweeps: str = SWEEPS_DIR
-
-
-@dataclass
-class Member:
-    """One run of a sweep.
-
-    Attributes:
-        number: From 1, in the order of the product.
-        parameters: What it is told, as texts.
-        status: One of the words above.
-        run_id: Its recorded run, once that is known.
-        measured: Name -> number, once it is completed.
-        reason: Why it failed.
-    """
-
-    number: int
-    parameters: Parameters
-    status: str = WAITING
-    run_id: RunId | None = None
-    measured: dict[str, float] | None = None
-    reason: str = ""
-
-    @property
-    def shown(self) -> str:
-        """Number and parameters, for people."""
-        return " ".join(
-            [f"member {self.number}:", *(f"{k}={v}" for k, v in self.parameters.items())]
-        )
+_TICK_SECONDS = 0.05
+# Of the log of a member that failed.
+SHOWN_LINES = 6
 
 
 class Sweep:
@@ -158,7 +115,7 @@ class Sweep:
             for member in list(waiting):
                 if len(self._running) >= self.request.jobs:
                     break
-                record_dir = _missing_data(configs[member.number])
+                record_dir = missing_data(configs[member.number])
                 # Of members that would all write the same data set first, one does.
                 writing = {data for _, _, data in self._running.values() if data is not None}
                 if record_dir is None or record_dir not in writing:
@@ -171,31 +128,14 @@ class Sweep:
                     self._finish(member, process.returncode)
 
     def _start(self, member: Member, record_dir: str | None) -> None:
-        given = [*self.request.named, *(f"{k}={v}" for k, v in member.parameters.items())]
-        # -u: what a killed member printed last is in its log.
-        command = [sys.executable, "-u", "-m", self.request.module]
-        command += ["with", *given] if given else []
-        command += ["-F", self.request.runs]
-        command += ["-m", self.request.mongo] if self.request.mongo else []
-        command += ["-c", f"{self.folder}, member {member.number}"]
-        with open(self.log(member), "wb") as log:
-            # A session of its own: Ctrl-C reaches this process, which then ends the members.
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        process = start_member(self.request, member, self.folder, self.log(member))
         member.status = RUNNING
         self._running[member.number] = (member, process, record_dir)
         self._save()
 
     def _finish(self, member: Member, code: int) -> None:
         text = log_tail(self.log(member))
-        # A stage within the stage prints its own line before.
-        found = _WHERE.findall(text)
-        member.run_id = typed_id(found[-1]) if found else None
+        member.run_id = run_of_log(text)
         if code == 0 and member.run_id is not None:
             with open_store(self.request.runs) as store:
                 run = load_run(member.run_id, store)
@@ -308,28 +248,3 @@ def new_folder(sweeps: Path) -> Path:
         raise TrackingError(
             f"{sweeps} can't hold the logs of a sweep: {error.strerror}. Name another --sweeps."
         ) from error
-
-
-def exit_reason(code: int) -> str:
-    """Say how a process ended: "exit code 1", "killed by SIGKILL"."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"
-
-
-def log_tail(path: Path) -> str:
-    """Return the end of a log."""
-    with open(path, "rb") as file:
-        file.seek(max(0, path.stat().st_size - _LOG_TAIL_BYTES))
-        return file.read().decode("utf-8", "replace")
-
-
-def _missing_data(config: Mapping[str, Any]) -> str | None:
-    """Return the record_dir that a member will find empty and therefore fill."""
-    record_dir = config.get("record_dir")
-    if not isinstance(record_dir, str) or (Path(record_dir) / MANIFEST_FILE).exists():
-        return None
-    return os.path.realpath(record_dir)

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.tracking.sweep import Member, Sweep
+from reproducible_ml.tracking.sweep import Sweep
+from reproducible_ml.tracking.sweep_member import Member
 from reproducible_ml.tracking.sweep_values import SEED, Parameters, Space
 from reproducible_ml.utils.errors import ConfigError
 

@@ -1,6 +1,7 @@
 """``reproducible-ml sweep`` with real processes: a small experiment that fails when told to."""
 
 import csv
+import importlib.util
 import json
 import re
 import signal
@@ -13,6 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reproducible_ml.tracking.sweep_search import require_optuna
+from reproducible_ml.utils.errors import ConfigError
+from tests.require import skip_or_fail
 from tests.tracking.toy_project import command
 
 SOURCE = '''\
@@ -210,6 +214,8 @@ def test_an_interrupted_sweep_ends_its_members_and_keeps_what_is_done(toy, numbe
 
 def search(toy, trials, *more):
     """Search for the least score, each trial with two seeds."""
+    if importlib.util.find_spec("optuna") is None:
+        skip_or_fail("optuna", "Optuna is not installed: it comes with the extra [search]")
     space = ("rate=log:0.01..10", "depth=1..3", "seed=1,2", "--metric", "score", "--minimize")
     trials = ("--search", "optuna", "--trials", str(trials), "--jobs", "2")
     return toy.sweep(*space, *trials, *more)
@@ -242,11 +248,19 @@ def test_a_search_repeats_with_the_same_seed_and_goes_on_from_what_is_recorded(t
 
 def optuna_study(path):
     """Load Optuna's own journal of a search."""
-    optuna = pytest.importorskip("optuna")
+    import optuna
+
     backend = optuna.storages.journal.JournalFileBackend(str(path))
     return optuna.load_study(
         study_name="sweep", storage=optuna.storages.journal.JournalStorage(backend)
     )
+
+
+def test_a_search_without_optuna_says_how_to_install_it(monkeypatch):
+    # What Python itself takes for a package that is not there.
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ConfigError, match=r'pip install "reproducible-ml\[search\]"'):
+        require_optuna()
 
 
 @pytest.mark.slow
