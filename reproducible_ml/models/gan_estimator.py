@@ -21,7 +21,11 @@ _SUMMARY_STEPS = 100
 
 
 def make_gan_estimator(
-    model_dir: str | Path, settings: GANSettings, image_shape: Sequence[int], classes: int = 0
+    model_dir: str | Path,
+    settings: GANSettings,
+    image_shape: Sequence[int],
+    classes: int = 0,
+    **estimator_arguments: Any,
 ) -> GANEstimator:
     """Make the estimator of a GAN type for images of a size.
 
@@ -30,6 +34,7 @@ def make_gan_estimator(
         settings: What the weights depend on.
         image_shape: (height, width, channels).
         classes: Number of classes; only conditional types look at it.
+        **estimator_arguments: Further ones of ``GANEstimator``, such as ``warm_start_from``.
 
     Returns:
         The estimator; its checkpoints are written by ``ExactSaverHook``.
@@ -63,6 +68,7 @@ def make_gan_estimator(
         critic_penalty=penalty,
         compute_dtype=settings.compute_dtype,
         config=config,
+        **estimator_arguments,
     )
 
 
