@@ -183,13 +183,14 @@ def export_gan(
     )
 
     image_shape = tuple(identity["data"]["image_shape"])
-    estimator = make_gan_estimator(model_dir, settings, image_shape)
-    inputs, images = draw_grid(estimator, settings, str(prefix))
+    classes = int(identity["data"].get("classes", 0))
+    estimator = make_gan_estimator(model_dir, settings, image_shape, classes)
+    inputs, images = draw_grid(estimator, settings, classes, str(prefix))
     output.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{output.name}.exporting-", dir=output.parent))
     try:
         folder = staging / output.name
-        save_generator(estimator, settings, str(prefix), folder)
+        save_generator(estimator, settings, classes, str(prefix), folder)
         loaded = draw_loaded(folder, inputs)
         if not np.array_equal(loaded, images):
             raise DataError(
@@ -197,7 +198,10 @@ def export_gan(
                 f"difference is {np.abs(loaded - images).max():g}. Nothing was exported."
             )
         digest = combined_digest(
-            {"latents": array_digest(inputs["latents"]), "pixels": array_digest(images)}
+            {
+                **{name: array_digest(value) for name, value in inputs.items()},
+                "pixels": array_digest(images),
+            }
         )
         recorded = _recorded_digest(model_dir, step)
         same = None if recorded is None else recorded == digest
@@ -212,9 +216,9 @@ def export_gan(
                 "step": step,
                 "files": checkpoint_files(prefix),
             },
-            "signature": signature_of(settings, image_shape),
+            "signature": signature_of(settings, image_shape, classes),
             "samples": {
-                "latents": "evaluation_latents(seed, count, noise_dims)",
+                "inputs": "models.training.grid_inputs(seed, noise_dims, classes)",
                 "count": len(images),
                 "digest": digest,
                 "same_as_run": same,

@@ -10,26 +10,22 @@ import numpy as np
 import tensorflow as tf
 
 from reproducible_ml.models.export import SIGNATURE
-from reproducible_ml.models.gan_types import gan_type_row
 from reproducible_ml.models.settings import GANSettings
-from reproducible_ml.models.training import GRID_SAMPLES, evaluation_latents
+from reproducible_ml.models.training import grid_inputs
 
-# The grids of a conditional type show each of the ten digits in turn.
-_GRID_LABELS = 10
 Inputs = dict[str, np.ndarray[Any, Any]]
 
 
 def draw_grid(
-    estimator: Any, settings: GANSettings, checkpoint: str
+    estimator: Any, settings: GANSettings, classes: int, checkpoint: str
 ) -> tuple[Inputs, np.ndarray[Any, Any]]:
     """Draw the samples of the training's grids from a checkpoint, as the training does.
 
     Returns:
         The inputs by name, and the images.
     """
-    inputs = {"latents": evaluation_latents(settings.seed, GRID_SAMPLES, settings.noise_dims)}
-    if is_conditional(settings):
-        inputs["labels"] = np.arange(GRID_SAMPLES, dtype=np.int32) % _GRID_LABELS
+    shown = grid_inputs(settings.seed, settings.noise_dims, classes)
+    inputs: Inputs = shown if isinstance(shown, dict) else {"latents": shown}
 
     def grid_input() -> Any:
         return tf.data.Dataset.from_tensors(_features(inputs))
@@ -39,13 +35,14 @@ def draw_grid(
 
 
 def save_generator(
-    estimator: Any, settings: GANSettings, checkpoint: str, folder: str | Path
+    estimator: Any, settings: GANSettings, classes: int, checkpoint: str, folder: str | Path
 ) -> None:
     """Write a SavedModel with one signature.
 
     Args:
         estimator: Of which the PREDICT graph is taken.
         settings: What it was trained with.
+        classes: Number of classes, 0 for a generator without labels.
         checkpoint: Prefix of the checkpoint with the weights.
         folder: Where to; must not exist.
     """
@@ -53,7 +50,7 @@ def save_generator(
         inputs = {
             "latents": tf.compat.v1.placeholder(tf.float32, [None, settings.noise_dims], "latents")
         }
-        if is_conditional(settings):
+        if classes:
             inputs["labels"] = tf.compat.v1.placeholder(tf.int32, [None], "labels")
         spec = estimator.model_fn(
             _features(inputs), None, tf.estimator.ModeKeys.PREDICT, estimator.config
@@ -76,21 +73,16 @@ def draw_loaded(folder: str | Path, inputs: Inputs) -> np.ndarray[Any, Any]:
     return model.signatures[SIGNATURE](**tensors)["images"].numpy()
 
 
-def signature_of(settings: GANSettings, image_shape: Sequence[int]) -> dict[str, Any]:
+def signature_of(settings: GANSettings, image_shape: Sequence[int], classes: int) -> dict[str, Any]:
     """Describe the signature for people and programs that do not load it."""
-    inputs = {"latents": {"dtype": "float32", "shape": ["n", settings.noise_dims]}}
-    if is_conditional(settings):
-        inputs["labels"] = {"dtype": "int32", "shape": ["n"]}
+    inputs: dict[str, Any] = {"latents": {"dtype": "float32", "shape": ["n", settings.noise_dims]}}
+    if classes:
+        inputs["labels"] = {"dtype": "int32", "shape": ["n"], "classes": classes}
     return {
         "name": SIGNATURE,
         "inputs": inputs,
         "outputs": {"images": {"dtype": "float32", "shape": ["n", *image_shape]}},
     }
-
-
-def is_conditional(settings: GANSettings) -> bool:
-    """Tell whether the generator is told a label."""
-    return bool(getattr(gan_type_row(settings.gan_type), "conditional", False))
 
 
 def _features(inputs: dict[str, Any]) -> Any:

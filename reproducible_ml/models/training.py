@@ -65,6 +65,7 @@ def train_gan(
     cadence: Cadence,
     watcher: Watcher | None = None,
     allow_changed: bool = False,
+    classifier_dir: str | Path | None = None,
 ) -> TrainingResult:
     """Train, or continue what ``model_dir`` holds, up to ``cadence.max_steps``.
 
@@ -75,6 +76,8 @@ def train_gan(
         cadence: How long, and how often to look.
         watcher: Told of points and grids.
         allow_changed: Continue a run of other settings, data or code.
+        classifier_dir: Folder of a classifier that judges samples every
+            ``cadence.evaluate_every_steps`` steps; None for no such figures.
 
     Returns:
         The final step's losses, digests and files.
@@ -90,6 +93,7 @@ def train_gan(
 
     from reproducible_ml.input_fn import input_fn
     from reproducible_ml.models.exact_hooks import ExactSaverHook, StepLogHook
+    from reproducible_ml.models.figure_log import FigureLog
     from reproducible_ml.models.gan_estimator import make_gan_estimator
     from reproducible_ml.models.hooks import GridHook, ProgressHook, ScalarHook
     from reproducible_ml.models.resume import check_identity, code_digests
@@ -128,13 +132,24 @@ def train_gan(
         )
     identity = {
         "settings": {**asdict(settings), **settings.determinism.as_dict(), "determinism": None},
-        # The shape says of what size the networks are where the data set is not at hand.
-        "data": {"fingerprint": manifest.fingerprint, "image_shape": list(image_shape)},
+        # Shape and classes say of what size the networks are where the data set is not at hand.
+        "data": {
+            "fingerprint": manifest.fingerprint,
+            "image_shape": list(image_shape),
+            **({"classes": classes} if classes else {}),
+        },
         "code": code_digests(),
     }
     check_identity(model_dir, identity, restored_step, allow_changed)
     log = StepLog(model_dir, restored_step)
     _replay(log.steps, cadence.log_every_steps, watcher)
+    figures = FigureLog(model_dir, restored_step)
+    for point in figures.points:
+        watcher.scalar(*point)
+
+    def figure(name: str, value: float, step: int) -> None:
+        figures.write(name, value, step)
+        watcher.scalar(name, value, step)
 
     assert estimator.generator is not None
     shown = grid_inputs(settings.seed, settings.noise_dims, classes)
@@ -150,12 +165,28 @@ def train_gan(
             columns=GRID_COLUMNS,
         ),
         ProgressHook(cadence.max_steps),
-        ExactSaverHook(model_dir, log, cadence.checkpoint_every_steps),
     ]
+    if classifier_dir is not None:
+        from reproducible_ml.models.evaluation import evaluate_small
+
+        hooks.append(
+            evaluate_small(
+                estimator.generator,
+                settings.noise_dims,
+                record_dir,
+                classifier_dir,
+                figure,
+                cadence.evaluate_every_steps,
+                seed=settings.seed,
+                classes=classes,
+            )
+        )
+    hooks.append(ExactSaverHook(model_dir, log, cadence.checkpoint_every_steps))
     try:
         estimator.train(train_input, max_steps=cadence.max_steps, hooks=hooks)
     finally:
         log.close()
+        figures.close()
         # The estimator's own summary writers hold their files open otherwise.
         tf.compat.v1.summary.FileWriterCache.clear()
     return _finish(estimator, shown, model_dir, restored_step, watcher)
