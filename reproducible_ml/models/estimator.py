@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-from tensorflow_gan.python.estimator import gan_estimator as stock
 
 from reproducible_ml.models.fused_step import STEP_OUTCOME, StepOutcome, Updates, build_step
 from reproducible_ml.models.precision import computing_in
-from reproducible_ml.models.tf_gan import tfgan
+from reproducible_ml.models.tf_gan import stock, tfgan
 from reproducible_ml.utils.errors import ConfigError
 
 _TRAIN = tf.estimator.ModeKeys.TRAIN
@@ -28,6 +27,9 @@ class GANEstimator(tfgan.estimator.GANEstimator):
     hold all batches of a step, or any other that yields (latents, real batch): then
     1 + ``critic_steps`` of its elements make a step, the first for the generator. The generator's
     inputs may be a dictionary of ``latents`` and ``labels``.
+
+    A critic must keep no running averages of its own if its bits are to repeat: two passes, over
+    real and over generated images, would move them in either order. ``critic_fn`` keeps none.
 
     Args:
         critic_steps: Critic updates a step, at least 1.

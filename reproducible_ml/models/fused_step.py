@@ -17,10 +17,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
-from tensorflow_gan.python import contrib_utils
 
 from reproducible_ml.models.spectral import power_iterations
-from reproducible_ml.models.tf_gan import tfgan
+from reproducible_ml.models.tf_gan import contrib_utils, tfgan
 
 # The graph collection in which a step's outcome is found by hooks.
 STEP_OUTCOME = "reproducible_ml/step_outcome"

@@ -20,7 +20,9 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
     warnings.filterwarnings("ignore", message="distutils Version classes are deprecated")
     import tensorflow_gan as tfgan
+    from tensorflow_gan.python import contrib_utils
     from tensorflow_gan.python import train as _train
+    from tensorflow_gan.python.estimator import gan_estimator as stock
 
 
 class _InspectWithArgspec(types.ModuleType):
@@ -39,4 +41,4 @@ class _InspectWithArgspec(types.ModuleType):
 # On older Pythons too, where the function is there and warns of its end.
 _train.inspect = _InspectWithArgspec("inspect")
 
-__all__ = ["tfgan"]
+__all__ = ["contrib_utils", "stock", "tfgan"]

@@ -84,7 +84,10 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    return Trained(tmp_path_factory.mktemp("trained"))
+    folder = tmp_path_factory.mktemp("trained")
+    yield Trained(folder)
+    # Half a gigabyte of checkpoints, which pytest would keep for three sessions.
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
