@@ -200,6 +200,7 @@ GAN_TYPES = {
         critic_loss="auxiliary",
         conditional=True,
         classifies=True,
+        critic_batch_norm=True,
         paper=Defaults(2e-4, 2e-4, batch_size=100),
         practical=_PRACTICAL,
     ),

@@ -125,10 +125,10 @@ def critic_fn(
         classes: Number of classes; only conditional types look at it.
 
     Returns:
-        A function ``critic(images, conditioning, mode)`` from images [batch, height, width,
-        channels] to one score each, [batch]; where the critic classifies to [batch, 1 + classes],
-        the score and the classes' logits. TF-GAN passes the generator's inputs as ``conditioning``;
-        only their labels are used.
+        A function ``critic(images, conditioning)`` from images [batch, height, width, channels] to
+        one score each, [batch]; where the critic classifies to [batch, 1 + classes], the score and
+        the classes' logits. TF-GAN passes the generator's inputs as ``conditioning``; only their
+        labels are used.
 
     Raises:
         ConfigError: The GAN type is unknown or the networks can't judge such images.
@@ -137,11 +137,7 @@ def critic_fn(
     _need_classes(gan_type, row.conditional, classes)
     _, channels = _upsampling_channels(image_shape)
 
-    def critic(
-        images: tf.Tensor,
-        conditioning: Any | None = None,
-        mode: str = tf.estimator.ModeKeys.TRAIN,
-    ) -> tf.Tensor:
+    def critic(images: tf.Tensor, conditioning: Any | None = None) -> tf.Tensor:
         layer = images
         if row.conditional and not row.classifies:
             assert conditioning is not None
@@ -165,7 +161,7 @@ def critic_fn(
                     min(64 * 2**level, 512),
                     [4, 4],
                     stride=2,
-                    normalizer_fn=_batch_norm(mode) if normalized else None,
+                    normalizer_fn=_norm_of_the_batch if normalized else None,
                 )
             outputs = 1 + classes if row.classifies else 1
             layer = slim.conv2d(layer, outputs, [4, 4], stride=2, activation_fn=None)
@@ -192,6 +188,20 @@ def _batch_norm(mode: str) -> Callable[[tf.Tensor], tf.Tensor]:
         )
 
     return normalize
+
+
+def _norm_of_the_batch(layer: tf.Tensor) -> tf.Tensor:
+    """Normalize by the batch at hand, in training and evaluation.
+
+    Running averages would be moved by the passes over real and generated images at once, in either
+    order, which leaves other bits each time; and nothing but evaluation would read them.
+    """
+    with tf.compat.v1.variable_scope("batch_norm"):
+        channels = [int(layer.shape[-1])]
+        scale = tf.compat.v1.get_variable("gamma", channels, initializer=tf.ones_initializer())
+        offset = tf.compat.v1.get_variable("beta", channels, initializer=tf.zeros_initializer())
+    normalized, *_ = tf.compat.v1.nn.fused_batch_norm(layer, scale, offset, is_training=True)
+    return normalized
 
 
 @contextmanager

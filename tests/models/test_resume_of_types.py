@@ -35,8 +35,17 @@ def test_two_halves_are_the_whole(tmp_path, labelled_records, gan_type):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("gan_type", ["nsgan", "lsgan", "dragan", "relativistic", "cgan", "hinge"])
+@pytest.mark.parametrize(
+    ("gan_type", "dtype"),
+    [
+        ("nsgan", "bfloat16"),
+        ("lsgan", "float32"),
+        ("dragan", "bfloat16"),
+        ("relativistic", "float32"),
+        ("cgan", "bfloat16"),
+        ("hinge", "bfloat16"),
+    ],
+)
 def test_two_halves_are_the_whole_for(tmp_path, labelled_records, gan_type, dtype):
     settings = {"gan_type": gan_type, "compute_dtype": dtype}
     assert_resumes(tmp_path, labelled_records, settings)
