@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from reproducible_ml.utils.errors import ConfigError
 from tests.models import training_processes as training
 from tests.models.labelled import write_labelled_records
 
@@ -79,3 +81,18 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path, small_records):
     assert "holds values that are no numbers after step 1" in error
     assert "lower learning rates" in error
     assert 'model_checkpoint_path: "model.ckpt-0"' in (tmp_path / "checkpoint").read_text()
+
+
+def test_a_trained_conditional_gan_draws_the_labels_asked_for(tmp_path, labelled_records):
+    from reproducible_ml.models.sampling import TrainedGAN
+
+    assert training.run(labelled_records, tmp_path, {"gan_type": "cgan"}, {"max_steps": 1}) is None
+    gan = TrainedGAN(tmp_path, labelled_records)
+    assert gan.labels(4).tolist() == [0, 1, 2, 0]
+    in_turn = gan.draw(5, seed=2)
+    zeros = gan.draw(5, seed=2, labels=[0] * 5)
+    same = [bool(np.allclose(a, b, atol=1e-6)) for a, b in zip(in_turn, zeros)]
+    assert same == [True, False, False, True, False]
+    np.testing.assert_allclose(gan.draw(2, seed=2), in_turn[:2], atol=1e-6)
+    with pytest.raises(ConfigError, match=r"labels must be 5 integers from 0 to 2.* from 3 to 3"):
+        gan.draw(5, seed=2, labels=[3] * 5)
