@@ -1,14 +1,10 @@
-"""Training speed: what exactness and tracking cost, and how the fused step compares with TF-GAN's.
+"""Training speed, against TF-GAN's estimator and loops by hand; and what exactness costs.
 
-$ python -m benchmarks.training
+$ python -m benchmarks.training --npz-file mnist.npz
 
-Every measurement is a process of its own; the variants take turns, and medians are compared.
-
-- ``stock``    TF-GAN's GANEstimator with its sequential hooks, shuffled batches, random noise;
-- ``bare``     this project's GANEstimator on the same input, with nothing of exactness;
-- ``undigested`` as ``exact``, without the rolling digests of all variables;
-- ``exact``    the project's training: positions, stateless noise, step log, digests;
-- ``tracked``  the same as a recorded run.
+Contenders are processes (``trainees``) that take turns: all have the same networks, batch size,
+optimizer, critic steps and threads. Shown are medians of the rounds, and ratios as medians of the
+rounds' ratios; all seconds stay in benchmarks/results/training.json.
 """
 
 from __future__ import annotations
@@ -16,214 +12,219 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-VARIANTS = ("stock", "bare", "undigested", "exact", "tracked")
-BATCH_SIZE, NOISE_DIMS, CRITIC_STEPS, IMAGE_SHAPE = 32, 64, 2, (28, 28, 1)
-# Steps before the clock starts: TensorFlow's first ones allocate and tune.
-WARM_UP = 20
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from benchmarks.measure import (
+    Contender,
+    Part,
+    Target,
+    describe_machine,
+    machine_line,
+    markdown,
+    show_part,
+    take_turns,
+)
+
+RESULTS = Path(__file__).parent / "results" / "training.json"
+NAMES = {
+    "stock": "stock GANEstimator",
+    "example": "tfgan.gan_train",
+    "keras": "Keras loop, @tf.function",
+    "keras-jit": "Keras loop, compiled by XLA",
+    "fused": "ours",
+    "exact": "ours, exact",
+    "tracked": "ours, everything on",
+}
+BFLOAT16 = "ours, bfloat16"
+IMPORT, START = "import tensorflow", "python -m experiments.mnist_wgan, to its first step"
+COST = "what exactness and records cost"
+STARTS = "start"
+TARGETS = [
+    Target("steps, 1:1, float32", "training 1:1", NAMES["fused"], NAMES["stock"], 1.3),
+    Target("steps, 1:1, float32", "training 1:1", NAMES["fused"], NAMES["keras"], 1.1),
+    Target("steps, 5:1, float32", "training 5:1", NAMES["fused"], NAMES["stock"], 1.2),
+    Target("steps, 5:1, float32", "training 5:1", NAMES["fused"], NAMES["keras"], 1.05),
+    Target("steps, 1:1, bfloat16", "training 1:1", BFLOAT16, NAMES["stock"], 1.5),
+    Target("steps, 5:1, bfloat16", "training 5:1", BFLOAT16, NAMES["stock"], 1.4),
+    Target("everything on", COST, NAMES["tracked"], NAMES["fused"], 0.95, "percent"),
+]
+PARTS = ("1", "5", "cost", "start", "peak")
+# Steps of one turn by critic steps: a second or three.
+STEPS = {1: 20, 5: 8}
+# Digests, grids and checkpoints come every 100 or 200 steps.
+COST_STEPS = 200
 
 
 def main() -> None:
-    """Print medians and the ratios that the documentation claims."""
+    """Measure, print the tables and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=120, help="steps of each measurement")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--npz-file", help="MNIST; without it the bundled digits")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--cost-rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    if arguments.child:
-        variant, data = arguments.child
-        print(json.dumps(measure(variant, data, arguments.steps)))
-        return
-    speeds: dict[str, list[float]] = {name: [] for name in arguments.only}
     with tempfile.TemporaryDirectory() as folder:
-        data = f"{folder}/data"
-        serialize(data)
-        for number in range(arguments.rounds):
-            # Turned round each time, so that no variant always follows the same other.
-            for name in arguments.only if number % 2 == 0 else reversed(arguments.only):
-                speeds[name].append(child(name, data, arguments.steps, folder))
-    print(f"{'variant':10} steps/s (median of {arguments.rounds}; lowest and highest)")
-    for name, found in speeds.items():
-        print(f"{name:10} {statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})")
-    for name, base in (
-        ("bare", "stock"),
-        ("exact", "bare"),
-        ("exact", "undigested"),
-        ("tracked", "exact"),
-    ):
-        if name in speeds and base in speeds:
-            # Neighbours in time are compared: the machine's own speed wanders.
-            ratios = [a / b for a, b in zip(speeds[name], speeds[base])]
-            print(f"{name} / {base}: {statistics.median(ratios):.3f}")
+        found = measure(Path(folder), arguments)
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(f"\nAll figures: {arguments.json}")
 
 
-def serialize(record_dir: str) -> None:
-    """Write the bundled digits."""
+def measure(work: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure the parts that are asked for; return what the JSON file holds."""
+    only = arguments.only.split(",")
+    machine = describe_machine(work)
+    print(machine_line(machine), flush=True)
+    data = work / "data"
+    serialize(data, arguments.npz_file)
+    parts: dict[str, Part] = {}
+
+    def keep(part: Part) -> None:
+        parts[part.title] = part
+        print(show_part(part, TARGETS), flush=True)
+
+    for critic_steps in (1, 5):
+        if str(critic_steps) in only:
+            keep(_speeds(work, data, critic_steps, arguments.rounds))
+    if "cost" in only:
+        names = ("fused", "exact", "tracked")
+        trainees = [Trainee(work, data, name, 1, warm_up=20) for name in names]
+        title = Part(COST, NAMES["fused"], COST_STEPS, 0)
+        keep(_in_turns(title, trainees, COST_STEPS, arguments.cost_rounds))
+    if "start" in only:
+        keep(_starts(work, data, arguments.rounds))
+    rows = [row for target in TARGETS if (row := target.row(parts)) is not None]
+    if STARTS in parts:
+        rows.append(_start_row(parts[STARTS]))
+    print("\n" + markdown(rows), flush=True)
+    found: dict[str, Any] = {
+        "command": "python -m benchmarks.training",
+        "machine": machine,
+        "parts": {title: part.to_json() for title, part in parts.items()},
+        "figures": rows,
+    }
+    if "peak" in only:
+        from benchmarks import training_peak
+
+        found["peak"] = training_peak.measure()
+        print("\n" + training_peak.describe(found["peak"], parts), flush=True)
+    return found
+
+
+class Trainee:
+    """A process that trains a number of steps when it is told to.
+
+    Attributes:
+        name: For the tables.
+    """
+
+    def __init__(
+        self,
+        work: Path,
+        data: Path,
+        name: str,
+        critic_steps: int,
+        compute_dtype: str = "float32",
+        warm_up: int = 10,
+    ) -> None:
+        self.name = NAMES[name] if compute_dtype == "float32" else BFLOAT16
+        folder = tempfile.mkdtemp(dir=work)
+        self._log = Path(folder) / "log"
+        command = [sys.executable, "-m", "benchmarks.trainees", name, "--data", str(data)]
+        command += ["--work", folder, "--critic-steps", str(critic_steps)]
+        command += ["--compute-dtype", compute_dtype, "--warm-up", str(warm_up)]
+        with open(self._log, "w", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        self._wait()
+
+    def train(self, steps: int) -> None:
+        """Train so many steps and wait until they are done."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{steps}\n")
+        self._process.stdin.flush()
+        self._wait()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _wait(self) -> None:
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != "done\n":
+            self._process.wait()
+            raise SystemExit(f"{self.name} failed:\n{self._log.read_text(encoding='utf-8')}")
+
+
+def _speeds(work: Path, data: Path, critic_steps: int, rounds: int) -> Part:
+    names = ("stock", "example", "keras", "keras-jit", "fused", "exact")
+    trainees = [Trainee(work, data, name, critic_steps) for name in names]
+    trainees.append(Trainee(work, data, "fused", critic_steps, "bfloat16"))
+    steps = STEPS[critic_steps]
+    part = Part(f"training {critic_steps}:1", NAMES["stock"], steps, 0)
+    return _in_turns(part, trainees, steps, rounds)
+
+
+def _in_turns(part: Part, trainees: Sequence[Trainee], steps: int, rounds: int) -> Part:
+    try:
+        contenders = {
+            one.name: Contender(lambda one=one: one.train(steps))  # type: ignore[misc]
+            for one in trainees
+        }
+        return take_turns(part, contenders, rounds)
+    finally:
+        for one in trainees:
+            one.close()
+
+
+def _starts(work: Path, data: Path, rounds: int) -> Part:
+    """Time processes from their start: importing TensorFlow, and a recorded run's first step."""
+
+    def importing() -> None:
+        subprocess.run([sys.executable, "-c", "import tensorflow"], check=True, capture_output=True)
+
+    def first_step() -> None:
+        Trainee(work, data, "tracked", 1, warm_up=1).close()
+
+    contenders = {IMPORT: Contender(importing), START: Contender(first_step)}
+    return take_turns(Part(STARTS, IMPORT, 1, 0), contenders, rounds)
+
+
+def _start_row(part: Part) -> dict[str, Any]:
+    import statistics
+
+    pairs = zip(part.seconds[START], part.seconds[IMPORT])
+    more = statistics.median(one - other for one, other in pairs)
+    return {
+        "work": "start, to the first step",
+        "against": IMPORT,
+        "target": "+3.0 s",
+        "measured": f"{more:+.1f} s",
+        "reached": more <= 3,
+    }
+
+
+def serialize(record_dir: Path, npz_file: str | None) -> None:
+    """Write MNIST, or the bundled digits."""
     from reproducible_ml.datasets.serialize import serialize_source
     from reproducible_ml.datasets.sources import make_source
 
-    serialize_source(make_source("digits"), record_dir)
-
-
-def child(variant: str, data: str, steps: int, folder: str) -> float:
-    """Measure in a process of its own; return steps per second."""
-    command = [sys.executable, "-m", "benchmarks.training", "--steps", str(steps)]
-    with tempfile.TemporaryDirectory(dir=folder) as work:
-        done = subprocess.run(
-            [*command, "--child", variant, data],
-            cwd=os.getcwd(),
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "BENCHMARK_WORK": work},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return float(json.loads(done.stdout.splitlines()[-1]))
-
-
-def measure(variant: str, data: str, steps: int) -> float:
-    """Train one variant; return steps per second after the warm-up."""
-    work = Path(os.environ["BENCHMARK_WORK"])
-    if variant == "tracked":
-        return tracked(data, work, steps)
-    if variant in ("exact", "undigested"):
-        return exact(data, work, steps, digests=variant == "exact")
-    return plain(variant, data, work, steps)
-
-
-def clock_hook() -> Any:
-    """Return a hook that notes the time of each step after the warm-up."""
-    import tensorflow as tf
-
-    class Clock(tf.estimator.SessionRunHook):
-        def __init__(self) -> None:
-            self.times: list[float] = []
-
-        def after_run(self, run_context: Any, run_values: Any) -> None:
-            self.times.append(time.perf_counter())
-
-        def speed(self) -> float:
-            times = self.times[WARM_UP:]
-            return (len(times) - 1) / (times[-1] - times[0])
-
-    return Clock()
-
-
-def timed_estimator() -> Any:
-    """Put a clock into every training of the project's estimator; return the clock."""
-    from reproducible_ml.models import estimator
-
-    clock, train = clock_hook(), estimator.GANEstimator.train
-
-    def timed(self: Any, input_fn: Any, hooks: Any = None, **arguments: Any) -> Any:
-        return train(self, input_fn, hooks=[*(hooks or []), clock], **arguments)
-
-    estimator.GANEstimator.train = timed
-    return clock
-
-
-def exact(data: str, work: Path, steps: int, digests: bool) -> float:
-    """The project's training, unrecorded."""
-    from reproducible_ml.models.determinism import Determinism, apply_determinism
-    from reproducible_ml.models.settings import Cadence, GANSettings
-    from reproducible_ml.models.training import train_gan
-
-    apply_determinism(Determinism(), 1)
-    clock = timed_estimator()
-    settings = GANSettings(
-        batch_size=BATCH_SIZE, noise_dims=NOISE_DIMS, critic_steps=CRITIC_STEPS, seed=1
-    )
-    every = {} if digests else {"digest_every_steps": 10**9}
-    train_gan(data, work / "model", settings, cadence(Cadence, steps, **every))
-    return float(clock.speed())
-
-
-def cadence(make: Any, steps: int, **changes: int) -> Any:
-    """Return the default cadence without grids and checkpoints, which ``bare`` has not either."""
-    return make(steps, grid_every_steps=10**9, checkpoint_every_steps=10**9, **changes)
-
-
-def tracked(data: str, work: Path, steps: int) -> float:
-    """The project's training as a recorded run."""
-    from experiments.mnist_wgan import ex
-    from reproducible_ml.models.determinism import Determinism, apply_determinism
-
-    apply_determinism(Determinism(), 1)
-    clock = timed_estimator()
-    updates = {
-        "record_dir": data,
-        "model_dir": str(work / "model"),
-        "max_steps": steps,
-        "batch_size": BATCH_SIZE,
-        "noise_dims": NOISE_DIMS,
-        "critic_steps": CRITIC_STEPS,
-        "grid_every_steps": 10**9,
-        "checkpoint_every_steps": 10**9,
-    }
-    ex.run(config_updates=updates, options={"--file_storage": str(work / "runs")})
-    return float(clock.speed())
-
-
-def plain(variant: str, data: str, work: Path, steps: int) -> float:
-    """TF-GAN's estimator, or the project's own, on an ordinary shuffled input."""
-    import tensorflow as tf
-
-    from reproducible_ml.models import GAN_TYPES, GANEstimator, critic_fn, generator_fn, tfgan
-
-    tf.config.threading.set_intra_op_parallelism_threads(2)
-    tf.config.threading.set_inter_op_parallelism_threads(2)
-    row = GAN_TYPES["wgan"]
-    arguments = {
-        "model_dir": str(work / "model"),
-        "generator_fn": generator_fn("wgan", IMAGE_SHAPE, seed=1),
-        "discriminator_fn": critic_fn("wgan", IMAGE_SHAPE, seed=1),
-        "generator_loss_fn": row.generator_loss_fn,
-        "discriminator_loss_fn": row.critic_loss_fn,
-        "generator_optimizer": tf.compat.v1.train.RMSPropOptimizer(5e-4),
-        "discriminator_optimizer": tf.compat.v1.train.RMSPropOptimizer(5e-4),
-        "config": tf.estimator.RunConfig(save_checkpoints_steps=10**9),
-    }
-    if variant == "bare":
-        estimator = GANEstimator(critic_steps=CRITIC_STEPS, critic_weight_clip=0.03, **arguments)
-    else:
-        turns = tfgan.GANTrainSteps(1, CRITIC_STEPS)
-        hooks = tfgan.get_sequential_train_hooks(turns)
-        estimator = tfgan.estimator.GANEstimator(get_hooks_fn=hooks, **arguments)
-    clock = clock_hook()
-    images = read_images(data)
-    estimator.train(lambda: ordinary_input(images), max_steps=steps, hooks=[clock])
-    return float(clock.speed())
-
-
-def read_images(data: str) -> Any:
-    """Return all training images, scaled."""
-    import numpy as np
-
-    from reproducible_ml.input_fn import input_fn
-
-    batches = input_fn(data, repeat=False, batch_size=100)()
-    return np.concatenate([batch.numpy() for _, batch in batches])
-
-
-def ordinary_input(images: Any) -> Any:
-    """Shuffle and batch images in memory, with stateful noise beside them."""
-    import tensorflow as tf
-
-    dataset = tf.data.Dataset.from_tensor_slices(images)
-    dataset = dataset.shuffle(2000).repeat().batch(BATCH_SIZE, drop_remainder=True)
-    return dataset.map(lambda batch: (tf.random.normal([BATCH_SIZE, NOISE_DIMS]), batch)).prefetch(
-        2
-    )
+    source = make_source("mnist", npz_file=npz_file) if npz_file else make_source("digits")
+    serialize_source(source, str(record_dir))
 
 
 if __name__ == "__main__":
+    began = time.perf_counter()
     main()
+    print(f"{time.perf_counter() - began:.0f} s")

@@ -18,6 +18,7 @@ ex = experiment(
         "npz_file": (str, None),
         "image_dir": (str, None),
         "model_dir": (str, None),
+        "classifier_dir": (str, None),
         "gen_lr": (float, None),
         "crit_lr": (float, None),
         "critic_weight_clip": (float, None),
@@ -54,6 +55,8 @@ def config() -> None:
     grid_every_steps = 100
     checkpoint_every_steps = 200
     digest_every_steps = 100
+    classifier_dir = None  # of experiments.mnist_classifier: judges 250 samples while training
+    evaluate_every_steps = 500
     allow_changed = False  # continue model_dir although settings, data or code differ
     # Each of these has its own bits, so they are set here and not taken from the machine.
     intra_op_threads = 2

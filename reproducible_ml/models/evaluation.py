@@ -155,6 +155,7 @@ class SmallEvaluationHook(StepHook):
         every_steps: Steps between two evaluations.
         samples: N.
         seed: Root seed of the latents, which are the same each time.
+        classes: Number of classes that the generator is told, in turn; 0 for none.
     """
 
     def __init__(
@@ -167,7 +168,9 @@ class SmallEvaluationHook(StepHook):
         every_steps: int,
         samples: int,
         seed: int,
+        classes: int = 0,
     ) -> None:
+        self._classes = classes
         self._generator = generator
         self._noise_dims = noise_dims
         self._classifier = classifier
@@ -182,8 +185,11 @@ class SmallEvaluationHook(StepHook):
         super().begin()
         self._batch = tf.compat.v1.placeholder(tf.int64, [])
         latents = latents_of_batch(self._seed, self._batch, self._noise_dims)
+        inputs = latents
+        if self._classes:
+            inputs = {"latents": latents, "labels": tf.range(latents.shape[0]) % self._classes}
         with tf.compat.v1.variable_scope("Generator", reuse=True):
-            self._samples = self._generator(latents, mode=tf.estimator.ModeKeys.PREDICT)
+            self._samples = self._generator(inputs, mode=tf.estimator.ModeKeys.PREDICT)
 
     def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
         """Draw and judge when it is time."""
@@ -214,6 +220,7 @@ def evaluate_small(
     samples: int = SMALL_SAMPLES,
     seed: int = 0,
     split: str = "eval",
+    classes: int = 0,
 ) -> SmallEvaluationHook:
     """Make the hook that judges a GAN while it trains; put it before ``ExactSaverHook``.
 
@@ -231,6 +238,7 @@ def evaluate_small(
         samples: N, at least ``FEWEST_SAMPLES``; as many real images are taken.
         seed: Root seed of the latents.
         split: Split of the real images.
+        classes: Number of classes that the generator is told, in turn; 0 for none.
 
     Raises:
         ConfigError: N or ``every_steps`` is too small, or the classifier takes other images.
@@ -248,7 +256,7 @@ def evaluate_small(
             f"{FEWEST_SAMPLES} at least."
         )
     return SmallEvaluationHook(
-        generator, noise_dims, classifier, real, write, every_steps, samples, seed
+        generator, noise_dims, classifier, real, write, every_steps, samples, seed, classes
     )
 
 

@@ -87,6 +87,7 @@ class Cadence:
         grid_every_steps: Steps between two sample grids.
         checkpoint_every_steps: Steps between two checkpoints.
         digest_every_steps: Steps between two digests of all variables.
+        evaluate_every_steps: Steps between two judgements by a classifier, where there is one.
     """
 
     max_steps: int
@@ -94,6 +95,7 @@ class Cadence:
     grid_every_steps: int = 100
     checkpoint_every_steps: int = 200
     digest_every_steps: int = 100
+    evaluate_every_steps: int = 500
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():

@@ -99,7 +99,8 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
     record.record_dataset(run, "records", manifest)
 
     model_dir = Path(config["model_dir"] or f"models/{run.experiment_info['name']}-{run._id}")
-    record_stage(run, inputs=("record_dir", *_SOURCE_PATHS), outputs=("model_dir",))
+    inputs = ("record_dir", "classifier_dir", *_SOURCE_PATHS)
+    record_stage(run, inputs=inputs, outputs=("model_dir",))
     watcher = _RunWatcher(run)
     result = train_gan(
         record_dir,
@@ -108,6 +109,7 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
         cadence,
         watcher=watcher,
         allow_changed=config["allow_changed"],
+        classifier_dir=config.get("classifier_dir"),
     )
     record.record_checkpoint(run, result.checkpoint, result.step)
     record.record_digest(run, result.digests)

@@ -199,6 +199,33 @@ def test_all_that_leads_to_an_evaluation_is_made_again(judged):
         assert f"executes run {run_id} again: identical." in output
 
 
+def test_judging_while_training_changes_no_bit(judged):
+    code, output = experiment(
+        "mnist_wgan", judged.folder, "-F", "watched", "with", "smoke", "classifier_dir=judge",
+        "evaluate_every_steps=2", "model_dir=watched/gan",
+    )  # fmt: skip
+    assert code == 0, output
+    watched = judged.folder / "watched" / "1"
+    info = json.loads((watched / "info.json").read_text())
+    assert info["digest"] == judged.read("info", 3)["digest"]
+    metrics = json.loads((watched / "metrics.json").read_text())
+    # At the end of training, against another split and with other latents than the evaluation.
+    assert metrics["small_frechet_distance"]["steps"] == [2, 4]
+    found = metrics["small_frechet_distance"]["values"]
+    assert found[1] == pytest.approx(judged.figures["frechet_distance"]["value"], rel=0.3)
+
+
+def test_figures_of_an_interrupted_training_are_kept(judged):
+    arguments = ("smoke", "classifier_dir=judge", "evaluate_every_steps=2", "model_dir=halves/gan")
+    for last in (2, 4):
+        code, output = experiment(
+            "mnist_wgan", judged.folder, "-F", "halves", "with", *arguments, f"max_steps={last}"
+        )
+        assert code == 0, output
+    metrics = json.loads((judged.folder / "halves" / "2" / "metrics.json").read_text())
+    assert metrics["small_kernel_distance"]["steps"] == [2, 4]
+
+
 def test_more_samples_begin_with_the_same_ones(judged):
     from reproducible_ml.models.sampling import TrainedGAN
 

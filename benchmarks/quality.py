@@ -1,0 +1,214 @@
+"""How good the samples of each GAN type are after the same number of critic updates.
+
+$ python -m benchmarks.quality --npz-file mnist.npz --classifier models/judge
+
+All have the same networks and noise; each type trains with its practical values. The peer is the
+recipe of TF-GAN's MNIST example: Wasserstein loss with gradient penalty 1, Adam with 1e-3 and 1e-4,
+both networks updated at once. Every training is a process; what is done stands in
+benchmarks/results/quality.json and is not done again, so an interrupted round goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+RESULTS = Path(__file__).parent / "results" / "quality.json"
+RECIPE, REAL = "TF-GAN's example", "real digits"
+SAMPLES, BATCH_SIZE, NOISE_DIMS, GRID = 10_000, 32, 64, 64
+SHOWN = ("classifier_score", "frechet_distance", "kernel_distance", "precision", "recall")
+
+
+def main() -> None:
+    """Train and judge what is not yet done, and print the table."""
+    from reproducible_ml.models.gan_types import GAN_TYPES
+
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--npz-file", required=True, help="MNIST")
+    parser.add_argument(
+        "--classifier", required=True, help="folder of experiments.mnist_classifier"
+    )
+    parser.add_argument("--types", default=",".join([RECIPE, *GAN_TYPES]))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--critic-updates", type=int, default=15_000)
+    parser.add_argument("--compute-dtype", default="float32")
+    parser.add_argument("--work", help="folder of data and models; default: a temporary one")
+    parser.add_argument("--json", type=Path, default=RESULTS)
+    parser.add_argument("--child", nargs=2, metavar=("TYPE", "SEED"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        name, seed = given.child
+        print(json.dumps(train_and_judge(name, int(seed), given)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        given.work = given.work or folder
+        _all(given)
+
+
+def _all(given: argparse.Namespace) -> None:
+    from benchmarks.training import serialize
+
+    data = Path(given.work) / "data"
+    if not (data / "dataset.json").exists():
+        serialize(data, given.npz_file)
+    found = json.loads(given.json.read_text(encoding="utf-8")) if given.json.exists() else []
+    for seed in range(1, given.seeds + 1):
+        for name in given.types.split(","):
+            key = {
+                "type": name,
+                "seed": seed,
+                "critic_updates": given.critic_updates,
+                "compute_dtype": given.compute_dtype,
+            }
+            if any(key.items() <= one.items() for one in found):
+                continue
+            found.append({**key, **_in_a_process(name, seed, given)})
+            given.json.parent.mkdir(parents=True, exist_ok=True)
+            given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            print(f"{name}, seed {seed}: {found[-1]['figures']}", flush=True)
+    chosen = [one for one in found if one["critic_updates"] == given.critic_updates]
+    print("\n" + table(chosen))
+
+
+def _in_a_process(name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.quality", "--child", name, str(seed)]
+    command += ["--npz-file", given.npz_file, "--classifier", given.classifier]
+    command += ["--work", given.work, "--critic-updates", str(given.critic_updates)]
+    command += ["--compute-dtype", given.compute_dtype]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def train_and_judge(name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
+    """Train one GAN, draw and judge.
+
+    Returns:
+        ``figures``, the ``classifier``'s digest, and for a conditional type ``agreement``: the
+        share of samples in which the classifier sees the digit asked for.
+    """
+    import numpy as np
+
+    from reproducible_ml.models.classifier import Classifier
+    from reproducible_ml.models.figures import figures_of, judge, split_outputs
+    from reproducible_ml.utils.images import save_grid
+
+    data, folder = Path(given.work) / "data", Path(given.work) / f"{name}-{seed}"
+    labels = None
+    if name == RECIPE:
+        drawn = _recipe(data, seed, given.critic_updates)
+    elif name == REAL:
+        from reproducible_ml.models.classifier import split_batches
+
+        drawn = np.concatenate([images for images, _ in split_batches(str(data), "train")])
+        drawn = drawn[:: len(drawn) // SAMPLES][:SAMPLES]
+    else:
+        drawn, labels = _ours(name, data, folder, seed, given)
+    save_grid(drawn[:GRID], Path(given.work) / "grids" / f"{name}-{seed}.png")
+    classifier = Classifier.load(given.classifier)
+    test, train = (split_outputs(classifier, data, split) for split in ("test", "train"))
+    outputs = classifier.outputs(drawn)
+    found: dict[str, Any] = {
+        "figures": figures_of(judge(outputs, test, train.features), test),
+        "samples": len(drawn),
+        "classifier": classifier.digest,
+    }
+    if labels is not None:
+        found["agreement"] = float((outputs.logits.argmax(axis=1) == labels).mean())
+    return found
+
+
+def _ours(name: str, data: Path, folder: Path, seed: int, given: argparse.Namespace) -> Any:
+    from reproducible_ml.models.gan_types import gan_type_row
+    from reproducible_ml.models.sampling import TrainedGAN
+    from reproducible_ml.models.settings import Cadence, GANSettings
+    from reproducible_ml.models.training import train_gan
+
+    steps = given.critic_updates // gan_type_row(name).practical.critic_steps
+    settings = GANSettings(
+        gan_type=name, noise_dims=NOISE_DIMS, seed=seed, compute_dtype=given.compute_dtype
+    )
+    cadence = Cadence(steps, grid_every_steps=steps, checkpoint_every_steps=500)
+    train_gan(data, folder, settings, cadence)
+    gan = TrainedGAN(folder, data)
+    return gan.draw(SAMPLES, seed), gan.labels(SAMPLES) if gan.classes else None
+
+
+def _recipe(data: Path, seed: int, steps: int) -> Any:
+    """Train as TF-GAN's example for MNIST does, and draw."""
+    import numpy as np
+    import tensorflow as tf
+
+    from reproducible_ml.input_fn import input_fn
+    from reproducible_ml.models import critic_fn, generator_fn
+    from reproducible_ml.models.sampling import latents_of_batch
+    from reproducible_ml.models.tf_gan import tfgan
+
+    shape = (28, 28, 1)
+    drawn: list[Any] = []
+
+    class Draw(tf.estimator.SessionRunHook):
+        def end(self, session: Any) -> None:
+            while sum(map(len, drawn)) < SAMPLES:
+                drawn.append(session.run(samples, {number: len(drawn)}))
+
+    with tf.Graph().as_default():
+        tf.compat.v1.set_random_seed(seed)
+        batches = input_fn(data, batch_size=BATCH_SIZE, noise_dims=NOISE_DIMS, seed=seed)()
+        iterator = tf.compat.v1.data.make_initializable_iterator(batches)
+        initializers = tf.compat.v1.GraphKeys.TABLE_INITIALIZERS
+        tf.compat.v1.add_to_collection(initializers, iterator.initializer)
+        noise, real = iterator.get_next()
+        generator = generator_fn("wgan_gp", shape, seed=seed)
+        model = tfgan.gan_model(generator, critic_fn("wgan_gp", shape, seed=seed), real, noise)
+        loss = tfgan.gan_loss(model, gradient_penalty_weight=1.0, add_summaries=False)
+        adam = tf.compat.v1.train.AdamOptimizer
+        operations = tfgan.gan_train_ops(model, loss, adam(1e-3, 0.5), adam(1e-4, 0.5))
+        number = tf.compat.v1.placeholder(tf.int64, [])
+        with tf.compat.v1.variable_scope(model.generator_scope, reuse=True):
+            latents = latents_of_batch(seed, number, NOISE_DIMS)
+            samples = generator(latents, mode=tf.estimator.ModeKeys.PREDICT)
+        tfgan.gan_train(
+            operations,
+            logdir=None,
+            get_hooks_fn=tfgan.get_joint_train_hooks(),
+            hooks=[tf.estimator.StopAtStepHook(num_steps=steps), Draw()],
+            save_checkpoint_secs=None,
+            save_summaries_steps=None,
+        )
+    return np.concatenate(drawn)[:SAMPLES]
+
+
+def table(found: Sequence[dict[str, Any]]) -> str:
+    """Give mean and standard deviation over the seeds of each type as Markdown."""
+    lines = [
+        "| type | seeds | " + " | ".join(name.replace("_", " ") for name in SHOWN) + " | label |",
+        "| --- | --- |" + " --- |" * (len(SHOWN) + 1),
+    ]
+    names = list(dict.fromkeys(one["type"] for one in found))
+    for name in names:
+        members = [one for one in found if one["type"] == name]
+        cells = [_spread([one["figures"][figure] for one in members]) for figure in SHOWN]
+        agreed = [one["agreement"] for one in members if "agreement" in one]
+        label = f"{100 * statistics.mean(agreed):.1f}%" if agreed else ""
+        lines.append(f"| {name} | {len(members)} | " + " | ".join(cells) + f" | {label} |")
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean = f"{statistics.mean(values):.3g}"
+    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.2g}"
+
+
+if __name__ == "__main__":
+    main()

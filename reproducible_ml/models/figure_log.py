@@ -1,0 +1,58 @@
+"""The log of the figures that are taken while a GAN trains, one JSON line each.
+
+It is cut after the checkpoint that a training continues from, as the log of steps is.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+FIGURES_FILE = "figures.jsonl"
+
+
+class Point(NamedTuple):
+    """One figure at one step."""
+
+    name: str
+    value: float
+    step: int
+
+
+def read_figures(model_dir: str | Path) -> list[Point]:
+    """Read all logged figures, in the order in which they were taken."""
+    path = Path(model_dir) / FIGURES_FILE
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    # A killed writer may leave half a line at the end, which has no newline behind it.
+    return [Point(*json.loads(line)) for line in lines[:-1]]
+
+
+class FigureLog:
+    """Appends figures, starting after a given step.
+
+    Args:
+        model_dir: Folder of the checkpoints.
+        restored_step: Step of the checkpoint that training continues from, 0 for none.
+
+    Attributes:
+        points: What was taken up to that step.
+    """
+
+    def __init__(self, model_dir: str | Path, restored_step: int) -> None:
+        self.points = [one for one in read_figures(model_dir) if one.step <= restored_step]
+        text = "".join(f"{json.dumps(point)}\n" for point in self.points)
+        path = Path(model_dir) / FIGURES_FILE
+        path.write_text(text, encoding="utf-8")
+        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
+
+    def write(self, name: str, value: float, step: int) -> None:
+        """Add a figure."""
+        self._file.write(f"{json.dumps(Point(name, value, step))}\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
