@@ -103,7 +103,7 @@ def generator_fn(
             for width in channels:
                 layer = slim.conv2d_transpose(layer, width, [4, 4], stride=2)
             return slim.conv2d(
-                layer, image_shape[2], [4, 4], activation_fn=tf.tanh, normalizer_fn=None
+                layer, image_shape[2], [4, 4], activation_fn=_pixels, normalizer_fn=None
             )
 
     return generator
@@ -165,6 +165,7 @@ def critic_fn(
                 )
             outputs = 1 + classes if row.classifies else 1
             layer = slim.conv2d(layer, outputs, [4, 4], stride=2, activation_fn=None)
+            layer = tf.cast(layer, tf.float32)
             return tf.reduce_mean(layer, axis=[1, 2] if row.classifies else [1, 2, 3])
 
     return critic
@@ -210,6 +211,11 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield
+
+
+def _pixels(layer: tf.Tensor) -> tf.Tensor:
+    """Map to [-1, 1], in float32 whatever the layers compute in: bfloat16 has too few levels."""
+    return tf.tanh(tf.cast(layer, tf.float32))
 
 
 def _leaky_relu(tensor: tf.Tensor) -> tf.Tensor:
