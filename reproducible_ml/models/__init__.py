@@ -14,6 +14,7 @@ _HOMES = {
     "GANEstimator": "estimator",
     "GANSettings": "settings",
     "GAN_TYPES": "gan_types",
+    "TrainedGAN": "sampling",
     "TrainingResult": "training",
     "Watcher": "training",
     "apply_determinism": "determinism",

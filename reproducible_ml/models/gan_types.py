@@ -189,6 +189,7 @@ GAN_TYPES = {
         generator_loss="non_saturating",
         critic_loss="minimax",
         conditional=True,
+        critic_batch_norm=True,
         paper=_DCGAN,
         practical=_PRACTICAL,
         remark=_DCGAN_REMARK,
