@@ -215,3 +215,22 @@ def test_a_folder_that_says_nothing_of_its_training_is_refused(tmp_path):
     path.write_text('{"data": {"fingerprint": "f"}, "settings": {"gan_type": "wgan"}}')
     with pytest.raises(DataError, match="does not say of what shape the images are"):
         read_identity(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_conditional_generator_takes_labels_and_draws_what_the_training_drew(tmp_path):
+    updates = ["smoke", "gan_type=cgan", "compute_dtype=bfloat16", "model_dir=models/c"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for arguments in (
+        ["experiments.mnist_wgan", "with", *updates],
+        ["reproducible_ml.cli", "export", "models/c", "-o", "model"],
+    ):
+        done = run([sys.executable, "-m", *arguments], tmp_path, environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+    shutil.rmtree(tmp_path / "models")
+    assert "those that the training drew, bit for bit" in done.stdout
+    found = json.loads((tmp_path / "model" / "provenance.json").read_text())
+    assert found["signature"]["inputs"]["labels"] == (
+        {"dtype": "int32", "shape": ["n"], "classes": 10}
+    )
+    assert found["samples"]["same_as_run"] is True

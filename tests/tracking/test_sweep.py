@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -69,6 +70,38 @@ def main(_run, seed, rate, depth, shape, fails_at, dies_at, waits):
     for step in (1, 2):
         record_scalar(_run, "loss", rate * seed / step, step)
     return {"score": (rate - 0.3) ** 2 + depth + seed, "sum": sum(shape), "name": "toy"}
+'''
+
+
+READER = '''\
+"""A member that reads a data set, and writes it first when it is missing."""
+
+from pathlib import Path
+
+import numpy as np
+
+from reproducible_ml.datasets.serialize import serialize_npz
+from reproducible_ml.datasets.serialize.manifest import read_manifest
+from reproducible_ml.tracking import experiment, record
+
+ex = experiment("reader")
+
+
+@ex.config
+def config():
+    seed = 1
+    record_dir = "data"
+
+
+@ex.automain
+def main(_run, seed, record_dir):
+    if not Path(record_dir, "dataset.json").exists():
+        np.savez(f"rows-{seed}.npz", rows=np.load("rows.npy"))
+        serialize_npz(f"rows-{seed}.npz", "rows", record_dir)
+        record.record_digest(_run, {"wrote": "it"})
+    manifest = read_manifest(record_dir)
+    record.record_dataset(_run, "records", manifest)
+    return manifest.splits["train"].records
 '''
 
 
@@ -182,6 +215,25 @@ def test_a_failed_and_a_killed_member_are_reported_and_the_others_go_on(toy):
 def test_two_jobs_run_at_once(toy):
     code, output = toy.sweep("waits=True", "seed=1,2", "--jobs", "2")
     assert code == 0, output
+
+
+@pytest.mark.slow
+def test_one_member_writes_the_data_of_all_and_other_data_is_another_run(toy):
+    toy.source.write_text(READER)
+    np.save(toy.root / "rows.npy", np.zeros((6, 2), np.float32))
+    arguments = ("seed=1..2", "--jobs", "2")
+    code, output = toy.sweep(*arguments)
+    assert code == 0, output
+    infos = [json.loads((toy.root / "runs" / n / "info.json").read_text()) for n in ("1", "2")]
+    assert sorted("digest" in info for info in infos) == [False, True]
+    # A bare number is the metric "result".
+    assert [(row["metric"], row["n"]) for row in toy.rows()] == [("result", "2")]
+    shutil.rmtree(toy.root / "data")
+    np.save(toy.root / "rows.npy", np.ones((6, 2), np.float32))
+    assert toy.sweep(*arguments)[0] == 0
+    assert len(toy.runs()) == 4
+    # And with the data as it lies there now, nothing is left to run.
+    assert "to run" not in toy.sweep(*arguments, "--dry-run")[1]
 
 
 @pytest.mark.parametrize(
