@@ -183,8 +183,8 @@ def test_what_is_recorded_is_not_run_again_until_configuration_or_source_change(
     assert re.search(r"1  seed=2 shape=\[3,4\] +recorded as run 2\n2  .* +to run\n", output)
     assert len(toy.runs()) == 2
     toy.source.write_text(SOURCE + "# other\n")
-    code, output = toy.sweep("seed=1", "shape=[3,4]")
-    assert (code, len(toy.runs())) == (0, 3), output
+    code, output = toy.sweep("seed=1,2", "shape=[3,4]", "--dry-run")
+    assert (code, output.count("to run")) == (0, 2), output
 
 
 def test_a_failed_and_a_killed_member_are_reported_and_the_others_go_on(toy):
@@ -274,28 +274,28 @@ def search(toy, trials, *more):
 
 
 def test_a_search_repeats_with_the_same_seed_and_goes_on_from_what_is_recorded(toy):
-    code, output = search(toy, 2)
+    code, output = search(toy, 1)
     assert code == 0, output
     first = [one["parameters"] for one in toy.members()]
-    assert len(first) == 4
-    for one, other in zip(first[::2], first[1::2]):
-        assert (one["rate"], one["depth"]) == (other["rate"], other["depth"])
-        assert (one["seed"], other["seed"]) == ("1", "2")
+    assert [one["seed"] for one in first] == ["1", "2"]
+    assert first[0]["rate"] == first[1]["rate"]
+    code, output = search(toy, 2)
+    assert code == 0, output
+    members = toy.members(2)
+    assert [one["parameters"] for one in members[:2]] == first
+    assert [one["status"] for one in members] == ["recorded"] * 2 + ["completed"] * 2
+    trials = [one["parameters"] for one in members[::2]]
+    for one in trials:
         assert 0.01 <= float(one["rate"]) <= 10
         assert one["depth"] in ("1", "2", "3")
-    means = [float(row["mean"]) for row in toy.rows()]
     expected = [
         np.mean([score(float(one["rate"]), seed, int(one["depth"])) for seed in (1, 2)])
-        for one in first[::2]
+        for one in trials
     ]
     # The best comes first.
-    assert means == pytest.approx(sorted(expected))
-    code, output = search(toy, 3)
-    assert code == 0, output
-    assert [one["parameters"] for one in toy.members(2)][:4] == first
-    assert [one["status"] for one in toy.members(2)] == ["recorded"] * 4 + ["completed"] * 2
+    assert [float(row["mean"]) for row in toy.rows(2)] == pytest.approx(sorted(expected))
     study = optuna_study(toy.root / "sweeps/2/study.log")
-    assert [trial.value for trial in study.trials[:2]] == pytest.approx(expected)
+    assert [trial.value for trial in study.trials] == pytest.approx(expected)
 
 
 def optuna_study(path):
