@@ -91,7 +91,13 @@ class ExactSaverHook(tf.compat.v1.train.CheckpointSaverHook):
     """
 
     def __init__(self, model_dir: str | Path, log: StepLog, every_steps: int) -> None:
-        super().__init__(str(model_dir), save_steps=every_steps, listeners=[_LookAndSyncFirst(log)])
+        super().__init__(
+            str(model_dir),
+            save_steps=every_steps,
+            listeners=[_LookAndSyncFirst(log)],
+            # The graph as text takes a second to write, and the model is rebuilt from code.
+            save_graph_def=False,
+        )
         # Without this the hook asks for the step in a session.run of its own after each step.
         self._set_steps_per_run(1)
 

@@ -12,11 +12,11 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import tensorflow as tf
-import tf_slim as slim
 
 from reproducible_ml.models.gan_types import gan_type_row
 from reproducible_ml.models.seeding import GlorotUniform, seeded_variables
 from reproducible_ml.models.spectral import spectral_norm
+from reproducible_ml.models.tf_gan import slim
 from reproducible_ml.utils.errors import ConfigError
 
 # The generator starts from a square of at most this many pixels a side.

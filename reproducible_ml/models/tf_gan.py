@@ -1,4 +1,4 @@
-"""TF-GAN, imported in one place and made to work on Python 3.11.
+"""TF-GAN and TF-slim, imported in one place and made to work on Python 3.11.
 
 TF-GAN 2.1.0 calls ``inspect.getargspec``, which Python 3.11 removed and older ones deprecate. Only
 the module that calls it gets the substitute; ``inspect`` stays as it is for everybody else.
@@ -7,19 +7,37 @@ the module that calls it gets the substitute; ``inspect`` stays as it is for eve
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from reproducible_ml.utils.tensorflow_version import require_tensorflow
 
 require_tensorflow()
 
-with warnings.catch_warnings():
+
+@contextmanager
+def _without_scikit_learn() -> Iterator[None]:
+    """Let scikit-learn seem missing: TF-slim loads it, half a second, for a loss not used here."""
+    if "sklearn" in sys.modules:
+        yield
+        return
+    sys.modules["sklearn"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["sklearn"]
+
+
+with warnings.catch_warnings(), _without_scikit_learn():
     # TF-GAN and what it imports still ask setuptools for pkg_resources and Python for distutils.
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
     warnings.filterwarnings("ignore", message="distutils Version classes are deprecated")
     import tensorflow_gan as tfgan
+    import tf_slim as slim
     from tensorflow_gan.python import contrib_utils
     from tensorflow_gan.python import train as _train
     from tensorflow_gan.python.estimator import gan_estimator as stock
@@ -41,4 +59,4 @@ class _InspectWithArgspec(types.ModuleType):
 # On older Pythons too, where the function is there and warns of its end.
 _train.inspect = _InspectWithArgspec("inspect")
 
-__all__ = ["contrib_utils", "stock", "tfgan"]
+__all__ = ["contrib_utils", "slim", "stock", "tfgan"]
