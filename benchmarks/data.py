@@ -19,7 +19,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks import data_read, data_scale, data_write
-from benchmarks.measure import describe_machine, machine_line, markdown, show_part
+from benchmarks.measure import describe_machine, machine_line, markdown, put_into, show_part
 
 RESULTS = Path(__file__).parent / "results" / "data.json"
 TARGETS = [*data_write.TARGETS, *data_read.TARGETS]
@@ -36,12 +36,23 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=1_000_000, help="records of the scale part")
     parser.add_argument("--work", help="folder on the disk to measure; default: a temporary one")
     parser.add_argument("--json", type=Path, default=RESULTS)
+    parser.add_argument("--page", type=Path, help="put the tables there, such as README.md")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
         found = measure(Path(folder), arguments)
+    if arguments.page:
+        put_into(arguments.page, "benchmarks.data", page_text(found))
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(f"\nAll figures: {arguments.json}")
+
+
+def page_text(found: dict[str, Any]) -> str:
+    """Give the figures as they stand in the README: table, machine, and how it grows."""
+    parts = [markdown(found["figures"]), f"Machine: {machine_line(found['machine'])}."]
+    if found["scale"]:
+        parts.append(data_scale.table(found["scale"]))
+    return "\n\n".join(parts)
 
 
 def measure(work: Path, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -199,6 +199,20 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def put_into(page: Path, name: str, text: str) -> None:
+    """Replace what stands on a page between ``<!-- name -->`` and ``<!-- /name -->``.
+
+    Raises:
+        SystemExit: The page has no such place.
+    """
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise SystemExit(f"{page} has no place for figures: {begin.strip()} ... {end.strip()}")
+    page.write_text(f"{before}{begin}\n{text.strip()}\n\n{end}{after}", encoding="utf-8")
+
+
 def describe_machine(folder: Path) -> dict[str, Any]:
     """Say what the figures depend on besides the code.
 

@@ -29,6 +29,7 @@ from benchmarks.measure import (
     describe_machine,
     machine_line,
     markdown,
+    put_into,
     show_part,
     take_turns,
 )
@@ -71,12 +72,27 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--cost-rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, default=RESULTS)
+    parser.add_argument("--page", type=Path, help="put the tables there, such as README.md")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), arguments)
+    if arguments.page:
+        put_into(arguments.page, "benchmarks.training", page_text(found))
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(f"\nAll figures: {arguments.json}")
+
+
+def page_text(found: dict[str, Any]) -> str:
+    """Give the figures as they stand in the README: table, speeds, share of the peak, machine."""
+    parts = {title: Part.from_json(title, part) for title, part in found["parts"].items()}
+    texts = [markdown(found["figures"])]
+    if "peak" in found:
+        from benchmarks import training_peak
+
+        texts.append(training_peak.table(found["peak"], parts))
+    texts.append(f"Machine: {machine_line(found['machine'])}.")
+    return "\n\n".join(texts)
 
 
 def measure(work: Path, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -116,7 +132,7 @@ def measure(work: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         from benchmarks import training_peak
 
         found["peak"] = training_peak.measure()
-        print("\n" + training_peak.describe(found["peak"], parts), flush=True)
+        print("\n" + training_peak.table(found["peak"], parts), flush=True)
     return found
 
 

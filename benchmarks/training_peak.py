@@ -36,25 +36,34 @@ def measure() -> dict[str, float]:
     return {
         "product_flops_per_second": flops,
         # Forward once, backward twice: to the weights and to the layer before.
-        "generator_update_flops": BATCH_SIZE * (3 * generator + 3 * critic),
+        # The critic's weights are not updated here.
+        "generator_update_flops": BATCH_SIZE * (3 * generator + 2 * critic),
         # The samples forward, and the critic forward and backward on two batches.
         "critic_update_flops": BATCH_SIZE * (generator + 2 * 3 * critic),
     }
 
 
-def describe(peak: Mapping[str, float], parts: Mapping[str, Part]) -> str:
-    """Say which share of the product's speed each contender reaches."""
+def table(peak: Mapping[str, float], parts: Mapping[str, Part]) -> str:
+    """Give speeds, and which share of the product's speed each contender reaches, as Markdown."""
     product = peak["product_flops_per_second"]
-    lines = [f"Product of {SIDE} x {SIDE} matrices: {product / 1e9:.0f} GFLOP/s"]
-    for critic_steps in (1, 5):
-        part = parts.get(f"training {critic_steps}:1")
-        if part is None:
-            continue
-        step = peak["generator_update_flops"] + critic_steps * peak["critic_update_flops"]
-        lines.append(f"A step {part.title.split()[1]} takes {step / 1e9:.2f} GFLOP; of the peak:")
-        for name in part.seconds:
-            share = statistics.median(part.rates(name)) * step / product
-            lines.append(f"  {name:40} {100 * share:.0f}%")
+    parts = {title: part for title, part in parts.items() if title.startswith("training")}
+    names = list(dict.fromkeys(name for part in parts.values() for name in part.seconds))
+    lines = [
+        "| steps a second (share of the peak) | " + " | ".join(parts) + " |",
+        "| --- |" + " --- |" * len(parts),
+    ]
+    for name in names:
+        cells = []
+        for title, part in parts.items():
+            critic_steps = int(title.split()[1].partition(":")[0])
+            step = peak["generator_update_flops"] + critic_steps * peak["critic_update_flops"]
+            rate = statistics.median(part.rates(name))
+            cells.append(f"{rate:.1f} ({100 * rate * step / product:.0f}%)")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines.append(
+        f"\nThe peak is the product of two {SIDE} x {SIDE} float32 matrices: "
+        f"{product / 1e9:.0f} GFLOP/s."
+    )
     return "\n".join(lines)
 
 
