@@ -63,7 +63,7 @@ def measure(work: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     mnist = digits(arguments.npz_file, arguments.records)
     parts = {}
     if "write" in only:
-        pictures, pngs = photographs(max(64, arguments.records // 60)), encoded(mnist)
+        pictures, pngs = photographs(max(64, arguments.records // 15)), encoded(mnist)
         for part in data_write.measure(work, mnist, pictures, pngs, arguments.rounds):
             parts[part.title] = part
             print(show_part(part, TARGETS), flush=True)
