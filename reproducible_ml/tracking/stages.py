@@ -8,7 +8,7 @@ checkpoint and the digests.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,8 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
 
     # What can't work is refused before anything is written.
     gan_type_row(settings.gan_type)
+    # What the configuration leaves open comes from the type's row, which may change one day.
+    run.info["settings"] = asdict(settings)
     record_dir = Path(config["record_dir"])
     if (record_dir / _MANIFEST).exists():
         record.record_upstream(run, serialize.path, read_manifest(record_dir).fingerprint)
