@@ -227,7 +227,7 @@ def describe_machine(folder: Path) -> dict[str, Any]:
         "cores": cpu["usable_cores"],
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "file_system": file_system(folder),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "python": platform.python_version(),
         "packages": _versions(
             "tensorflow", "numpy", "tensorflow-datasets", "array-record", "grain", "torch"
