@@ -1,7 +1,7 @@
 # Two commands do everything: `make run` and `make test`. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lint types imports test-slow coverage wheel \
+.PHONY: help run test check format lint types imports docs test-slow coverage wheel \
 	bench bench-data bench-training lock environment extras clean
 
 # Absolute paths appear nowhere, so the checkout may lie in a folder with spaces in its name.
@@ -20,7 +20,7 @@ run: environment  ## serialize the bundled digits, train the WGAN on them, say w
 test: environment  ## the test suite, long rounds left out
 	@$(RUN) pytest
 
-check: lint types imports wheel test-slow test  ## everything that CI checks, `make test` last
+check: lint types imports docs wheel test-slow test  ## everything that CI checks, `make test` last
 
 format: environment  ## put every file into the project's format
 	@$(RUN) ruff check --fix --quiet .
@@ -44,6 +44,10 @@ coverage: extras  ## the test suite with the share of lines and branches that it
 
 wheel: environment  ## build the wheel, install it into an empty environment and use it there
 	@sh scripts/check_wheel.sh $(VENV)
+
+docs: extras  ## the documentation site, in build/docs; warnings are errors
+	@$(RUN) sphinx -W --keep-going --quiet -b html docs build/docs
+	@echo "build/docs/index.html"
 
 bench: bench-data bench-training  ## measure against the peers
 

@@ -1,5 +1,7 @@
 """A Sacred experiment whose runs are recorded whole, locally first, and checked before they start.
 
+Example::
+
     ex = experiment("mnist_wgan")
 
     @ex.config
