@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,22 @@ from reproducible_ml.models.classifier_training import ClassifierSettings, train
 from reproducible_ml.models.determinism import (
     Determinism,
     apply_determinism,
-    probe_digest,
     set_environment,
 )
 from reproducible_ml.tracking import record
 from reproducible_ml.tracking.local_store import LocalStore
 from reproducible_ml.tracking.run_folder import read_json, run_directories
 from reproducible_ml.tracking.seal import record_stage, seal_run
+from reproducible_ml.tracking.stage_parts import (
+    SOURCE_PATHS,
+    Points,
+    default_dir,
+    need_data,
+    record_probe,
+    values_of,
+)
 from reproducible_ml.utils.errors import ConfigError, TrackingError
 
-_MANIFEST = "dataset.json"
-_SOURCE_PATHS = ("npz_file", "image_dir")
-_SOURCE_KEYS = (*_SOURCE_PATHS, "image_shape")
 # What the evaluation reads, and the experiment that writes it.
 _TRAINED_BY = {"model_dir": "mnist_wgan", "classifier_dir": "mnist_classifier"}
 
@@ -47,36 +51,23 @@ def classifier_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
     Returns:
         The run's result: steps, last loss, accuracies and digest.
     """
-    determinism = Determinism(**_values(Determinism, config))
+    determinism = Determinism(**values_of(Determinism, config))
     # Before the serialization below, which may load TensorFlow.
     set_environment(determinism)
-    settings = ClassifierSettings(determinism=determinism, **_values(ClassifierSettings, config))
+    settings = ClassifierSettings(determinism=determinism, **values_of(ClassifierSettings, config))
+    need_data(run, config, serialize)
     record_dir = Path(config["record_dir"])
-    if (record_dir / _MANIFEST).exists():
-        record.record_upstream(run, serialize.path, read_manifest(record_dir).fingerprint)
-    else:
-        print(f"{record_dir} holds no data set yet: serializing {config['source']} first.")
-        record.run_stage(
-            run,
-            serialize,
-            source=config["source"],
-            **{key: config[key] for key in _SOURCE_KEYS},
-            record_dir=str(record_dir),
-        )
-    record.record_dataset(run, "records", read_manifest(record_dir))
-
-    default = f"models/{run.experiment_info['name']}-{run._id}"
-    classifier_dir = Path(config["classifier_dir"] or default)
-    record_stage(run, inputs=("record_dir", *_SOURCE_PATHS), outputs=("classifier_dir",))
-    points = _Points(run)
+    classifier_dir = Path(config["classifier_dir"] or default_dir(run))
+    record_stage(run, inputs=("record_dir", *SOURCE_PATHS), outputs=("classifier_dir",))
+    points = Points(run)
     result = train_classifier(
-        record_dir, classifier_dir, settings, config["log_every_steps"], points.add
+        record_dir, classifier_dir, settings, config["log_every_steps"], points.scalar
     )
-    points.add("accuracy", result.accuracy, result.step)
-    points.add("eval_accuracy", result.eval_accuracy, result.step)
+    points.scalar("accuracy", result.accuracy, result.step)
+    points.scalar("eval_accuracy", result.eval_accuracy, result.step)
     record.record_checkpoint(run, result.checkpoint, result.step)
     record.record_digest(run, result.digests)
-    _record_determinism(run, determinism)
+    record_probe(run, determinism)
     seal_run(run, points.points)
     print(f"Accuracy:   {result.accuracy:.2%} of the test split")
     print(f"Classifier: {classifier_dir}, digest {result.digests['weights'][:16]}")
@@ -105,7 +96,7 @@ def evaluation_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
         ConfigError: A folder is not given, or the parts do not fit together.
         DataError: A folder is missing or damaged.
     """
-    determinism = Determinism(**_values(Determinism, config))
+    determinism = Determinism(**values_of(Determinism, config))
     for name, trained_by in _TRAINED_BY.items():
         if config[name] is None:
             raise ConfigError(
@@ -125,8 +116,7 @@ def evaluation_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
     record_stage(
         run, inputs=("record_dir", "model_dir", "classifier_dir"), outputs=("evaluation_dir",)
     )
-    default = f"models/{run.experiment_info['name']}-{run._id}"
-    evaluation_dir = Path(config["evaluation_dir"] or default)
+    evaluation_dir = Path(config["evaluation_dir"] or default_dir(run))
     with _numpy_threads(determinism.intra_op_threads):
         result = evaluate_gan(
             record_dir, model_dir, classifier_dir, evaluation_dir, config["samples"], config["seed"]
@@ -138,13 +128,13 @@ def evaluation_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
     run.add_resource(str(classifier_dir / DESCRIPTION_FILE))
     # What each value rests on, beside it: N, the layer and the classifier.
     run.info["evaluation"] = [asdict(one) for one in result.figures]
-    points = _Points(run)
+    points = Points(run)
     for one in result.figures:
-        points.add(one.name, one.value, result.step)
-        points.add(f"{one.name}_floor", one.floor, result.step)
+        points.scalar(one.name, one.value, result.step)
+        points.scalar(f"{one.name}_floor", one.floor, result.step)
     record.record_image(run, result.grid, step=result.step)
     record.record_digest(run, result.digests)
-    _record_determinism(run, determinism)
+    record_probe(run, determinism)
     seal_run(run, points.points)
     print(figures_table(result.figures))
     print(f"Samples beside their nearest training images: {result.grid}")
@@ -184,18 +174,6 @@ def figures_table(figures: Sequence[Any]) -> str:
     Console(width=120, color_system=None, file=text).print(table)
     lines = [line.rstrip() for line in text.getvalue().splitlines()]
     return "\n".join([*lines, f"Classifier {figures[0].classifier[:16]}"])
-
-
-class _Points:
-    """Logs points to the run and keeps them for the seal."""
-
-    def __init__(self, run: Any) -> None:
-        self._run = run
-        self.points: dict[str, list[tuple[int, float]]] = {}
-
-    def add(self, name: str, value: float, step: int) -> None:
-        self.points.setdefault(name, []).append((step, value))
-        record.record_scalar(self._run, name, value, step)
 
 
 def _record_origin(run: Any, key: str, path: Path, covers: str, digest: str | None) -> None:
@@ -244,15 +222,3 @@ def _numpy_threads(count: int) -> Iterator[None]:
     limits: Any = importlib.import_module("threadpoolctl").threadpool_limits
     with limits(count, "blas"):
         yield
-
-
-def _record_determinism(run: Any, determinism: Determinism) -> None:
-    # At the end: the probe must not be the first to start TensorFlow's threads.
-    probes = [probe_digest(), probe_digest()]
-    measured = {"probe": probes[0], "probe_repeats": probes[0] == probes[1]}
-    record.record_determinism(run, {**determinism.as_dict(), **measured})
-
-
-def _values(settings: Any, config: Mapping[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(settings)}
-    return {name: config[name] for name in names if name in config}

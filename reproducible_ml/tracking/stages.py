@@ -8,28 +8,27 @@ checkpoint and the digests.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.datasets.serialize import read_manifest, serialize_source
+from reproducible_ml.datasets.serialize import serialize_source
 from reproducible_ml.datasets.sources import Source, make_source
-from reproducible_ml.models.determinism import (
-    Determinism,
-    probe_digest,
-    quiet_tensorflow,
-    set_environment,
-)
+from reproducible_ml.models.determinism import Determinism, quiet_tensorflow, set_environment
 from reproducible_ml.models.settings import Cadence, GANSettings
 from reproducible_ml.models.step_log import STEPS_FILE, TENSORS_FILE
 from reproducible_ml.models.training import TrainingResult, Watcher, train_gan
 from reproducible_ml.tracking import record
 from reproducible_ml.tracking.seal import record_stage, seal_run
-
-_MANIFEST = "dataset.json"
-# What says where a source's rows lie; and with them, what a source takes.
-_SOURCE_PATHS = ("npz_file", "image_dir")
-_SOURCE_KEYS = (*_SOURCE_PATHS, "image_shape")
+from reproducible_ml.tracking.stage_parts import (
+    SOURCE_KEYS,
+    SOURCE_PATHS,
+    Points,
+    default_dir,
+    need_data,
+    record_probe,
+    values_of,
+)
 
 
 def serialize_stage(
@@ -47,9 +46,9 @@ def serialize_stage(
         The run's result: records by split, and the fingerprint.
     """
     quiet_tensorflow()
-    record_stage(run, inputs=_SOURCE_PATHS, outputs=("record_dir",))
+    record_stage(run, inputs=SOURCE_PATHS, outputs=("record_dir",))
     if source is None:
-        source = make_source(config["source"], **{key: config[key] for key in _SOURCE_KEYS})
+        source = make_source(config["source"], **{key: config[key] for key in SOURCE_KEYS})
     manifest = serialize_source(
         source,
         config["record_dir"],
@@ -79,29 +78,21 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
     Returns:
         The run's result: last step, losses and digests.
     """
-    determinism = _pick(Determinism, config)
+    determinism = Determinism(**values_of(Determinism, config))
     # Before the serialization below, which may load TensorFlow.
     set_environment(determinism)
-    settings = GANSettings(determinism=determinism, **_values(GANSettings, config))
-    cadence = _pick(Cadence, config)
+    settings = GANSettings(determinism=determinism, **values_of(GANSettings, config))
+    cadence = Cadence(**values_of(Cadence, config))
     from reproducible_ml.models.gan_types import gan_type_row
 
     # What can't work is refused before anything is written.
     gan_type_row(settings.gan_type)
     # What the configuration leaves open comes from the type's row, which may change one day.
     run.info["settings"] = asdict(settings)
+    need_data(run, config, serialize)
     record_dir = Path(config["record_dir"])
-    if (record_dir / _MANIFEST).exists():
-        record.record_upstream(run, serialize.path, read_manifest(record_dir).fingerprint)
-    else:
-        source = {key: config[key] for key in ("source", *_SOURCE_KEYS) if key in config}
-        print(f"{record_dir} holds no data set yet: {serialize.path} writes it first.")
-        record.run_stage(run, serialize, **source, record_dir=str(record_dir))
-    manifest = read_manifest(record_dir)
-    record.record_dataset(run, "records", manifest)
-
-    model_dir = Path(config["model_dir"] or f"models/{run.experiment_info['name']}-{run._id}")
-    inputs = ("record_dir", "classifier_dir", *_SOURCE_PATHS)
+    model_dir = Path(config["model_dir"] or default_dir(run))
+    inputs = ("record_dir", "classifier_dir", *SOURCE_PATHS)
     record_stage(run, inputs=inputs, outputs=("model_dir",))
     watcher = _RunWatcher(run)
     result = train_gan(
@@ -115,10 +106,7 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
     )
     record.record_checkpoint(run, result.checkpoint, result.step)
     record.record_digest(run, result.digests)
-    # After training: the probe must not be the first to start TensorFlow's threads.
-    probes = [probe_digest(), probe_digest()]
-    measured = {"probe": probes[0], "probe_repeats": probes[0] == probes[1]}
-    record.record_determinism(run, {**determinism.as_dict(), **measured})
+    record_probe(run, determinism)
     for name in (STEPS_FILE, TENSORS_FILE):
         run.add_artifact(str(model_dir / name), name=name, content_type="application/octet-stream")
     seal_run(run, watcher.points)
@@ -131,16 +119,8 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
     }
 
 
-class _RunWatcher(Watcher):
+class _RunWatcher(Points, Watcher):
     """Hands points and grids to the Sacred run."""
-
-    def __init__(self, run: Any) -> None:
-        self._run = run
-        self.points: dict[str, list[tuple[int, float]]] = {}
-
-    def scalar(self, name: str, value: float, step: int) -> None:
-        self.points.setdefault(name, []).append((step, value))
-        record.record_scalar(self._run, name, value, step)
 
     def grid(self, path: Path, step: int) -> None:
         record.record_image(self._run, path, f"samples-{step:08d}.png", step)
@@ -151,12 +131,3 @@ def _say_where(result: TrainingResult, record_dir: Path) -> None:
     print(f"Sample grid: {result.grid}")
     print(f"Checkpoint:  {result.checkpoint}")
     print(f"Records:     {record_dir}")
-
-
-def _values(settings: Any, config: Mapping[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(settings)}
-    return {name: config[name] for name in names if name in config}
-
-
-def _pick(settings: Any, config: Mapping[str, Any]) -> Any:
-    return settings(**_values(settings, config))
