@@ -121,7 +121,19 @@ class GANEstimator(tfgan.estimator.GANEstimator):
         self._model_fn = model_fn
 
     def _assert_members_are_not_overridden(self) -> None:
-        """Allow the one override below; Estimator's own way to opt out of its check."""
+        """Allow the overrides below; Estimator's own way to opt out of its check."""
+
+    def _get_iterator_from_input_fn(
+        self, input_fn: Any, mode: str, distribution: Any = None
+    ) -> Any:
+        """Create the global step before the data, which begin at it; TensorFlow does so after."""
+        if distribution is not None:
+            tf.compat.v1.train.get_or_create_global_step()
+        return super()._get_iterator_from_input_fn(input_fn, mode, distribution)
+
+    def _create_global_step(self, graph: tf.Graph) -> Any:
+        """Take the step that exists already."""
+        return tf.compat.v1.train.get_or_create_global_step(graph)
 
     def _call_input_fn(self, input_fn: Any, mode: str, input_context: Any = None) -> Any:
         """Group the batches of an input_fn that knows nothing of steps."""
@@ -141,8 +153,10 @@ class GANEstimator(tfgan.estimator.GANEstimator):
 
 def _train_spec(outcome: StepOutcome) -> tf.estimator.EstimatorSpec:
     """Wrap a step for the Estimator, with its losses as summaries and for hooks."""
-    for part in outcome:
-        tf.compat.v1.add_to_collection(STEP_OUTCOME, part)
+    outcomes = tf.compat.v1.get_collection_ref(STEP_OUTCOME)
+    # Every replica of a distribution strategy comes here, and all find the same.
+    if not outcomes:
+        outcomes.extend(outcome)
     tf.compat.v1.summary.scalar("generator_loss", outcome.generator_loss)
     tf.compat.v1.summary.scalar("critic_loss", outcome.critic_loss)
     return tf.estimator.EstimatorSpec(

@@ -13,6 +13,7 @@ before each critic update, and never in the generator's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -23,6 +24,8 @@ from reproducible_ml.models.tf_gan import contrib_utils, tfgan
 
 # The graph collection in which a step's outcome is found by hooks.
 STEP_OUTCOME = "reproducible_ml/step_outcome"
+# In what a distribution strategy builds, the operations of all replicas but the first.
+_REPLICA = re.compile(r"^replica_\d+/")
 
 
 class StepOutcome(NamedTuple):
@@ -117,10 +120,20 @@ def build_step(updates: Updates, inputs: Any, real: tf.Tensor) -> StepOutcome:
                 check_numerics=False,
             )
     with tf.control_dependencies([done]):
+        losses = _mean_of_replicas([generator_loss, done])
+    with tf.control_dependencies(losses):
         step = tf.compat.v1.assign_add(global_step, 1)
         step = tf.identity(step, name="step")
     with tf.control_dependencies([step]):
-        return StepOutcome(step, tf.identity(generator_loss), tf.identity(done))
+        return StepOutcome(step, tf.identity(losses[0]), tf.identity(losses[1]))
+
+
+def _mean_of_replicas(losses: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Average what each replica of a distribution strategy found on its own batch."""
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return losses
+    return list(replica.all_reduce(tf.distribute.ReduceOp.MEAN, losses))
 
 
 def _of_update(inputs: Any, update: int, batch: int) -> Any:
@@ -141,4 +154,4 @@ class _UpdateOps:
         operations = tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.UPDATE_OPS)
         new = [operation for operation in operations if operation not in self._known]
         self._known.update(new)
-        return [operation for operation in new if operation.name.split("/")[0].startswith(scope)]
+        return [one for one in new if _REPLICA.sub("", one.name).split("/")[0].startswith(scope)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from reproducible_ml.models.distribution import MIRRORED
 from reproducible_ml.models.estimator import GANEstimator
 from reproducible_ml.models.gan_types import GanType, gan_type_row
 from reproducible_ml.models.networks import critic_fn, generator_fn
@@ -25,6 +26,7 @@ def make_gan_estimator(
     settings: GANSettings,
     image_shape: Sequence[int],
     classes: int = 0,
+    strategy: Any = None,
     **estimator_arguments: Any,
 ) -> GANEstimator:
     """Make the estimator of a GAN type for images of a size.
@@ -34,6 +36,7 @@ def make_gan_estimator(
         settings: What the weights depend on.
         image_shape: (height, width, channels).
         classes: Number of classes; only conditional types look at it.
+        strategy: A ``tf.distribute.Strategy``, see ``distribution``; None for one device.
         **estimator_arguments: Further ones of ``GANEstimator``, such as ``warm_start_from``.
 
     Returns:
@@ -46,9 +49,15 @@ def make_gan_estimator(
         keep_checkpoint_max=_KEPT_CHECKPOINTS,
         save_summary_steps=_SUMMARY_STEPS,
         log_step_count_steps=None,
+        # Checkpoints are the exact saver's; a cluster's session would write some of its own.
+        save_checkpoints_steps=None,
+        save_checkpoints_secs=None,
+        train_distribute=strategy,
         session_config=tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=settings.determinism.intra_op_threads,
             inter_op_parallelism_threads=settings.determinism.inter_op_threads,
+            # With fewer a session would wait for ever for the data of a device that it lacks.
+            device_count={"CPU": settings.replicas if settings.strategy == MIRRORED else 1},
         ),
     )
     penalty = None

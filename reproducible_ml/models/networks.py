@@ -88,23 +88,17 @@ def generator_fn(
             )
         else:
             layer = noise
-        with (
-            _quiet(),
-            seeded_variables(),
-            slim.arg_scope(
-                [slim.fully_connected, slim.conv2d_transpose, slim.conv2d],
-                weights_initializer=GlorotUniform(seed),
-                normalizer_fn=_batch_norm(mode),
-            ),
-        ):
-            layer = slim.fully_connected(layer, 1024)
-            layer = slim.fully_connected(layer, start * start * _BASE_CHANNELS)
+        # No slim.arg_scope: the replicas of a distribution strategy build side by side in threads,
+        # and would share the scope's one stack.
+        weights = {"weights_initializer": GlorotUniform(seed)}
+        inner = {**weights, "normalizer_fn": _batch_norm(mode)}
+        with _quiet(), seeded_variables():
+            layer = slim.fully_connected(layer, 1024, **inner)
+            layer = slim.fully_connected(layer, start * start * _BASE_CHANNELS, **inner)
             layer = tf.reshape(layer, [-1, start, start, _BASE_CHANNELS])
             for width in channels:
-                layer = slim.conv2d_transpose(layer, width, [4, 4], stride=2)
-            return slim.conv2d(
-                layer, image_shape[2], [4, 4], activation_fn=_pixels, normalizer_fn=None
-            )
+                layer = slim.conv2d_transpose(layer, width, [4, 4], stride=2, **inner)
+            return slim.conv2d(layer, image_shape[2], [4, 4], activation_fn=_pixels, **weights)
 
     return generator
 
@@ -139,6 +133,7 @@ def critic_fn(
 
     def critic(images: tf.Tensor, conditioning: Any | None = None) -> tf.Tensor:
         layer = images
+        weights = {"weights_initializer": GlorotUniform(seed)}
         if row.conditional and not row.classifies:
             assert conditioning is not None
             planes = tf.one_hot(conditioning["labels"], classes, dtype=images.dtype)
@@ -148,11 +143,6 @@ def critic_fn(
             _quiet(),
             seeded_variables(),
             spectral_norm(seed) if row.spectral_norm else nullcontext(),
-            slim.arg_scope(
-                [slim.conv2d],
-                weights_initializer=GlorotUniform(seed),
-                activation_fn=_leaky_relu,
-            ),
         ):
             for level in range(len(channels)):
                 normalized = row.critic_batch_norm and level > 0
@@ -161,10 +151,12 @@ def critic_fn(
                     min(64 * 2**level, 512),
                     [4, 4],
                     stride=2,
+                    activation_fn=_leaky_relu,
                     normalizer_fn=_norm_of_the_batch if normalized else None,
+                    **weights,
                 )
             outputs = 1 + classes if row.classifies else 1
-            layer = slim.conv2d(layer, outputs, [4, 4], stride=2, activation_fn=None)
+            layer = slim.conv2d(layer, outputs, [4, 4], stride=2, activation_fn=None, **weights)
             layer = tf.cast(layer, tf.float32)
             return tf.reduce_mean(layer, axis=[1, 2] if row.classifies else [1, 2, 3])
 
@@ -180,15 +172,30 @@ def _need_classes(gan_type: str, conditional: bool, classes: int) -> None:
 
 def _batch_norm(mode: str) -> Callable[[tf.Tensor], tf.Tensor]:
     def normalize(layer: tf.Tensor) -> tf.Tensor:
-        # Not slim.batch_norm: it asks for a name that TensorFlow 2.15 no longer has.
-        return tf.compat.v1.layers.batch_normalization(
-            layer,
-            momentum=_BATCH_NORM_DECAY,
-            training=mode == tf.estimator.ModeKeys.TRAIN,
-            name="batch_norm",
-        )
+        scope = tf.compat.v1.get_variable_scope()
+        with tf.compat.v1.variable_scope(
+            scope, custom_getter=_averaged_when_written, auxiliary_name_scope=False
+        ):
+            # Not slim.batch_norm: it asks for a name that TensorFlow 2.15 no longer has.
+            return tf.compat.v1.layers.batch_normalization(
+                layer,
+                momentum=_BATCH_NORM_DECAY,
+                training=mode == tf.estimator.ModeKeys.TRAIN,
+                name="batch_norm",
+            )
 
     return normalize
+
+
+def _averaged_when_written(getter: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+    """Make a variable whose value is the same in all replicas of a distribution strategy.
+
+    The layer asks for one that is averaged when it is read. Reading it then needs every worker,
+    and the chief, which reads all variables for checkpoints and digests, would wait for ever.
+    """
+    if kwargs.get("synchronization") == tf.VariableSynchronization.ON_READ:
+        kwargs["synchronization"] = tf.VariableSynchronization.ON_WRITE
+    return getter(name, *args, **kwargs)
 
 
 def _norm_of_the_batch(layer: tf.Tensor) -> tf.Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import reproducible_ml
 from reproducible_ml.utils.errors import ConfigError
 
 IDENTITY_FILE = "training.json"
+_LOOK_SECONDS = 0.2
 # What a training's bits can depend on; tracking and commands only look at it.
 _PACKAGES = ("handlers", "datasets", "input_fn", "models", "utils")
 
@@ -66,6 +68,41 @@ def check_identity(
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(identity, indent=1, sort_keys=True), encoding="utf-8")
     os.replace(temporary, path)
+
+
+def wait_for_identity(model_dir: str | Path, identity: dict[str, Any], seconds: float) -> None:
+    """Wait until the chief has begun, and make sure that this worker does the same as it.
+
+    Args:
+        model_dir: The chief's folder of checkpoints.
+        identity: This worker's, see ``check_identity``.
+        seconds: How long to wait.
+
+    Raises:
+        ConfigError: The chief's identity is another, or there is none.
+    """
+    path = Path(model_dir) / IDENTITY_FILE
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            found = None
+        differences = [] if found is None else _differences(found, identity)
+        if found is not None and not differences:
+            return
+        if time.monotonic() > until:
+            break
+        time.sleep(_LOOK_SECONDS)
+    if found is None:
+        raise ConfigError(
+            f"{path} did not appear within {seconds:.0f} s. Start the chief (the first worker of "
+            "TF_CONFIG), and give all workers one model_dir that they share, such as on NFS."
+        )
+    raise ConfigError(
+        f"This worker does not do what the chief does, by {path}: {'; '.join(differences)} here. "
+        "Give all workers the same settings, data and code."
+    )
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from reproducible_ml.models.determinism import Determinism
+from reproducible_ml.models.distribution import check_strategy
 from reproducible_ml.models.gan_types import gan_type_row
 from reproducible_ml.utils.errors import ConfigError
 
@@ -33,6 +34,9 @@ class GANSettings:
         seed: The run's root seed.
         compute_dtype: What the networks compute in, "float32" or "bfloat16".
         label_key: Feature that holds the label; only conditional types look at it.
+        strategy: None, "mirrored" or "multi_worker", see ``distribution``.
+        replicas: Devices or workers among which an update is shared, each with ``batch_size``
+            images of its own.
         defaults: Which values of the row to take, "practical" or "paper".
         determinism: Threads and kernels.
 
@@ -51,6 +55,8 @@ class GANSettings:
     seed: int = 0
     compute_dtype: str = "float32"
     label_key: str = "label"
+    strategy: str | None = None
+    replicas: int = 1
     defaults: str = "practical"
     determinism: Determinism = field(default_factory=Determinism)
 
@@ -71,6 +77,7 @@ class GANSettings:
                 f"gan_type {self.gan_type!r} has no penalty, found penalty_weight="
                 f"{self.penalty_weight}. Leave it out, or take gan_type wgan_gp or dragan."
             )
+        check_strategy(self.strategy, self.replicas)
         if self.compute_dtype not in COMPUTE_DTYPES:
             raise ConfigError(
                 f"compute_dtype is {self.compute_dtype!r}, expected {' or '.join(COMPUTE_DTYPES)}."

@@ -17,6 +17,7 @@ import numpy as np
 
 from reproducible_ml.models.conditioning import GRID_COLUMNS, class_rows, count_classes
 from reproducible_ml.models.determinism import apply_determinism
+from reproducible_ml.models.distribution import MULTI_WORKER, open_strategy
 from reproducible_ml.models.gan_types import gan_type_row
 from reproducible_ml.models.settings import Cadence, GANSettings
 from reproducible_ml.utils.errors import ConfigError, DataError
@@ -87,20 +88,119 @@ def train_gan(
         DataError: The data set is missing or damaged.
         TrainingDiverged: A loss is not finite.
     """
-    apply_determinism(settings.determinism, settings.seed)
+    model_dir = Path(model_dir)
+    parts = _prepare(record_dir, model_dir, settings, cadence.max_steps)
 
     import tensorflow as tf
 
-    from reproducible_ml.input_fn import input_fn
     from reproducible_ml.models.exact_hooks import ExactSaverHook, StepLogHook
     from reproducible_ml.models.figure_log import FigureLog
-    from reproducible_ml.models.gan_estimator import make_gan_estimator
     from reproducible_ml.models.hooks import GridHook, ProgressHook, ScalarHook
-    from reproducible_ml.models.resume import check_identity, code_digests
+    from reproducible_ml.models.resume import check_identity
     from reproducible_ml.models.step_log import StepLog
 
     watcher = watcher or Watcher()
-    model_dir = Path(model_dir)
+    model_dir.mkdir(parents=True, exist_ok=True)
+    check_identity(model_dir, parts.identity, parts.restored_step, allow_changed)
+    log = StepLog(model_dir, parts.restored_step)
+    _replay(log.steps, cadence.log_every_steps, watcher)
+    figures = FigureLog(model_dir, parts.restored_step)
+    for point in figures.points:
+        watcher.scalar(*point)
+
+    def figure(name: str, value: float, step: int) -> None:
+        figures.write(name, value, step)
+        watcher.scalar(name, value, step)
+
+    generator = parts.estimator.generator
+    shown = grid_inputs(settings.seed, settings.noise_dims, parts.classes)
+    hooks = [
+        StepLogHook(log, cadence.digest_every_steps),
+        ScalarHook(watcher.scalar, cadence.log_every_steps, cadence.max_steps),
+        GridHook(
+            generator,
+            shown,
+            model_dir / "samples",
+            cadence.grid_every_steps,
+            watcher.grid,
+            columns=GRID_COLUMNS,
+        ),
+        ProgressHook(cadence.max_steps),
+    ]
+    if classifier_dir is not None:
+        from reproducible_ml.models.evaluation import evaluate_small
+
+        hooks.append(
+            evaluate_small(
+                generator,
+                settings.noise_dims,
+                record_dir,
+                classifier_dir,
+                figure,
+                cadence.evaluate_every_steps,
+                seed=settings.seed,
+                classes=parts.classes,
+            )
+        )
+    hooks.append(ExactSaverHook(model_dir, log, cadence.checkpoint_every_steps))
+    try:
+        _train(parts, settings, cadence.max_steps, hooks)
+    finally:
+        log.close()
+        figures.close()
+        # The estimator's own summary writers hold their files open otherwise.
+        tf.compat.v1.summary.FileWriterCache.clear()
+    return _finish(parts.estimator, shown, model_dir, parts.restored_step, watcher)
+
+
+def follow_training(
+    record_dir: str | Path,
+    model_dir: str | Path,
+    settings: GANSettings,
+    max_steps: int,
+    wait_seconds: float = 120.0,
+) -> None:
+    """Compute as a worker that is not the chief, which calls ``train_gan`` with the same values.
+
+    Args:
+        record_dir: The data set, with the chief's fingerprint.
+        model_dir: The chief's folder, seen from here too: a resume reads its checkpoint.
+        settings: What the weights depend on, with ``strategy="multi_worker"``.
+        max_steps: The step at which training ends.
+        wait_seconds: How long to wait for the chief to begin.
+
+    Raises:
+        ConfigError: Settings, data or code are not the chief's, or its folder is not seen.
+        DataError: The data set is missing or damaged.
+    """
+    from reproducible_ml.models.resume import wait_for_identity
+
+    parts = _prepare(record_dir, Path(model_dir), settings, max_steps)
+    wait_for_identity(model_dir, parts.identity, wait_seconds)
+    _train(parts, settings, max_steps, hooks=[])
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What every process of a training has."""
+
+    estimator: Any
+    train_input: Any
+    identity: dict[str, Any]
+    classes: int
+    restored_step: int
+
+
+def _prepare(
+    record_dir: str | Path, model_dir: Path, settings: GANSettings, max_steps: int
+) -> _Parts:
+    apply_determinism(settings.determinism, settings.seed)
+    strategy = open_strategy(settings.strategy, settings.replicas)
+
+    from reproducible_ml.input_fn import input_fn
+    from reproducible_ml.models.gan_estimator import make_gan_estimator
+    from reproducible_ml.models.resume import code_digests
+
     conditional = gan_type_row(settings.gan_type).conditional
     classes = 0
     if conditional:
@@ -121,14 +221,11 @@ def train_gan(
             f"{record_dir}: the images have no common shape, which a GAN needs. Serialize "
             "them with a handler that resizes: ImageHandler(shape)."
         )
-    estimator = make_gan_estimator(model_dir, settings, image_shape, classes)
-
-    model_dir.mkdir(parents=True, exist_ok=True)
     restored_step = _restored_step(model_dir)
-    if restored_step > cadence.max_steps:
+    if restored_step > max_steps:
         raise ConfigError(
-            f"{model_dir} is already at step {restored_step}, beyond max_steps="
-            f"{cadence.max_steps}. Raise max_steps or choose another model_dir."
+            f"{model_dir} is already at step {restored_step}, beyond max_steps={max_steps}. "
+            "Raise max_steps or choose another model_dir."
         )
     identity = {
         "settings": {**asdict(settings), **settings.determinism.as_dict(), "determinism": None},
@@ -140,56 +237,22 @@ def train_gan(
         },
         "code": code_digests(),
     }
-    check_identity(model_dir, identity, restored_step, allow_changed)
-    log = StepLog(model_dir, restored_step)
-    _replay(log.steps, cadence.log_every_steps, watcher)
-    figures = FigureLog(model_dir, restored_step)
-    for point in figures.points:
-        watcher.scalar(*point)
+    estimator = make_gan_estimator(model_dir, settings, image_shape, classes, strategy)
+    return _Parts(estimator, train_input, identity, classes, restored_step)
 
-    def figure(name: str, value: float, step: int) -> None:
-        figures.write(name, value, step)
-        watcher.scalar(name, value, step)
 
-    assert estimator.generator is not None
-    shown = grid_inputs(settings.seed, settings.noise_dims, classes)
-    hooks = [
-        StepLogHook(log, cadence.digest_every_steps),
-        ScalarHook(watcher.scalar, cadence.log_every_steps, cadence.max_steps),
-        GridHook(
-            estimator.generator,
-            shown,
-            model_dir / "samples",
-            cadence.grid_every_steps,
-            watcher.grid,
-            columns=GRID_COLUMNS,
-        ),
-        ProgressHook(cadence.max_steps),
-    ]
-    if classifier_dir is not None:
-        from reproducible_ml.models.evaluation import evaluate_small
+def _train(parts: _Parts, settings: GANSettings, max_steps: int, hooks: list[Any]) -> None:
+    if settings.strategy != MULTI_WORKER:
+        parts.estimator.train(parts.train_input, max_steps=max_steps, hooks=hooks)
+        return
+    import tensorflow as tf
 
-        hooks.append(
-            evaluate_small(
-                estimator.generator,
-                settings.noise_dims,
-                record_dir,
-                classifier_dir,
-                figure,
-                cadence.evaluate_every_steps,
-                seed=settings.seed,
-                classes=classes,
-            )
-        )
-    hooks.append(ExactSaverHook(model_dir, log, cadence.checkpoint_every_steps))
-    try:
-        estimator.train(train_input, max_steps=cadence.max_steps, hooks=hooks)
-    finally:
-        log.close()
-        figures.close()
-        # The estimator's own summary writers hold their files open otherwise.
-        tf.compat.v1.summary.FileWriterCache.clear()
-    return _finish(estimator, shown, model_dir, restored_step, watcher)
+    # TensorFlow joins a cluster in this function only; without an evaluator nothing is evaluated.
+    tf.estimator.train_and_evaluate(
+        parts.estimator,
+        tf.estimator.TrainSpec(parts.train_input, max_steps=max_steps, hooks=hooks),
+        tf.estimator.EvalSpec(parts.train_input, steps=1),
+    )
 
 
 def evaluation_latents(seed: int, count: int, noise_dims: int) -> np.ndarray[Any, Any]:

@@ -1,0 +1,173 @@
+"""Training on several devices or machines, by TensorFlow's own strategies.
+
+Each of R replicas computes an update on a batch of its own, and the gradients are averaged: an
+update then sees R * batch_size images. What a replica sees is a function of (seed, step, replica),
+so the replicas' batches are disjoint, and the same whether the replicas are devices of one machine
+or processes of several.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from reproducible_ml.utils.errors import ConfigError
+
+MIRRORED, MULTI_WORKER = "mirrored", "multi_worker"
+STRATEGIES = (None, MIRRORED, MULTI_WORKER)
+# TensorFlow's variable, which holds the cluster and which of its tasks a process is.
+TF_CONFIG = "TF_CONFIG"
+_EXAMPLE = (
+    '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A process of a cluster.
+
+    Attributes:
+        addresses: HOST:PORT of every worker; the first is the chief.
+        index: Which of them this process is.
+    """
+
+    addresses: tuple[str, ...]
+    index: int
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes checkpoints, logs and the record."""
+        return self.index == 0
+
+
+def check_strategy(strategy: str | None, replicas: int) -> None:
+    """Check what needs neither TensorFlow nor the machine.
+
+    Raises:
+        ConfigError: There is no such strategy, or it can't have so many replicas.
+    """
+    if strategy not in STRATEGIES:
+        raise ConfigError(
+            f"strategy is {strategy!r}, expected None, {MIRRORED!r} (devices of this machine) or "
+            f"{MULTI_WORKER!r} (processes that TF_CONFIG names)."
+        )
+    if replicas < 1 or (strategy is None and replicas != 1):
+        raise ConfigError(
+            f"replicas is {replicas} with strategy={strategy!r}; it must be 1 without a strategy, "
+            "and 1 or more with one."
+        )
+    if strategy == MULTI_WORKER and replicas < 2:
+        raise ConfigError(
+            f"strategy={MULTI_WORKER!r} has replicas={replicas}; give the number of workers, 2 or "
+            "more, which is part of the result."
+        )
+
+
+def is_follower(strategy: str | None) -> bool:
+    """Tell whether this process is a worker that only computes: it keeps no record.
+
+    Raises:
+        ConfigError: The strategy is of several workers and ``TF_CONFIG`` does not say which.
+    """
+    return strategy == MULTI_WORKER and not read_task().is_chief
+
+
+def read_task(replicas: int | None = None) -> Task:
+    """Read ``TF_CONFIG``.
+
+    Args:
+        replicas: How many workers there must be; None for any number.
+
+    Returns:
+        The workers, and which of them this process is.
+
+    Raises:
+        ConfigError: The variable is missing, is no such description, or has another number of
+            workers.
+    """
+    text = os.environ.get(TF_CONFIG)
+    if not text:
+        raise ConfigError(
+            f"strategy={MULTI_WORKER!r} needs the environment variable {TF_CONFIG}, the same "
+            f"cluster on each worker and its own index: {_EXAMPLE}"
+        )
+    try:
+        found = json.loads(text)
+        cluster, task = found["cluster"], found["task"]
+        kinds = set(cluster)
+        kind, index = task["type"], int(task["index"])
+        addresses = [str(one) for name in ("chief", "worker") for one in cluster.get(name, [])]
+        if kind == "worker":
+            index += len(cluster.get("chief", []))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{TF_CONFIG} is {text!r}, which can't be read ({error!r}). Expected such as {_EXAMPLE}"
+        ) from error
+    foreign = sorted(kinds - {"chief", "worker"}) or ([] if kind in kinds else [kind])
+    if foreign:
+        raise ConfigError(
+            f"{TF_CONFIG} has tasks of type {foreign[0]!r}. TensorFlow 2.15 can train Estimators "
+            "with MultiWorkerMirroredStrategy on chief and workers only; evaluate the model_dir "
+            "with experiments.mnist_evaluate instead."
+        )
+    if not 0 <= index < len(addresses):
+        raise ConfigError(
+            f"{TF_CONFIG} says that this process is {kind} {task['index']} of a cluster with "
+            f"{len(addresses)} workers: {', '.join(addresses)}."
+        )
+    if replicas is not None and len(addresses) != replicas:
+        raise ConfigError(
+            f"{TF_CONFIG} has {len(addresses)} workers, and replicas={replicas}. The number is "
+            f"part of the result: set replicas={len(addresses)}, or start as many workers."
+        )
+    return Task(tuple(addresses), index)
+
+
+def open_strategy(strategy: str | None, replicas: int) -> Any:
+    """Make TensorFlow's strategy; call it before TensorFlow has used a device.
+
+    Args:
+        strategy: None, "mirrored" or "multi_worker".
+        replicas: How many replicas there must be. On a machine without a GPU they are logical
+            devices of its CPU.
+
+    Returns:
+        A ``tf.distribute.Strategy``, or None.
+
+    Raises:
+        ConfigError: The machine or the cluster has another number.
+    """
+    if strategy is None:
+        return None
+    import tensorflow as tf
+
+    if strategy == MULTI_WORKER:
+        read_task(replicas)
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus and len(gpus) < replicas:
+        raise ConfigError(
+            f"replicas={replicas}, and TensorFlow sees {len(gpus)} GPUs. Set replicas to at most "
+            "that, or hide them (CUDA_VISIBLE_DEVICES=-1) to train on the CPU."
+        )
+    if gpus:
+        return tf.distribute.MirroredStrategy([f"/gpu:{index}" for index in range(replicas)])
+    _split_cpu(tf, replicas)
+    return tf.distribute.MirroredStrategy([f"/cpu:{index}" for index in range(replicas)])
+
+
+def _split_cpu(tf: Any, replicas: int) -> None:
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    wanted = [tf.config.LogicalDeviceConfiguration() for _ in range(replicas)]
+    present = tf.config.get_logical_device_configuration(cpu) or [None]
+    if len(present) == replicas:
+        return
+    try:
+        tf.config.set_logical_device_configuration(cpu, wanted)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"TensorFlow already runs in this process with {len(present)} CPU devices; "
+            f"replicas={replicas} needs as many. Start a new process."
+        ) from error
