@@ -169,9 +169,21 @@ def _recipe(data: Path, seed: int, steps: int) -> Any:
         initializers = tf.compat.v1.GraphKeys.TABLE_INITIALIZERS
         tf.compat.v1.add_to_collection(initializers, iterator.initializer)
         noise, real = iterator.get_next()
-        # The networks with spectral normalization; TF-GAN's default losses are Wasserstein's.
-        generator = generator_fn("hinge", shape, seed=seed)
-        model = tfgan.gan_model(generator, critic_fn("hinge", shape, seed=seed), real, noise)
+        generator, plain_critic = (
+            generator_fn("wgan", shape, seed=seed),
+            critic_fn("wgan", shape, seed=seed),
+        )
+        # As in the example's critic: TF-GAN's own spectral normalization, moved in each pass.
+        normalized = tfgan.features.spectral_normalization_custom_getter(
+            name_filter=lambda name: name.endswith("weights"), training=True
+        )
+
+        def critic(images: Any, conditioning: Any) -> Any:
+            with tf.compat.v1.variable_scope("normalized", custom_getter=normalized):
+                return plain_critic(images, conditioning)
+
+        # TF-GAN's default losses are Wasserstein's, as in the example.
+        model = tfgan.gan_model(generator, critic, real, noise)
         loss = tfgan.gan_loss(model, add_summaries=False)
         adam = tf.compat.v1.train.AdamOptimizer
         operations = tfgan.gan_train_ops(model, loss, adam(1e-3, 0.5), adam(1e-4, 0.5))

@@ -24,6 +24,7 @@ ex = experiment(
         "critic_weight_clip": (float, None),
         "penalty_weight": (float, None),
         "critic_steps": (int, None),
+        "strategy": (str, None),
         "batch_size": (int, None),
     },
 )
@@ -49,6 +50,8 @@ def config() -> None:
     batch_size = None  # 32
     label_key = "label"  # what cgan and acgan learn from
     compute_dtype = "float32"  # or bfloat16, with weights and losses in float32
+    strategy = None  # mirrored: devices of this machine; multi_worker: what TF_CONFIG names
+    replicas = 1  # of a strategy, each with batch_size images of its own an update
     noise_dims = 64
     max_steps = 3000
     log_every_steps = 10

@@ -97,8 +97,9 @@ class Classifier:
         again = "Train one: python -m experiments.mnist_classifier"
         try:
             description = json.loads(path.read_text(encoding="utf-8"))
-            with np.load(folder / WEIGHTS_FILE) as file:
-                weights = {name: file[name] for name in file.files}
+            # Opened here: NumPy leaves a damaged file open.
+            with open(folder / WEIGHTS_FILE, "rb") as file, np.load(file) as arrays:
+                weights = {name: arrays[name] for name in arrays.files}
         except FileNotFoundError as error:
             raise DataError(
                 f"{folder} holds no classifier: there is no {Path(error.filename).name}. {again} "

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from reproducible_ml.models.distribution import MIRRORED
+from reproducible_ml.models.distribution import MIRRORED, MULTI_WORKER
 from reproducible_ml.models.estimator import GANEstimator
 from reproducible_ml.models.gan_types import GanType, gan_type_row
 from reproducible_ml.models.networks import critic_fn, generator_fn
@@ -43,15 +43,15 @@ def make_gan_estimator(
         The estimator; its checkpoints are written by ``ExactSaverHook``.
     """
     row = gan_type_row(settings.gan_type)
+    # A cluster's session would write checkpoints beside those of the exact saver.
+    checkpoints = {"save_checkpoints_secs": None} if settings.strategy == MULTI_WORKER else {}
     config = tf.estimator.RunConfig(
         model_dir=str(model_dir),
         tf_random_seed=child_seed(settings.seed, "weights"),
         keep_checkpoint_max=_KEPT_CHECKPOINTS,
         save_summary_steps=_SUMMARY_STEPS,
         log_step_count_steps=None,
-        # Checkpoints are the exact saver's; a cluster's session would write some of its own.
-        save_checkpoints_steps=None,
-        save_checkpoints_secs=None,
+        **checkpoints,
         train_distribute=strategy,
         session_config=tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=settings.determinism.intra_op_threads,

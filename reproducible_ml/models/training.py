@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.seeds import child_seed
 
 GRID_SAMPLES = 64
+# What TensorFlow says of its own calls; the second since replicas are built in threads, where the
+# networks can't silence it.
+_SAID_BY_STRATEGIES = ("To make it possible to preserve tf.data options", "`layer.apply` is depr")
 
 
 class Watcher:
@@ -242,17 +246,20 @@ def _prepare(
 
 
 def _train(parts: _Parts, settings: GANSettings, max_steps: int, hooks: list[Any]) -> None:
-    if settings.strategy != MULTI_WORKER:
-        parts.estimator.train(parts.train_input, max_steps=max_steps, hooks=hooks)
-        return
     import tensorflow as tf
 
-    # TensorFlow joins a cluster in this function only; without an evaluator nothing is evaluated.
-    tf.estimator.train_and_evaluate(
-        parts.estimator,
-        tf.estimator.TrainSpec(parts.train_input, max_steps=max_steps, hooks=hooks),
-        tf.estimator.EvalSpec(parts.train_input, steps=1),
-    )
+    with warnings.catch_warnings():
+        for said in _SAID_BY_STRATEGIES:
+            warnings.filterwarnings("ignore", said, UserWarning)
+        if settings.strategy != MULTI_WORKER:
+            parts.estimator.train(parts.train_input, max_steps=max_steps, hooks=hooks)
+            return
+        # Only this joins a cluster; where that has no evaluator, it evaluates nothing.
+        tf.estimator.train_and_evaluate(
+            parts.estimator,
+            tf.estimator.TrainSpec(parts.train_input, max_steps=max_steps, hooks=hooks),
+            tf.estimator.EvalSpec(parts.train_input, steps=1),
+        )
 
 
 def evaluation_latents(seed: int, count: int, noise_dims: int) -> np.ndarray[Any, Any]:

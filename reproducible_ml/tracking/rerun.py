@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Callable
 
+from reproducible_ml.models.distribution import TF_CONFIG
 from reproducible_ml.tracking.runs import Run
 from reproducible_ml.utils.environment import HIDDEN
 from reproducible_ml.utils.errors import TrackingError
@@ -105,7 +106,7 @@ def rerun_config(
             f"{', '.join(sorted(config))}."
         )
     outputs = {key: str(directory / key) for key in stage["outputs"]}
-    return {**config, **inputs, **outputs, **changes}
+    return {**config, **stage.get("again", {}), **inputs, **outputs, **changes}
 
 
 def result_environment(run: Run) -> dict[str, str]:
@@ -119,7 +120,7 @@ def result_environment(run: Run) -> dict[str, str]:
     restored = {
         name: str(value)
         for name, value in recorded.items()
-        if _RESTORED.match(name) and value != HIDDEN
+        if _RESTORED.match(name) and value != HIDDEN and name != TF_CONFIG
     }
     return {**kept, **restored}
 

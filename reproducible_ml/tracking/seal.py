@@ -20,15 +20,22 @@ Points = Iterable[tuple[int, float]]
 SEALED_FACTS = ("dataset", "determinism", "digest", "stage", "upstream")
 
 
-def record_stage(run: Any, inputs: Iterable[str], outputs: Iterable[str]) -> None:
+def record_stage(
+    run: Any,
+    inputs: Iterable[str],
+    outputs: Iterable[str],
+    again: Mapping[str, Any] | None = None,
+) -> None:
     """Record what a later execution needs to know of a stage's paths.
 
     Args:
         run: The running Sacred run.
         inputs: Keys of the configuration that name what the stage reads.
         outputs: Keys that name what it writes; a later execution writes elsewhere.
+        again: Values that a later execution takes instead, with the same bits.
     """
-    run.info["stage"] = {"cwd": os.getcwd(), "inputs": list(inputs), "outputs": list(outputs)}
+    stage = {"cwd": os.getcwd(), "inputs": list(inputs), "outputs": list(outputs)}
+    run.info["stage"] = {**stage, "again": dict(again)} if again else stage
 
 
 def seal_run(run: Any, metrics: Mapping[str, Points]) -> None:

@@ -40,6 +40,11 @@ def values_of(settings: Any, config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: config[name] for name in names if name in config}
 
 
+def has_data(config: Mapping[str, Any]) -> bool:
+    """Tell whether the data set of a configuration is there."""
+    return (Path(config["record_dir"]) / _MANIFEST).exists()
+
+
 def need_data(run: Any, config: Mapping[str, Any], serialize: Any) -> Manifest:
     """Serialize the data set when there is none yet; record it and the stage that wrote it.
 
@@ -49,7 +54,7 @@ def need_data(run: Any, config: Mapping[str, Any], serialize: Any) -> Manifest:
         serialize: The Sacred experiment that writes ``record_dir``.
     """
     record_dir = Path(config["record_dir"])
-    if (record_dir / _MANIFEST).exists():
+    if has_data(config):
         record.record_upstream(run, serialize.path, read_manifest(record_dir).fingerprint)
     else:
         source = {key: config[key] for key in ("source", *SOURCE_KEYS) if key in config}

@@ -15,9 +15,15 @@ from typing import Any
 from reproducible_ml.datasets.serialize import serialize_source
 from reproducible_ml.datasets.sources import Source, make_source
 from reproducible_ml.models.determinism import Determinism, quiet_tensorflow, set_environment
+from reproducible_ml.models.distribution import MIRRORED, MULTI_WORKER, Task, read_task
 from reproducible_ml.models.settings import Cadence, GANSettings
 from reproducible_ml.models.step_log import STEPS_FILE, TENSORS_FILE
-from reproducible_ml.models.training import TrainingResult, Watcher, train_gan
+from reproducible_ml.models.training import (
+    TrainingResult,
+    Watcher,
+    follow_training,
+    train_gan,
+)
 from reproducible_ml.tracking import record
 from reproducible_ml.tracking.seal import record_stage, seal_run
 from reproducible_ml.tracking.stage_parts import (
@@ -25,10 +31,12 @@ from reproducible_ml.tracking.stage_parts import (
     SOURCE_PATHS,
     Points,
     default_dir,
+    has_data,
     need_data,
     record_probe,
     values_of,
 )
+from reproducible_ml.utils.errors import ConfigError
 
 
 def serialize_stage(
@@ -87,13 +95,21 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
 
     # What can't work is refused before anything is written.
     gan_type_row(settings.gan_type)
+    if settings.strategy == MULTI_WORKER:
+        task = _join_cluster(settings, config, serialize)
+        if not task.is_chief:
+            follow_training(config["record_dir"], config["model_dir"], settings, cadence.max_steps)
+            print(f"Worker {task.index} is done; the record is the chief's, {task.addresses[0]}.")
+            return {"worker": task.index}
     # What the configuration leaves open comes from the type's row, which may change one day.
     run.info["settings"] = asdict(settings)
     need_data(run, config, serialize)
     record_dir = Path(config["record_dir"])
     model_dir = Path(config["model_dir"] or default_dir(run))
     inputs = ("record_dir", "classifier_dir", *SOURCE_PATHS)
-    record_stage(run, inputs=inputs, outputs=("model_dir",))
+    # On one machine, as many devices of it give the bits of as many workers.
+    again = {"strategy": MIRRORED} if settings.strategy == MULTI_WORKER else {}
+    record_stage(run, inputs=inputs, outputs=("model_dir",), again=again)
     watcher = _RunWatcher(run)
     result = train_gan(
         record_dir,
@@ -117,6 +133,25 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
         "critic_loss": result.critic_loss,
         "digest": result.digests["run"],
     }
+
+
+def _join_cluster(settings: GANSettings, config: Mapping[str, Any], serialize: Any) -> Task:
+    """Check what several workers need before any of them starts."""
+    task = read_task(settings.replicas)
+    if config["model_dir"] is None:
+        raise ConfigError(
+            f"strategy={MULTI_WORKER!r} needs model_dir: one folder that every worker sees."
+        )
+    if not has_data(config):
+        raise ConfigError(
+            f"{config['record_dir']} holds no data set, and no worker writes it while others "
+            f"wait. Serialize it first, with {serialize.path}."
+        )
+    print(
+        f"Worker {task.index} of {len(task.addresses)}: begins when all of "
+        f"{', '.join(task.addresses)} are there."
+    )
+    return task
 
 
 class _RunWatcher(Points, Watcher):

@@ -41,6 +41,7 @@ with warnings.catch_warnings():
     )
     from sacred.observers import FileStorageObserver
 
+from reproducible_ml.models.distribution import is_follower
 from reproducible_ml.tracking import sources
 from reproducible_ml.tracking.config_types import (
     Types,
@@ -227,6 +228,10 @@ class TrackedExperiment(sacred.Experiment):
             **{MONGO: None, "--force": forced, **storage.shown()},
         )
         run.meta_info = redact_tree(run.meta_info)
+        if is_follower(run.config.get("strategy")):
+            # The chief keeps the record of what all workers do.
+            run.unobserved = True
+            run.observers.clear()
         if not run.unobserved:
             self._observe(run, storage)
         return run
