@@ -24,7 +24,8 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
-RECIPE, REAL = "TF-GAN's example", "real digits"
+RECIPE, EXAMPLE = "TF-GAN's recipe", "TF-GAN's example"
+REAL = "real digits"
 SAMPLES, BATCH_SIZE, NOISE_DIMS, GRID = 10_000, 32, 64, 64
 SHOWN = ("classifier_score", "frechet_distance", "kernel_distance", "precision", "recall")
 
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument(
         "--classifier", required=True, help="folder of experiments.mnist_classifier"
     )
-    parser.add_argument("--types", default=",".join([RECIPE, *GAN_TYPES]))
+    parser.add_argument("--types", default=",".join([REAL, RECIPE, EXAMPLE, *GAN_TYPES]))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--critic-updates", type=int, default=15_000)
     parser.add_argument("--compute-dtype", default="float32")
@@ -105,8 +106,9 @@ def train_and_judge(name: str, seed: int, given: argparse.Namespace) -> dict[str
 
     data, folder = Path(given.work) / "data", Path(given.work) / f"{name}-{seed}"
     labels = None
-    if name == RECIPE:
-        drawn = _recipe(data, seed, given.critic_updates)
+    if name in (RECIPE, EXAMPLE):
+        critic = _our_critic(seed) if name == RECIPE else _example_critic
+        drawn = _recipe(critic, data, seed, given.critic_updates)
     elif name == REAL:
         from reproducible_ml.models.classifier import split_batches
 
@@ -144,13 +146,13 @@ def _ours(name: str, data: Path, folder: Path, seed: int, given: argparse.Namesp
     return gan.draw(SAMPLES, seed), gan.labels(SAMPLES) if gan.classes else None
 
 
-def _recipe(data: Path, seed: int, steps: int) -> Any:
-    """Train as TF-GAN's example for MNIST does, and draw."""
+def _recipe(critic: Any, data: Path, seed: int, steps: int) -> Any:
+    """Train as TF-GAN's example for MNIST does, and draw; its generator is that of this project."""
     import numpy as np
     import tensorflow as tf
 
     from reproducible_ml.input_fn import input_fn
-    from reproducible_ml.models import critic_fn, generator_fn
+    from reproducible_ml.models import generator_fn
     from reproducible_ml.models.sampling import latents_of_batch
     from reproducible_ml.models.tf_gan import tfgan
 
@@ -169,19 +171,7 @@ def _recipe(data: Path, seed: int, steps: int) -> Any:
         initializers = tf.compat.v1.GraphKeys.TABLE_INITIALIZERS
         tf.compat.v1.add_to_collection(initializers, iterator.initializer)
         noise, real = iterator.get_next()
-        generator, plain_critic = (
-            generator_fn("wgan", shape, seed=seed),
-            critic_fn("wgan", shape, seed=seed),
-        )
-        # As in the example's critic: TF-GAN's own spectral normalization, moved in each pass.
-        normalized = tfgan.features.spectral_normalization_custom_getter(
-            name_filter=lambda name: name.endswith("weights"), training=True
-        )
-
-        def critic(images: Any, conditioning: Any) -> Any:
-            with tf.compat.v1.variable_scope("normalized", custom_getter=normalized):
-                return plain_critic(images, conditioning)
-
+        generator = generator_fn("wgan", shape, seed=seed)
         # TF-GAN's default losses are Wasserstein's, as in the example.
         model = tfgan.gan_model(generator, critic, real, noise)
         loss = tfgan.gan_loss(model, add_summaries=False)
@@ -200,6 +190,47 @@ def _recipe(data: Path, seed: int, steps: int) -> Any:
             save_summaries_steps=None,
         )
     return np.concatenate(drawn)[:SAMPLES]
+
+
+def _our_critic(seed: int) -> Any:
+    """Make our critic with what the example's has: TF-GAN's spectral normalization."""
+    from reproducible_ml.models import critic_fn
+
+    plain = critic_fn("wgan", (28, 28, 1), seed=seed)
+
+    def critic(images: Any, conditioning: Any) -> Any:
+        with _spectral_scope("weights"):
+            return plain(images, conditioning)
+
+    return critic
+
+
+def _spectral_scope(ending: str) -> Any:
+    import tensorflow as tf
+
+    from reproducible_ml.models.tf_gan import tfgan
+
+    normalized = tfgan.features.spectral_normalization_custom_getter(
+        name_filter=lambda name: name.endswith(ending), training=True
+    )
+    return tf.compat.v1.variable_scope("normalized", custom_getter=normalized)
+
+
+def _example_critic(images: Any, conditioning: Any) -> Any:
+    """Judge images by the network of TF-GAN's example."""
+    import tensorflow as tf
+
+    del conditioning
+    layers, leaky_relu = tf.compat.v1.layers, tf.nn.leaky_relu
+    with _spectral_scope("kernel"):
+        layer = images
+        for width in (64, 128):
+            layer = layers.conv2d(layer, width, 4, 2, padding="same")
+            layer = leaky_relu(layer, 0.01)
+        layer = layers.dense(layers.flatten(layer), 1024, use_bias=False)
+        layer = layers.batch_normalization(layer, momentum=0.999, training=True)
+        layer = leaky_relu(layer, 0.01)
+    return layers.dense(layer, 1)
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:

@@ -53,12 +53,7 @@ def make_gan_estimator(
         log_step_count_steps=None,
         **checkpoints,
         train_distribute=strategy,
-        session_config=tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=settings.determinism.intra_op_threads,
-            inter_op_parallelism_threads=settings.determinism.inter_op_threads,
-            # With fewer a session would wait for ever for the data of a device that it lacks.
-            device_count={"CPU": settings.replicas if settings.strategy == MIRRORED else 1},
-        ),
+        session_config=_session_config(settings),
     )
     penalty = None
     if row.penalty is not None and settings.penalty_weight is not None:
@@ -79,6 +74,21 @@ def make_gan_estimator(
         config=config,
         **estimator_arguments,
     )
+
+
+def _session_config(settings: GANSettings) -> tf.compat.v1.ConfigProto:
+    config = tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=settings.determinism.intra_op_threads,
+        inter_op_parallelism_threads=settings.determinism.inter_op_threads,
+        # With fewer a session would wait for ever for the data of a device that it lacks.
+        device_count={"CPU": settings.replicas if settings.strategy == MIRRORED else 1},
+    )
+    if settings.strategy is not None:
+        # TensorFlow rewrites the graph of a cluster otherwise than that of a machine: the sums of
+        # spectral normalization come in another order, and bfloat16 convolutions get an operation
+        # that its CPU kernels lack.
+        config.graph_options.rewrite_options.disable_meta_optimizer = True
+    return config
 
 
 def _optimizer(row: GanType, rate: float) -> Any:

@@ -1,17 +1,15 @@
 """Two workers as a user starts them; the chief's run is then executed again on one machine."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from tests.experiments.test_mnist import experiment
+from tests.experiments.running import environment, experiment
 from tests.models.test_distribution import free_ports
+from tests.tracking.toy_project import command
 
-ROOT = Path(__file__).parents[2]
 COMMON = ["with", "smoke", "strategy=multi_worker", "replicas=2"]
 
 
@@ -21,7 +19,7 @@ def start_worker(folder, ports, index):
     return subprocess.Popen(
         [sys.executable, "-m", "experiments.mnist_wgan", *COMMON, "model_dir=models/shared"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CONFIG": cluster},
+        env=environment(TF_CONFIG=cluster),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -32,16 +30,9 @@ def refused(folder, *settings):
     """Run the chief alone with settings that can't work; return what it says."""
     workers = {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}
     cluster = json.dumps({"cluster": workers, "task": {"type": "worker", "index": 0}})
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.mnist_wgan", "-u", *COMMON, *settings],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CONFIG": cluster},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    return done.stderr
+    code, output = experiment("mnist_wgan", folder, "-u", *COMMON, *settings, TF_CONFIG=cluster)
+    assert code == 1
+    return output
 
 
 def test_what_a_cluster_needs_is_said_before_anything_starts(tmp_path):
@@ -65,13 +56,6 @@ def test_two_workers_leave_one_record_that_one_machine_executes_again(tmp_path):
     assert "Worker 1 is done; the record is the chief's" in said[1]
     assert "Run " not in said[1].replace("Running", "")
     assert [path.name for path in (tmp_path / "runs").iterdir() if path.name.isdigit()] == ["1"]
-    again = subprocess.run(
-        [sys.executable, "-m", "reproducible_ml.cli", "reproduce", "1"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert "Run 2 executes run 1 again: identical." in again.stdout
+    code, output = command(["reproduce", "1"], tmp_path)
+    assert code == 0, output
+    assert "Run 2 executes run 1 again: identical." in output

@@ -1,10 +1,6 @@
 """A GAN judged as a user judges it: classifier, training and evaluation in real processes."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,23 +10,10 @@ from reproducible_ml.datasets.serialize import write_records
 from reproducible_ml.handlers import ImageHandler
 from reproducible_ml.models.classifier import Classifier, split_batches
 from reproducible_ml.utils.errors import ConfigError, DataError
+from tests.experiments.running import experiment
 from tests.tracking.toy_project import command
 
-ROOT = Path(__file__).parents[2]
 N = 150
-
-
-def experiment(name, folder, *arguments):
-    """Start an experiment in a folder; return exit code and output."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"experiments.{name}", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 class Judged:

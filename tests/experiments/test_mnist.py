@@ -1,31 +1,13 @@
 """The digit experiments as a user starts them: real processes, in a folder of their own."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from reproducible_ml.datasets.serialize import read_manifest
-
-ROOT = Path(__file__).parents[2]
-
-
-def experiment(name, folder, *arguments):
-    """Start an experiment in a folder; return exit code and output."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"experiments.{name}", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
+from tests.experiments.running import experiment
 
 
 class Trained:

@@ -85,9 +85,7 @@ def test_one_bit_of_one_weight_is_found_at_its_step(tree):
     training = tree.root / "reproducible_ml" / "models" / "training.py"
     bias = "Generator/Conv/biases:0"
     source = training.read_text()
-    changed = source.replace(
-        "\n    try:\n        estimator.train(", FLIP.replace("BIAS", repr(bias))
-    )
+    changed = source.replace("\n    try:\n        _train(", FLIP.replace("BIAS", repr(bias)))
     assert changed != source
     training.write_text(changed)
     code, output = tree.reproduce("--sources", "current")

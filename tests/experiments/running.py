@@ -1,0 +1,21 @@
+"""Experiments as a user starts them: processes of their own in a given folder."""
+
+import os
+import sys
+from pathlib import Path
+
+from tests.tracking.toy_project import run
+
+ROOT = Path(__file__).parents[2]
+
+
+def environment(**variables):
+    """Give this process's environment, with the project on the path and more variables."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+
+
+def experiment(name, folder, *arguments, **variables):
+    """Start an experiment in a folder; return exit code and output."""
+    program = [sys.executable, "-m", f"experiments.{name}", *arguments]
+    done = run(program, folder, environment(**variables))
+    return done.returncode, done.stdout + done.stderr
