@@ -1,0 +1,61 @@
+"""Comparison of a page's output with the real one, times, ids, digests and paths aside."""
+
+import re
+
+# What no two machines or days have in common.
+VARYING = [
+    (r"\b[0-9a-f]{8,}\b", "DIGEST"),
+    (r"\b\d+:\d\d(:\d\d)?\b", "TIME"),
+    (r"https?://[\w.:-]+", "ADDRESS"),
+    (r"(?<![\w.])-?\d+\.\d+(e[+-]?\d+)?\b", "DECIMAL"),
+    (r"\b\d+ (s|seconds|kB|MB|GB)\b", r"DECIMAL \1"),
+    (r"\bDECIMAL (kB|MB|GB|B)\b", "SIZE"),
+    (r"(?<!\S)/\S*/", ""),
+]
+# A smaller piece of work has the same lines with other numbers; only runs are numbered the same,
+# but for the members of a sweep, which take their numbers in any order.
+MEMBER = (r"(member .*|recorded as )run \d+", r"\1run")
+NUMBER = (r"(?<![A-Za-z])(?<![Rr]un )(?<!runs/)-?\d[\d,]*(?![A-Za-z])", "N")
+
+
+def form(line, numbers=True):
+    """Reduce a line to what stays the same; without numbers also those become one letter."""
+    # The lines say where commands are; which folder they lie in depends on the environment.
+    line = re.sub(r"\S*\.venv/bin/", "", line)
+    for pattern, instead in VARYING if numbers else [*VARYING, MEMBER, NUMBER, ("DECIMAL", "N")]:
+        line = re.sub(pattern, instead, line)
+    line = re.sub(r"-{3,}", "-", line)
+    return " ".join(line.split())
+
+
+def printed(output):
+    """Return the lines of an output without Sacred's own log."""
+    lines = [line for line in output.splitlines() if not re.match(r"(INFO|WARNING) - ", line)]
+    return [line for line in lines if line.strip()]
+
+
+def difference(shown, output, numbers):
+    """Return what differs between the shown and the real output as text, "" for nothing."""
+    wanted = [line for line in shown if line.strip()]
+    expected = _once([form(line, numbers) for line in wanted], numbers)
+    real = _once([form(line, numbers) for line in printed(output)], numbers)
+    if _fits(expected, real):
+        return ""
+    return "the page shows\n{}\n\nbut what came was\n{}\n\n{}".format(
+        "\n".join(expected), "\n".join(real), "\n".join(printed(output))
+    )
+
+
+def _once(forms, numbers):
+    """Lines of one form that follow each other count once where their number was changed."""
+    if numbers:
+        return forms
+    return [one for number, one in enumerate(forms) if number == 0 or forms[number - 1] != one]
+
+
+def _fits(expected, real):
+    if not expected:
+        return not real
+    if expected[0] == "...":
+        return any(_fits(expected[1:], real[start:]) for start in range(len(real) + 1))
+    return bool(real) and expected[0] == real[0] and _fits(expected[1:], real[1:])

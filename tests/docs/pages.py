@@ -1,0 +1,65 @@
+"""The fenced blocks of README and documentation, as tests read them."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# "<!-- not run: needs … -->" and "<!-- before: COMMAND -->" stand before the block they speak of.
+_BLOCK = re.compile(
+    r"(?:^<!-- not run: (?P<why>[^>]+) -->\n+)?(?:^<!-- before: (?P<before>[^>]+) -->\n+)?"
+    r"^```(?P<kind>[\w{}-]*)\n(?P<text>.*?)^```",
+    re.M | re.S,
+)
+
+
+class Block(NamedTuple):
+    """A fenced block.
+
+    Attributes:
+        kind: What it is marked as: bash (commands), console (commands and their output), python,
+            or nothing (what the commands before it print).
+        text: Its lines.
+        why: Why it is not run, or None.
+        before: A command that is run before it and not shown.
+    """
+
+    kind: str
+    text: str
+    why: str | None
+    before: str | None
+
+
+def name_of(page):
+    """Return a page's path below the project."""
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks_of(page):
+    """Return the blocks of a page in their order."""
+    return [
+        Block(found["kind"], found["text"], found["why"], found["before"])
+        for found in _BLOCK.finditer(page.read_text(encoding="utf-8"))
+    ]
+
+
+class Command(NamedTuple):
+    """A command of a page, and the lines that the page shows of its output."""
+
+    line: str
+    shown: list[str]
+
+
+def commands_of(block):
+    """Split a bash or console block into its commands."""
+    commands = []
+    joined = re.sub(r"\\\n\s*", "", block.text)
+    for line in joined.splitlines():
+        if block.kind == "console" and not line.startswith("$ "):
+            commands[-1].shown.append(line)
+            continue
+        command = re.sub(r"(^|\s+)#\s.*$", "", line.removeprefix("$ ")).strip()
+        if command:
+            commands.append(Command(command, []))
+    return commands
