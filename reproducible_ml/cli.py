@@ -17,6 +17,7 @@ from reproducible_ml.utils.errors import ReproducibleMLError
 COMMANDS = {
     "board": "Look at runs in Sacredboard.",
     "compare": "Find where two runs differ.",
+    "completion": "Print the script that completes commands in bash, zsh or fish.",
     "doctor": "Check this installation and say what to mend.",
     "export": "Export a trained generator as a SavedModel.",
     "new": "Write a small experiment repository of your own.",
@@ -44,6 +45,11 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"reproducible_ml.commands.{cmd_name}")
         command: click.Command = module.command
+        if ctx.resilient_parsing:
+            # A key press of somebody's shell, not a call.
+            from reproducible_ml.commands.completion import complete_values
+
+            complete_values(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -63,7 +69,10 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="reproducible-ml")
 def main() -> None:
-    """Data, training and proof: look at runs, check data sets, reproduce results."""
+    """Data, training and proof: look at runs, check data sets, reproduce results.
+
+    Completion by the tab key: eval "$(reproducible-ml completion bash)"
+    """
 
 
 if __name__ == "__main__":

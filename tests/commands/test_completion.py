@@ -1,0 +1,134 @@
+"""The tab key: the printed script in a real bash, and what it looks up."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = Path(sys.executable).with_name("reproducible-ml")
+# What bash does when the tab key is pressed: its words, the one that is begun, the function.
+PRESS = """
+eval "$({command} completion bash)"
+COMP_WORDS=({words})
+COMP_CWORD=$(({count} - 1))
+_reproducible_ml_completion {command} 2>/dev/null
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+def tab(*words):
+    """Return what a real bash offers behind these words, the last of which is begun."""
+    quoted = " ".join(f"'{word}'" for word in words)
+    script = PRESS.format(command=COMMAND, words=quoted, count=len(words))
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def in_shell(shell, words, word):
+    """Return what the program answers the script of zsh or fish."""
+    environment = {**os.environ, "_REPRODUCIBLE_ML_COMPLETE": f"{shell}_complete"}
+    if shell == "zsh":
+        environment.update(COMP_WORDS=words + word, COMP_CWORD=str(len(words.split())))
+    else:
+        environment.update(COMP_WORDS=words, COMP_CWORD=word)
+    done = subprocess.run([COMMAND], capture_output=True, text=True, check=True, env=environment)
+    return done.stdout
+
+
+@pytest.fixture(autouse=True)
+def _runs():
+    """Three recorded runs of two experiments in ``runs``, one in ``other``."""
+    for folder, run_id, name in [
+        ("runs", "1", "mnist_serialize"),
+        ("runs", "12", "mnist_wgan"),
+        ("runs", "mine", "mnist_wgan"),
+        ("other", "77", "faces"),
+    ]:
+        (Path(folder) / run_id).mkdir(parents=True)
+        text = json.dumps({"status": "COMPLETED", "experiment": {"name": name}})
+        (Path(folder) / run_id / "run.json").write_text(text)
+
+
+def test_a_begun_command_is_completed():
+    assert tab("reproducible-ml", "re") == ["repair", "report", "reproduce"]
+
+
+def test_a_begun_option_is_completed():
+    assert tab("reproducible-ml", "runs", "--st") == ["--status"]
+
+
+def test_run_ids_are_completed_from_the_folder_of_runs():
+    assert tab("reproducible-ml", "show", "") == ["1", "12", "mine"]
+    assert tab("reproducible-ml", "compare", "1", "1") == ["1", "12"]
+    assert tab("reproducible-ml", "report", "1", "12", "m") == ["mine"]
+
+
+def test_run_ids_are_completed_from_the_folder_that_was_named():
+    assert tab("reproducible-ml", "show", "-F", "other", "") == ["77"]
+
+
+def test_where_no_runs_are_nothing_is_offered_and_nothing_is_said():
+    assert tab("reproducible-ml", "show", "-F", "nowhere", "") == []
+    assert tab("reproducible-ml", "runs", "-F", "nowhere", "--experiment", "") == []
+
+
+def test_a_database_is_not_asked():
+    assert tab("reproducible-ml", "show", "-m", "db.invalid:27017:sacred", "") == []
+    assert tab("reproducible-ml", "runs", "-m", "db.invalid:27017:sacred", "--experiment", "") == []
+
+
+def test_recorded_experiments_are_completed():
+    assert tab("reproducible-ml", "runs", "--experiment", "") == ["mnist_serialize", "mnist_wgan"]
+
+
+def test_a_sweeps_module_is_completed_from_the_folder_of_experiments():
+    Path("experiments").mkdir()
+    for name in ("__init__", "train", "tune"):
+        Path("experiments", f"{name}.py").touch()
+    found = tab("reproducible-ml", "sweep", "exp")
+    assert found == ["experiments.train", "experiments.tune"]
+
+
+def test_gan_types_are_completed_though_bash_splits_words_at_the_equals_sign():
+    assert tab("reproducible-ml", "sweep", "x", "gan_type", "=", "wgan") == ["wgan", "wgan_gp"]
+    assert {"lsgan", "hinge"} <= set(tab("reproducible-ml", "sweep", "x", "gan_type", "="))
+
+
+def test_zsh_and_fish_get_the_same_values():
+    assert "gan_type=lsgan" in in_shell("fish", "reproducible-ml sweep x ", "gan_type=l")
+    assert in_shell("zsh", "reproducible-ml show ", "m").split() == ["plain", "mine", "_"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_script_calls_the_program_by_the_variable_that_it_reads(shell):
+    done = subprocess.run(
+        [COMMAND, "completion", shell], capture_output=True, text=True, check=True
+    )
+    assert f"_REPRODUCIBLE_ML_COMPLETE={shell}_complete" in done.stdout
+    if shutil.which(shell):
+        subprocess.run([shell, "-n"], input=done.stdout, text=True, check=True)
+
+
+def test_without_a_name_the_script_is_that_of_the_users_shell():
+    def script(shell):
+        return subprocess.run(
+            [COMMAND, "completion"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "SHELL": shell},
+        )
+
+    assert "fish_complete" in script("/usr/bin/fish").stdout
+    refused = script("/bin/tcsh")
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "Error: $SHELL is /bin/tcsh, for which there is no completion. "
+        "Name one of: bash, zsh, fish.\n"
+    )
