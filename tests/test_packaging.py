@@ -1,6 +1,7 @@
 """The package as it is installed: locks, ranges, imports, and the script that makes .venv."""
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
@@ -85,6 +86,49 @@ def test_the_lock_names_no_host_and_no_folder(lock):
     assert "--index-url" not in text
     assert "--find-links" not in text
     assert "make lock" in text.splitlines()[1]
+
+
+# -- docs/licences.md
+
+
+@pytest.fixture
+def licences():
+    """Return the script that writes the page, as a module."""
+    spec = importlib.util.spec_from_file_location("licences", ROOT / "scripts" / "licences.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_licences_is_that_of_the_lock_and_of_what_is_installed(licences):
+    text = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in text.splitlines() if line.count(" | ") == 2]
+    versions = {row[0].lstrip("| "): set(row[1].split(", ")) for row in rows}
+    wanted = {}
+    for python in PYTHONS:
+        for name, version in pins("requirements.txt", python)[0].items():
+            wanted.setdefault(name, set()).add(version)
+    # The lock also pins for other systems and for the first patches of a Python.
+    assert wanted.keys() <= versions.keys(), "run: make licences"
+    assert all(wanted[name] <= versions[name] for name in wanted), "run: make licences"
+    if sys.version_info[:2] == (3, 11):
+        assert text == licences.page(), "run: make licences"
+
+
+def test_a_package_under_the_gpl_is_refused_by_name(licences):
+    with pytest.raises(SystemExit, match=r"pins shiny, whose licence is 'GPL-3.0-only'"):
+        licences.kind("shiny", "GPL-3.0-only")
+    with pytest.raises(SystemExit, match="Expected one that MIT code may import"):
+        licences.kind("secret", "Proprietary")
+    with pytest.raises(SystemExit, match="pins silent"):
+        licences.kind("silent", "")
+
+
+def test_a_part_of_a_package_whose_changes_must_stay_open_is_not_hidden_by_the_rest(licences):
+    assert licences.kind("tqdm", "MPL-2.0 AND MIT") == "open changes"
+    assert licences.kind("isal", "PSF-2.0") == "permissive"
+    with pytest.raises(SystemExit, match="AGPL"):
+        licences.kind("both", "MIT AND AGPL-3.0 AND LGPL-2.1-only")
 
 
 def modules_after(statement):

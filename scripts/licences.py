@@ -1,0 +1,134 @@
+"""Write docs/licences.md: under which licence each package of requirements.txt may be used.
+
+    .venv/bin/python scripts/licences.py
+
+What a licence is, each installed package's own metadata says. A package that this environment
+does not hold (the lock pins some for one Python only) keeps the row that the page has.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCK, PAGE = ROOT / "requirements.txt", ROOT / "docs" / "licences.md"
+
+# What asks nothing of code that imports it, beyond keeping its notice.
+PERMISSIVE = re.compile(
+    r"MIT|BSD|Apache|ISC|PSF|Python Software Foundation|ZPL|HPND|Zlib|Unlicense"
+)
+# What asks that changes to the package itself stay open; code that imports it is free.
+OPEN_CHANGES = re.compile(r"LGPL|Lesser General Public|MPL|Mozilla")
+EXPRESSION = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*")
+
+TOP = """# Licences of dependencies
+
+Reproducible-ML is under the MIT licence. It imports the packages below and copies none of them.
+`make licences` writes this page from the metadata of the packages that `requirements.txt` pins;
+it refuses a licence that it cannot place.
+"""
+
+OPEN = """\
+The LGPL and the MPL. Code that imports these packages unchanged, as this project does, is free of
+it; who ships a changed copy ships its source too. No package is under the GPL. The wheels of
+NumPy and SciPy hold parts of GCC: libgfortran is under GPL-3.0 with the GCC Runtime Library
+Exception, which frees what is linked with it, libquadmath under LGPL-2.1-or-later.
+"""
+
+
+def pinned() -> dict[str, list[str]]:
+    """Return name -> versions, as the lock pins them for all Pythons."""
+    found: dict[str, list[str]] = {}
+    for line in LOCK.read_text(encoding="utf-8").splitlines():
+        if line and not line.lstrip().startswith("#"):
+            pin = Requirement(line)
+            versions = found.setdefault(canonicalize_name(pin.name), [])
+            version = str(pin.specifier).removeprefix("==")
+            if version not in versions:
+                versions.append(version)
+    return found
+
+
+def installed_licence(name: str, versions: list[str]) -> str | None:
+    """Return a package's licence in its own words; None where no pinned version is installed."""
+    try:
+        package = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return None
+    if package.version not in versions:
+        return None
+    facts = {key: package.metadata.get_all(key) or [] for key in ("License-Expression", "License")}
+    classifiers = [
+        one.rpartition(" :: ")[2]
+        for one in package.metadata.get_all("Classifier") or []
+        if one.startswith("License ::") and not one.endswith("DFSG approved")
+    ]
+    text = " ".join(facts["License"]).strip()
+    if facts["License-Expression"]:
+        return str(facts["License-Expression"][0])
+    if classifiers and not EXPRESSION.fullmatch(text):
+        return ", ".join(classifiers)
+    return text.splitlines()[0] if text else ", ".join(classifiers)
+
+
+def written_licences() -> dict[str, str]:
+    """Return name -> licence, as the page that is there has them."""
+    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    return dict(re.findall(r"^\| ([a-z0-9-]+) \| [^|]+ \| ([^|]+) \|$", text, re.MULTILINE))
+
+
+def kind(name: str, licence: str) -> str:
+    """Tell which of the page's tables a licence belongs to.
+
+    Raises:
+        SystemExit: It is none that is known to go together with the MIT licence.
+    """
+    words = re.split(r" AND |, ", licence)
+    others = [word for word in words if not OPEN_CHANGES.search(word)]
+    if all(PERMISSIVE.search(word) and "GPL" not in word for word in others):
+        return "permissive" if others == words else "open changes"
+    raise SystemExit(
+        f"Error: {LOCK.name} pins {name}, whose licence is {licence!r}. Expected one that MIT code "
+        "may import: leave the package out, or add the licence to scripts/licences.py."
+    )
+
+
+def page() -> str:
+    """Return the page's text.
+
+    Raises:
+        SystemExit: A package's licence is unknown, or none that goes with the MIT licence.
+    """
+    written = written_licences()
+    tables: dict[str, list[str]] = {"open changes": [], "permissive": []}
+    for name, versions in sorted(pinned().items()):
+        licence = installed_licence(name, versions)
+        licence = written.get(name) if licence is None else licence
+        if licence is None:
+            raise SystemExit(
+                f"Error: {name} is pinned for another Python than {sys.version.split()[0]}, and "
+                f"docs/{PAGE.name} lacks it. Run this script in an environment of that Python."
+            )
+        tables[kind(name, licence)].append(f"| {name} | {', '.join(versions)} | {licence} |")
+    head = "| package | versions | licence |\n| --- | --- | --- |\n"
+    return "\n".join(
+        [
+            TOP,
+            "## Changes to the package itself must stay open\n",
+            OPEN,
+            head + "\n".join(tables["open changes"]) + "\n",
+            "## Keep the notice\n",
+            head + "\n".join(tables["permissive"]) + "\n",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"Wrote docs/{PAGE.name}.")
