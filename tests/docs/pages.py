@@ -1,11 +1,13 @@
 """The fenced blocks of README and documentation, as tests read them."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # "<!-- not run: needs … -->" and "<!-- before: COMMAND -->" stand before the block they speak of.
 _BLOCK = re.compile(
     r"(?:^<!-- not run: (?P<why>[^>]+) -->\n+)?(?:^<!-- before: (?P<before>[^>]+) -->\n+)?"
@@ -18,11 +20,11 @@ class Block(NamedTuple):
     """A fenced block.
 
     Attributes:
-        kind: What it is marked as: bash (commands), console (commands and their output), python,
-            or nothing (what the commands before it print).
+        kind: What it is marked as: bash (commands), console (commands and their output; a line
+            ``...`` stands for any number of lines that are left out), python and others.
         text: Its lines.
         why: Why it is not run, or None.
-        before: A command that is run before it and not shown.
+        before: A command that is run before it and not shown, or None.
     """
 
     kind: str
@@ -62,4 +64,7 @@ def commands_of(block):
         command = re.sub(r"(^|\s+)#\s.*$", "", line.removeprefix("$ ")).strip()
         if command:
             commands.append(Command(command, []))
+    for command in commands:
+        while command.shown and not command.shown[-1].strip():
+            command.shown.pop()
     return commands
