@@ -2,10 +2,11 @@
 
 $ python -m benchmarks.quality --npz-file mnist.npz --classifier models/judge
 
-All have the same networks and noise; each type trains with its practical values. The peer is the
+All have the same generator and noise; each type trains with its practical values. The peer is the
 recipe of TF-GAN's example for MNIST: Wasserstein losses, spectral normalization in the critic, Adam
-with 1e-3 and 1e-4, one critic update a step. Every training is a process; what is done stands in
-benchmarks/results/quality.json and is not done again, so an interrupted round goes on.
+with 1e-3 and 1e-4, one critic update a step; once with our critic, once with the example's own.
+Every training is a process; what is done stands in benchmarks/results/quality.json and is not done
+again, so an interrupted round goes on.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from benchmarks.measure import put_into
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
 RECIPE, EXAMPLE = "TF-GAN's recipe", "TF-GAN's example"
@@ -45,6 +48,7 @@ def main() -> None:
     parser.add_argument("--compute-dtype", default="float32")
     parser.add_argument("--work", help="folder of data and models; default: a temporary one")
     parser.add_argument("--json", type=Path, default=RESULTS)
+    parser.add_argument("--page", type=Path, help="put the table there, such as README.md")
     parser.add_argument("--child", nargs=2, metavar=("TYPE", "SEED"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
@@ -79,6 +83,8 @@ def _all(given: argparse.Namespace) -> None:
             print(f"{name}, seed {seed}: {found[-1]['figures']}", flush=True)
     chosen = [one for one in found if one["critic_updates"] == given.critic_updates]
     print("\n" + table(chosen))
+    if given.page:
+        put_into(given.page, "benchmarks.quality", table(chosen))
 
 
 def _in_a_process(name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
