@@ -84,38 +84,47 @@ def fails(command):
     return any(line.startswith("Error: ") for line in command.shown)
 
 
+def what_is_seen(output, errors):
+    """Return what a command printed, without Sacred's log and progress, which go to stderr."""
+    lines = errors.read_text("utf-8").splitlines()
+    return output.read_text("utf-8") + "\n".join(one for one in lines if "Error: " in one[:7])
+
+
 def run_page(page, folder, mongo):
     """Run the commands of a page in one shell, until one ends otherwise than the page says."""
     commands = to_run(page)
     work, environment = surroundings(folder)
     outputs = folder / "outputs"
+    errors = folder / "errors"
     outputs.mkdir()
+    errors.mkdir()
     script, smaller = [], []
     for number, command in enumerate(commands):
         text, is_smaller = scaled_down(command.line, mongo)
         # What follows works on what the smaller work left.
         smaller.append(is_smaller or any(smaller))
-        script.append(f'{{ {text}\n}} > "$OUT/{number}" 2>&1; code=$?')
+        script.append(f'{{ {text}\n}} > "$OUT/{number}" 2> "$ERRORS/{number}"; code=$?')
         script.append(f"[ $code {'!=' if fails(command) else '='} 0 ] || exit 99")
     done = subprocess.run(
         ["bash", "-c", "\n".join(script)],
         cwd=work,
-        env={**environment, "OUT": str(outputs)},
+        env={**environment, "OUT": str(outputs), "ERRORS": str(errors)},
         stdin=subprocess.DEVNULL,
         check=False,
     )
+    last = len(list(outputs.iterdir())) - 1
     printed = [
-        (outputs / str(number)).read_text("utf-8").replace(f"{work}{os.sep}", "")
-        for number in range(len(list(outputs.iterdir())))
+        what_is_seen(outputs / str(number), errors / str(number)).replace(f"{work}{os.sep}", "")
+        for number in range(last + 1)
     ]
-    last = commands[len(printed) - 1].line
     wrong = [
         f"$ {command.line}\n{found}"
         for command, output, less in zip(commands, printed, smaller)
         if command.shown and (found := difference(command.shown, output, numbers=not less))
     ]
     if done.returncode != 0:
-        wrong.append(f"$ {last}\nended otherwise than shown:\n{printed[-1][-3000:]}")
+        log = (errors / str(last)).read_text("utf-8")[-3000:]
+        wrong.append(f"$ {commands[last].line}\nended otherwise than shown:\n{printed[-1]}\n{log}")
     assert not wrong, "\n\n".join(wrong)
 
 
