@@ -85,9 +85,10 @@ def fails(command):
 
 
 def what_is_seen(output, errors):
-    """Return what a command printed, without Sacred's log and progress, which go to stderr."""
+    """Return what a command printed: of stderr, where Sacred's log is too, steps and errors."""
     lines = errors.read_text("utf-8").splitlines()
-    return output.read_text("utf-8") + "\n".join(one for one in lines if "Error: " in one[:7])
+    seen = [line for line in lines if line.startswith(("step ", "Error: "))]
+    return "\n".join([*seen, output.read_text("utf-8")])
 
 
 def run_page(page, folder, mongo):
