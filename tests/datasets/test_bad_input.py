@@ -263,7 +263,8 @@ def test_a_folder_that_must_not_be_written_is_named(before, tmp_path):
     (tmp_path / "locked").chmod(0o555)
     before()
     target = str(tmp_path / "locked" / "records")
-    code, error = finish(start_writer(WRITER, tmp_path, rows=8, record_dir=target, as_nobody=True))
+    values = {"rows": 8, "record_dir": target, "as_nobody": True}
+    code, error = finish(start_writer(WRITER, tmp_path, measured=False, **values))
     assert code == 1
     assert "DataError" in error
     assert f"{tmp_path}/locked can't be written: Permission denied" in error
@@ -273,9 +274,8 @@ def test_a_folder_that_must_not_be_written_is_named(before, tmp_path):
 def test_a_file_larger_than_allowed_is_named(compression, before, tmp_path):
     before()
     values = {"rows": 5000, "samples_per_record": 5000, "record_dir": "records"}
-    code, error = finish(
-        start_writer(WRITER, tmp_path, **values, compression=compression, file_bytes=10_000)
-    )
+    values.update(compression=compression, file_bytes=10_000)
+    code, error = finish(start_writer(WRITER, tmp_path, measured=False, **values))
     assert code == 1
     assert "DataError" in error
     assert "train-00000.tfrecord can't be written: File too large" in error

@@ -477,7 +477,7 @@ def test_images_and_folders_that_must_not_be_read_are_named(locked, by, said, tm
         folder.chmod(mode | 0o011)
     (tmp_path / locked).chmod(0)
     try:
-        process = start_writer(UNPRIVILEGED, tmp_path, by=by)
+        process = start_writer(UNPRIVILEGED, tmp_path, measured=False, by=by)
         _, error = process.communicate(timeout=120)
     finally:
         (tmp_path / locked).chmod(0o755)

@@ -69,12 +69,18 @@ def tree(folder):
     }
 
 
-def start_writer(program, folder, **values):
-    """Start a Python process in a folder; ``values`` are its JSON argument."""
+def start_writer(program, folder, measured=True, **values):
+    """Start a Python process in a folder; ``values`` are its JSON argument.
+
+    One that may write nothing is not measured: coverage's own file would be what fails.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if not measured:
+        environment.pop("COVERAGE_PROCESS_CONFIG", None)
     return subprocess.Popen(
         [sys.executable, "-c", program, json.dumps(values)],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
