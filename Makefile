@@ -27,36 +27,36 @@ format: environment  ## put every file into the project's format
 	@$(RUN) ruff check --fix --quiet .
 	@$(RUN) ruff format .
 
-lint: environment  ## format and lint
+lint: environment  ## name what is not in the project's format or breaks its rules
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
 
-types: extras  ## types, strictly
+types: extras  ## check the types, strictly
 	@$(RUN) mypy $(SOURCES)
 
-imports: environment  ## which package may import which
+imports: environment  ## check which package imports which
 	@$(VENV)/bin/lint-imports
 
-test-slow: extras  ## only the long rounds
+test-slow: extras  ## only the long rounds of the test suite
 	@$(RUN) pytest -m slow
 
-coverage: extras  ## `make test` that asks for 90% of lines and branches, and names the others
+coverage: extras  ## `make test`, and the share of lines and branches that it runs: 90% at least
 	@$(MAKE) --no-print-directory test \
 		OPTIONS="--cov --cov-report=term-missing:skip-covered --cov-fail-under=90 $(OPTIONS)"
 
-wheel: environment  ## build sdist and wheel, install both into empty environments, use them there
-	@sh scripts/check_wheel.sh $(VENV)
+wheel: environment  ## build sdist and wheel, install and use them; PYTHONS="python3.9" in these too
+	@sh scripts/check_wheel.sh $(VENV) $(PYTHONS)
 
 docs: extras  ## the documentation site, in build/docs; warnings are errors
 	@$(RUN) sphinx -W --keep-going --quiet -b html docs build/docs
 	@echo "build/docs/index.html"
 
-bench: bench-data bench-training  ## measure against the peers
+bench: bench-data bench-training  ## both measurements against the peers
 
-bench-data: extras  ## writing and reading records
+bench-data: extras  ## measure writing and reading records
 	@$(RUN) benchmarks.data
 
-bench-training: extras  ## training steps
+bench-training: extras  ## measure training steps
 	@$(RUN) benchmarks.training
 
 licences: environment  ## write docs/licences.md from the metadata of what .venv holds
