@@ -4,11 +4,11 @@ import re
 
 # What no two machines or days have in common.
 VARYING = [
-    (r"\b[0-9a-f]{8,}\b", "DIGEST"),
     (r"\b\d+:\d\d(:\d\d)?\b", "TIME"),
     (r"https?://[\w.:-]+", "ADDRESS"),
     (r"\bon port \d+", "on port"),
     (r"(?<![\w.])[-+]?\d+\.\d+(e[+-]?\d+)?\b", "DECIMAL"),
+    (r"\b[0-9a-f]{8,}\b", "DIGEST"),
     (r"\b\d+ (s|seconds|kB|MB|GB)\b", r"DECIMAL \1"),
     (r"\bDECIMAL (kB|MB|GB|B)\b", "SIZE"),
     (r"(?<!\S)/\S*/", ""),

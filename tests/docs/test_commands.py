@@ -88,7 +88,9 @@ def what_is_seen(output, errors):
     """Return what a command printed: of stderr, where Sacred's log is too, steps and errors."""
     lines = errors.read_text("utf-8").splitlines()
     seen = [line for line in lines if line.startswith(("step ", "Error: "))]
-    return "\n".join([*seen, output.read_text("utf-8")])
+    # In a terminal the steps come before what the training says at its end.
+    before, end, after = output.read_text("utf-8").partition("\nStep ")
+    return "\n".join([before, *seen] if end else [*seen, before]) + end + after
 
 
 def run_page(page, folder, mongo):
