@@ -1,5 +1,6 @@
 """Several processes write the bytes that one writes, and leave nothing when they fail."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -108,11 +109,13 @@ def test_a_killed_worker_is_an_error_that_leaves_nothing(tmp_path):
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             for child in psutil.Process().children(recursive=True):
-                if "LokyProcess" in " ".join(child.cmdline()) and any(
-                    tmp_path.glob("*/*.tfrecord")
-                ):
-                    os.kill(child.pid, signal.SIGKILL)
-                    return
+                # A child that has just ended has no command line any more.
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if "LokyProcess" in " ".join(child.cmdline()) and any(
+                        tmp_path.glob("*/*.tfrecord")
+                    ):
+                        os.kill(child.pid, signal.SIGKILL)
+                        return
             time.sleep(0.01)
 
     killer = threading.Thread(target=kill)

@@ -13,6 +13,8 @@ from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.experiments.running import experiment
 from tests.tracking.toy_project import command
 
+# Several processes each, on machines that may be busy.
+pytestmark = pytest.mark.timeout(600)
 N = 150
 
 
