@@ -40,8 +40,9 @@ class Part:
     Attributes:
         title: What is measured.
         base: The contender that the ratios refer to.
-        records: Records of one round.
-        record_bytes: Bytes of a record's content, for MB/s.
+        records: Records, or other units, of one round.
+        record_bytes: Bytes of a record's content, for MB/s; 0 where there are none.
+        unit: What is counted, in the plural.
         seconds: Contender -> seconds of each round.
         counts: Contender -> its number of records.
     """
@@ -49,7 +50,8 @@ class Part:
     title: str
     base: str
     records: int
-    record_bytes: float
+    record_bytes: float = 0
+    unit: str = "records"
     seconds: dict[str, list[float]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -166,9 +168,10 @@ def take_turns(part: Part, contenders: Mapping[str, Contender], rounds: int) -> 
 
 def show_part(part: Part, targets: Sequence[Target]) -> str:
     """Give a part's table: speeds, ratios to the base, and the targets set for each contender."""
+    of_bytes = f" of {part.record_bytes:,.0f} bytes" if part.record_bytes else ""
     lines = [
-        f"\n{part.title} ({part.records:,} records of {part.record_bytes:,.0f} bytes)",
-        f"{'':44} {'records/s':>12} {'MB/s':>8} {'ratio':>7} {'seconds':>17}",
+        f"\n{part.title} ({part.records:,} {part.unit}{of_bytes})",
+        f"{'':44} {part.unit + '/s':>12} {'MB/s':>8} {'ratio':>7} {'seconds':>17}",
     ]
     for name, seconds in part.seconds.items():
         rate = statistics.median(part.rates(name))

@@ -81,10 +81,9 @@ def _all(given: argparse.Namespace) -> None:
             given.json.parent.mkdir(parents=True, exist_ok=True)
             given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
             print(f"{name}, seed {seed}: {found[-1]['figures']}", flush=True)
-    chosen = [one for one in found if one["critic_updates"] == given.critic_updates]
-    print("\n" + table(chosen))
+    print("\n" + table(found))
     if given.page:
-        put_into(given.page, "benchmarks.quality", table(chosen))
+        put_into(given.page, "benchmarks.quality", table(found))
 
 
 def _in_a_process(name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
@@ -240,18 +239,22 @@ def _example_critic(images: Any, conditioning: Any) -> Any:
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:
-    """Give mean and standard deviation over the seeds of each type as Markdown."""
+    """Give mean and standard deviation over the seeds of each type and budget as Markdown."""
     lines = [
-        "| type | seeds | " + " | ".join(name.replace("_", " ") for name in SHOWN) + " | label |",
-        "| --- | --- |" + " --- |" * (len(SHOWN) + 1),
+        "| type | updates | seeds | "
+        + " | ".join(name.replace("_", " ") for name in SHOWN)
+        + " | label |",
+        "| --- | --- | --- |" + " --- |" * (len(SHOWN) + 1),
     ]
-    names = list(dict.fromkeys(one["type"] for one in found))
-    for name in names:
-        members = [one for one in found if one["type"] == name]
+    groups: dict[tuple[int, str], list[dict[str, Any]]] = {}
+    for one in sorted(found, key=lambda one: one["critic_updates"]):
+        groups.setdefault((one["critic_updates"], one["type"]), []).append(one)
+    for (updates, name), members in groups.items():
         cells = [_spread([one["figures"][figure] for one in members]) for figure in SHOWN]
         agreed = [one["agreement"] for one in members if "agreement" in one]
         label = f"{100 * statistics.mean(agreed):.1f}%" if agreed else ""
-        lines.append(f"| {name} | {len(members)} | " + " | ".join(cells) + f" | {label} |")
+        budget = "" if name == REAL else f"{updates:,}"
+        lines.append(f"| {name} | {budget} | {len(members)} | {' | '.join(cells)} | {label} |")
     return "\n".join(lines)
 
 

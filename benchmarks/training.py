@@ -114,7 +114,7 @@ def measure(work: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     if "cost" in only:
         names = ("fused", "exact", "tracked")
         trainees = [Trainee(work, data, name, 1, warm_up=20) for name in names]
-        title = Part(COST, NAMES["fused"], COST_STEPS, 0)
+        title = Part(COST, NAMES["fused"], COST_STEPS, unit="steps")
         keep(_in_turns(title, trainees, COST_STEPS, arguments.cost_rounds))
     if "start" in only:
         keep(_starts(work, data, arguments.rounds))
@@ -188,7 +188,7 @@ def _speeds(work: Path, data: Path, critic_steps: int, rounds: int) -> Part:
     trainees = [Trainee(work, data, name, critic_steps) for name in names]
     trainees.append(Trainee(work, data, "fused", critic_steps, "bfloat16"))
     steps = STEPS[critic_steps]
-    part = Part(f"training {critic_steps}:1", NAMES["stock"], steps, 0)
+    part = Part(f"training {critic_steps}:1", NAMES["stock"], steps, unit="steps")
     return _in_turns(part, trainees, steps, rounds)
 
 
@@ -214,7 +214,7 @@ def _starts(work: Path, data: Path, rounds: int) -> Part:
         Trainee(work, data, "tracked", 1, warm_up=1).close()
 
     contenders = {IMPORT: Contender(importing), START: Contender(first_step)}
-    return take_turns(Part(STARTS, IMPORT, 1, 0), contenders, rounds)
+    return take_turns(Part(STARTS, IMPORT, 1, unit="starts"), contenders, rounds)
 
 
 def _start_row(part: Part) -> dict[str, Any]:

@@ -309,9 +309,8 @@ def test_ctrl_c_leaves_what_was_there(exists, compression, before, tmp_path):
     if exists:
         write("records", {"train": 6})
     before()
-    process = start_writer(
-        WRITER, tmp_path, rows=FOREVER, record_dir="records", compression=compression
-    )
+    values = {"rows": FOREVER, "record_dir": "records", "compression": compression}
+    process = start_writer(WRITER, tmp_path, measured=False, **values)
     assert process.stdout.readline() == "half\n"
     process.send_signal(signal.SIGINT)
     code, error = finish(process)

@@ -72,7 +72,8 @@ def tree(folder):
 def start_writer(program, folder, measured=True, **values):
     """Start a Python process in a folder; ``values`` are its JSON argument.
 
-    One that may write nothing is not measured: coverage's own file would be what fails.
+    One that may write nothing is not measured: coverage's own file would be what fails. Nor is one
+    that is interrupted: an interrupt while coverage holds its lock leaves every thread waiting.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     if not measured:

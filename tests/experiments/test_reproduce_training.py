@@ -32,7 +32,7 @@ FLIP = '''
 
     hooks = [FlipOneBit(), *hooks]
     try:
-        estimator.train('''
+        _train('''
 
 
 class Tree:

@@ -68,6 +68,7 @@ def kill_at_random_and_resume(rounds, tmp_path, straight, small_records, steps=2
             training.kill_at_step(process, model_dir, draw.randrange(1, steps))
         assert training.run(small_records, model_dir, cadence={"max_steps": steps}) is None
         assert_equal_to(straight, model_dir)
+        shutil.rmtree(model_dir)  # 240 MB a round.
 
 
 def test_a_killed_run_continues_to_the_same_bits(tmp_path, straight, small_records):

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from reproducible_ml.datasets.rows import Reachable
@@ -62,6 +63,22 @@ def write_by_workers(
             f"A worker that wrote shards to {folder} was killed, perhaps for lack of memory. Give "
             "fewer workers, or a smaller samples_per_record."
         ) from error
+
+
+@contextmanager
+def ended_workers(workers: int) -> Iterator[None]:
+    """End the processes of ``write_by_workers`` with the block.
+
+    joblib keeps them for the next call and then changes their number, which waits for ever where
+    one of them can't start.
+    """
+    try:
+        yield
+    finally:
+        if workers > 1:
+            from joblib.externals.loky import get_reusable_executor
+
+            get_reusable_executor().shutdown(wait=True)
 
 
 def _end_with(parent: int) -> None:

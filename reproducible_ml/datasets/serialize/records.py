@@ -20,7 +20,7 @@ from reproducible_ml.datasets.serialize.manifest import (
     compute_fingerprint,
     write_manifest,
 )
-from reproducible_ml.datasets.serialize.parallel import write_by_workers
+from reproducible_ml.datasets.serialize.parallel import ended_workers, write_by_workers
 from reproducible_ml.datasets.serialize.progress import Progress
 from reproducible_ml.datasets.serialize.shard_writer import ShardWriter, check_compression
 from reproducible_ml.datasets.serialize.shards import (
@@ -127,7 +127,8 @@ def write_records(
     if workers < 1:
         raise ConfigError(f"workers must be 1 or more, found {workers}.")
     encoder = Encoder(keys_to_handlers, keys_to_descriptions)
-    with staged(record_dir, overwrite) as folder, Progress(sum(split_to_size.values())) as bar:
+    total = sum(split_to_size.values())
+    with staged(record_dir, overwrite) as folder, Progress(total) as bar, ended_workers(workers):
         writing = _Writing(folder, encoder, compression, bar, workers)
         splits = {}
         for split in (name for name in SPLITS if name in split_to_size):
