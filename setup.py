@@ -50,12 +50,12 @@ EXTRAS = {
     # Serialization on more than one machine. google-crc32c is what Beam checks its shards with.
     "beam": ["apache-beam>=2.60", "google-crc32c>=1.5"],
     "search": ["optuna>=3.6"],
+    # A kernel, progress bars and plots; the notebook server itself is whichever one uses.
+    "notebook": ["ipykernel>=6.29", "ipywidgets>=8.1", "matplotlib>=3.8"],
     "docs": [
         "sphinx>=7.4",
         "myst-parser>=3",
         "furo>=2024.8",
-        "ipykernel>=6.29",
-        "matplotlib>=3.8",
         "nbclient>=0.10",
         "nbformat>=5.10",
     ],
@@ -128,7 +128,7 @@ setup(
         ]
     },
     classifiers=[
-        "Development Status :: 4 - Beta",
+        "Development Status :: 5 - Production/Stable",
         "Intended Audience :: Science/Research",
         "Operating System :: POSIX :: Linux",
         "Operating System :: MacOS",

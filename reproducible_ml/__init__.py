@@ -4,4 +4,4 @@ Importing this package is cheap on purpose; heavy parts load with the
 sub-package that needs them.
 """
 
-__version__ = "0.1.0.dev0"
+__version__ = "1.0.0"

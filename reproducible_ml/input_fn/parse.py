@@ -87,12 +87,6 @@ def scale(values: Any, schema: FeatureSchema) -> Any:
     return values / ((high - low) / 2) - 1.0
 
 
-def parse_and_scale(serialized: tf.Tensor, features: Mapping[str, FeatureSchema]) -> dict[str, Any]:
-    """Parse, decode and scale a batch of records; see ``parse_batch`` and ``scale``."""
-    parsed = parse_batch(serialized, features)
-    return {key: scale(value, features[key]) for key, value in parsed.items()}
-
-
 def fixed_shape(key: str, schema: FeatureSchema) -> tuple[int, ...]:
     """Give a feature's shape, which batches of dense tensors need.
 

@@ -61,13 +61,13 @@ class MeanCovariance:
         if len(vectors):
             mean = vectors.mean(axis=0)
             centred = vectors - mean
-            self._combine(len(vectors), mean, centred.T @ centred)
-        return self
-
-    def merge(self, other: MeanCovariance) -> MeanCovariance:
-        """Take in what another one has seen; returns itself."""
-        if other.count:
-            self._combine(other.count, other.mean, other._squares)
+            total = self.count + len(vectors)
+            difference = mean - self.mean
+            # One array a term, so that no rounding makes the matrix unsymmetric.
+            between = np.outer(difference, difference) * (self.count * len(vectors) / total)
+            self._squares = self._squares + centred.T @ centred + between
+            self.mean = self.mean + difference * (len(vectors) / total)
+            self.count = total
         return self
 
     @property
@@ -80,15 +80,6 @@ class MeanCovariance:
         if self.count < 2:
             raise DataError(f"A covariance takes 2 vectors or more, found {self.count}.")
         return self._squares / (self.count - 1)
-
-    def _combine(self, count: int, mean: Array, squares: Array) -> None:
-        total = self.count + count
-        difference = mean - self.mean
-        # One array a term, so that no rounding makes the matrix unsymmetric.
-        between = np.outer(difference, difference) * (self.count * count / total)
-        self._squares = self._squares + squares + between
-        self.mean = self.mean + difference * (count / total)
-        self.count = total
 
 
 def frechet_distance(first: MeanCovariance, second: MeanCovariance) -> float:

@@ -74,11 +74,6 @@ class MongoTarget:
     def __str__(self) -> str:
         return self.shown
 
-    @property
-    def has_credentials(self) -> bool:
-        """Whether the URI names a user, so that ``shown`` alone cannot connect."""
-        return "@" in self.uri
-
 
 def parse_mongo(text: str) -> MongoTarget:
     """Read a database address in any of the forms of the table above.

@@ -9,7 +9,7 @@ from PIL import Image
 
 from reproducible_ml.handlers.schema import FeatureSchema
 from reproducible_ml.input_fn import dataset_from_records, map_fn, shuffle_repeat_prefetch
-from reproducible_ml.input_fn.parse import parse_and_scale, parse_batch
+from reproducible_ml.input_fn.parse import parse_batch, scale
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.input_fn.by_hand import (
     FEATURES,
@@ -162,7 +162,8 @@ def test_the_value_range_is_scaled_to_minus_one_and_one(dtype, low, high):
     value = np.array([low, (low + high) / 2, high]).astype(dtype)
     schema = FeatureSchema("bytes", dtype, (3,), "raw", value_range=(low, high))
     record = tf.constant([example({"value": bytes_list(value.tobytes())})])
-    found = parse_and_scale(record, {"value": schema})["value"].numpy()[0]
+    parsed = parse_batch(record, {"value": schema})["value"]
+    found = scale(parsed, schema).numpy()[0]
     assert found.dtype == np.float32
     assert (found[0], found[2]) == (-1, 1)
     assert abs(found[1]) < 0.005

@@ -61,14 +61,6 @@ def test_mean_and_covariance_do_not_depend_on_the_batches(random):
         assert seen.count == 50
 
 
-def test_a_merge_is_the_whole(random):
-    points = random.normal(size=(50, 4))
-    merged = streamed(points[:13], [13]).merge(streamed(points[13:], [37]))
-    np.testing.assert_allclose(merged.covariance, np.cov(points.T), rtol=1e-12)
-    empty = MeanCovariance(4).merge(merged).merge(MeanCovariance(4))
-    np.testing.assert_array_equal(empty.covariance, merged.covariance)
-
-
 def test_a_large_offset_costs_no_digits(random):
     points = random.normal(size=(1000, 3))
     shifted = streamed(points + 1e8, [10] * 100).covariance
