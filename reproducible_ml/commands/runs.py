@@ -43,7 +43,7 @@ def command(
 ) -> None:
     """List recorded runs, the newest last.
 
-    A * behind the id: something differed from the git commit when the run started.
+    A * behind the id: files differed from the git commit, or were new, when the run started.
     """
     from collections import deque
 
@@ -118,7 +118,7 @@ def _table(runs: list[Run]) -> list[str]:
     elastic = (count - 1, 5, 1) if count == 8 else (count - 1, 1)
     lines = table(rows, right=(0, 4, count - 2), elastic=elastic, width=width)
     if any(run.dirty for run in runs):
-        lines += ["", f"{DIRTY_MARK} something differed from the git commit"]
+        lines += ["", f"{DIRTY_MARK} files differed from the git commit, or were new"]
     return lines
 
 

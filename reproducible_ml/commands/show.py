@@ -125,7 +125,10 @@ def _sources(run: Run) -> str:
         text += f" from commit {run.git_commit[:SHORT_DIGEST]}"
     if run.dirty:
         changed = (run.environment.get("git") or {}).get("changed") or []
-        text += f", dirty: {len(changed)} changed" if changed else ", dirty"
+        new = sum(one.startswith("?? ") for one in changed)
+        counts = {"changed": len(changed) - new, "new": new}
+        found = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        text += f", dirty: {found}" if found else ", dirty"
     return text if run.git_commit or run.dirty else f"{text}, no git commit"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,6 +107,9 @@ def train_gan(
     watcher = watcher or Watcher()
     model_dir.mkdir(parents=True, exist_ok=True)
     check_identity(model_dir, parts.identity, parts.restored_step, allow_changed)
+    if parts.restored_step:
+        steps = f"step {parts.restored_step} of {cadence.max_steps}"
+        print(f"Continuing {model_dir} at {steps}.", file=sys.stderr, flush=True)
     log = StepLog(model_dir, parts.restored_step)
     _replay(log.steps, cadence.log_every_steps, watcher)
     figures = FigureLog(model_dir, parts.restored_step)

@@ -22,6 +22,7 @@ import reproducible_ml
 LIBRARY = Path(reproducible_ml.__file__).resolve().parent
 # A larger diff is cut: the sources themselves are in the run.
 LONGEST_DIFF_BYTES = 1_000_000
+MOST_CHANGED = 1000
 GIT_SECONDS = 30
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
 
@@ -174,7 +175,9 @@ def _changed(root: Path, ignored: list[Path]) -> list[str]:
         if state == "??" and any(one == path or one in path.parents for one in ignored):
             continue
         changed.append(f"{state.strip()} {name}")
-    return changed
+    left_out = len(changed) - MOST_CHANGED
+    # A folder of images in the checkout has as many new files as a database takes no list of.
+    return [*changed[:MOST_CHANGED], f"(cut here, {left_out} more)"] if left_out > 0 else changed
 
 
 def _git(directory: Path, *arguments: str) -> str | None:

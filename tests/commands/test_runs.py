@@ -39,7 +39,7 @@ def test_a_row_shows_id_dirty_mark_experiment_status_step_and_result(folder):
     assert " 30  loss 0.16667" in rows[0]
     assert "fingerprint " in rows[1]
     assert rows[3].endswith(" 30  RuntimeError: too hot")
-    assert (blank, legend) == ("", "* something differed from the git commit")
+    assert (blank, legend) == ("", "* files differed from the git commit, or were new")
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -41,7 +41,7 @@ def test_every_section_is_there_with_its_facts(folder):
     fingerprint = read_manifest(folder.parent / "data").fingerprint[:12]
     head = found[f"Run 1 of train in {folder}"]
     assert head[0] == "status COMPLETED"
-    assert head[3].endswith("dirty: 2 changed")
+    assert head[3].endswith("dirty: 1 changed, 1 new")
     assert "optimizer.momentum 0.9" in found["Config"]
     assert found["Result"] == [f"loss {0.5 / 3!r}", "step 30"]
     assert found["Data"] == [f"records fingerprint {fingerprint} data train 4"]

@@ -207,6 +207,7 @@ def test_figures_of_an_interrupted_training_are_kept(judged):
             "mnist_wgan", judged.folder, "-F", "halves", "with", *arguments, f"max_steps={last}"
         )
         assert code == 0, output
+    assert "Continuing halves/gan at step 2 of 4.\n" in output
     metrics = json.loads((judged.folder / "halves" / "2" / "metrics.json").read_text())
     assert metrics["small_kernel_distance"]["steps"] == [2, 4]
 

@@ -81,6 +81,20 @@ def test_a_checkout_without_changes_is_clean_and_a_new_file_makes_it_dirty(tmp_p
     assert git_state(project, [project / "runs"])["dirty"] is True
 
 
+def test_a_folder_of_many_new_files_does_not_fill_the_record(tmp_path):
+    from reproducible_ml.tracking.sources import MOST_CHANGED, git_state
+
+    project = lab.make_project(tmp_path)
+    lab.git(project, "add", "-A")
+    lab.git(project, "commit", "-q", "-m", "All")
+    (project / "photos").mkdir()
+    for number in range(MOST_CHANGED + 7):
+        (project / "photos" / f"{number:05d}.png").touch()
+    changed = git_state(project)["changed"]
+    assert len(changed) == MOST_CHANGED + 1
+    assert changed[-2:] == ["?? photos/00999.png", "(cut here, 7 more)"]
+
+
 def test_package_versions_and_python_are_recorded(run):
     packages = run.environment["packages"]
     for name in ("numpy", "tensorflow", "sacred", "pymongo", "click"):
