@@ -22,7 +22,8 @@ def main(_run, what):
     if what == "output":
         line = "x" * 999
         for _ in range(17_500):
-            print(line)
+            # Each line at once, or the log's own lines, on stderr, come in the middle of one.
+            print(line, flush=True)
     if what == "points":
         for step in range(1_000_000):
             _run.log_scalar("loss", step / 7, step)
