@@ -149,6 +149,7 @@ def test_an_update_of_two_replicas_is_that_of_their_joined_batches(tmp_path, rec
         np.testing.assert_allclose(shared[name], joined[name], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_devices_and_workers_give_the_same_bits_and_so_does_a_resume(tmp_path, records):
     # Batch norm, labels and two critic updates.
