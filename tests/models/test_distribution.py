@@ -150,7 +150,7 @@ def test_an_update_of_two_replicas_is_that_of_their_joined_batches(tmp_path, rec
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_devices_and_workers_give_the_same_bits_and_so_does_a_resume(tmp_path, records):
     # Batch norm, labels and two critic updates.
     settings = {"gan_type": "acgan", "critic_steps": 2}
