@@ -32,7 +32,7 @@ from reproducible_ml.models.figures import (
 )
 from reproducible_ml.models.fused_step import StepOutcome
 from reproducible_ml.models.hooks import StepHook
-from reproducible_ml.models.metrics import Neighbours
+from reproducible_ml.models.neighbours import Neighbours
 from reproducible_ml.models.sampling import TrainedGAN, image_shape, latents_of_batch
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError

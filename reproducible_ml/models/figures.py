@@ -10,14 +10,16 @@ import numpy as np
 
 from reproducible_ml.models.classifier import FEATURES, LAYER, Classifier, Outputs, split_batches
 from reproducible_ml.models.metrics import (
-    NEIGHBOURS,
     TUTORIAL_BATCH,
     ClassifierScore,
     MeanCovariance,
-    Neighbours,
     batchwise_figures,
     frechet_distance,
     kernel_distance,
+)
+from reproducible_ml.models.neighbours import (
+    NEIGHBOURS,
+    Neighbours,
     memorized_share,
     nearest_neighbours,
     precision_recall,

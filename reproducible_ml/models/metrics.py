@@ -6,29 +6,20 @@ high and the classifier score too low, both roughly by a term of order 1/N (Chon
 "Effectively Unbiased FID and Inception Score", CVPR 2020, arXiv:1911.07023), so figures of
 different N can't be compared. The kernel distance has no such bias.
 
-Means and covariances, and the score's sums, are taken in one pass over batches of any size. What
-compares all pairs holds one block of ``_BLOCK_ROWS`` x ``_BLOCK_COLUMNS`` distances at a time.
+Means and covariances, and the score's sums, are taken in one pass over batches of any size.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from reproducible_ml.utils.errors import ConfigError, DataError
+from reproducible_ml.models.vectors import Array, blocks, checked_vectors, need_rows, slices
+from reproducible_ml.utils.errors import DataError
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-
-_BLOCK_ROWS = 1024
-_BLOCK_COLUMNS = 4096
-# Kynkaanniemi et al., section 3.1: "k = 3" is their choice for all experiments.
-NEIGHBOURS = 3
 KERNEL_DEGREE = 3
-# One real test image in a hundred is this near to a training image.
-MEMORIZED_QUANTILE = 0.01
 TUTORIAL_BATCH = 32
 
 
@@ -57,7 +48,7 @@ class MeanCovariance:
         Raises:
             DataError: The batch has another length of vectors, or values that are not finite.
         """
-        vectors = _vectors(batch, len(self.mean))
+        vectors = checked_vectors(batch, len(self.mean))
         if len(vectors):
             mean = vectors.mean(axis=0)
             centred = vectors - mean
@@ -120,7 +111,7 @@ class ClassifierScore:
 
     def update(self, logits: Any) -> ClassifierScore:
         """Take in a batch of logits [n, classes]; returns itself."""
-        values = _vectors(logits, len(self._probabilities))
+        values = checked_vectors(logits, len(self._probabilities))
         shifted = values - values.max(axis=1, keepdims=True)
         log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         p = np.exp(log_p)
@@ -159,15 +150,15 @@ def kernel_distance(first: Any, second: Any, degree: int = KERNEL_DEGREE) -> flo
     Returns:
         The estimate; it is unbiased and so below 0 at times.
     """
-    x = _vectors(first)
-    y = _vectors(second, x.shape[1])
-    _need_rows(2, x, y)
+    x = checked_vectors(first)
+    y = checked_vectors(second, x.shape[1])
+    need_rows(2, x, y)
 
     def kernel_sum(a: Array, b: Array) -> float:
         # Each block's sum is taken alone: fsum makes the whole independent of their order.
         return math.fsum(
             float(((a[rows] @ b[columns].T / a.shape[1] + 1.0) ** degree).sum())
-            for rows, columns in _blocks(len(a), len(b))
+            for rows, columns in blocks(len(a), len(b))
         )
 
     def off_diagonal_mean(a: Array) -> float:
@@ -176,99 +167,6 @@ def kernel_distance(first: Any, second: Any, degree: int = KERNEL_DEGREE) -> flo
 
     cross = kernel_sum(x, y) / (len(x) * len(y))
     return off_diagonal_mean(x) + off_diagonal_mean(y) - 2.0 * cross
-
-
-class PrecisionRecall(NamedTuple):
-    """How much of each distribution lies within the other's manifold.
-
-    Attributes:
-        precision: Share of the samples that lie among the real images.
-        recall: Share of the real images that lie among the samples.
-    """
-
-    precision: float
-    recall: float
-
-
-def precision_recall(real: Any, generated: Any, neighbours: int = NEIGHBOURS) -> PrecisionRecall:
-    """Compute improved precision and recall.
-
-    A manifold is the union of balls around its points, each as large as the distance to the point's
-    k-th nearest neighbour of the same set. Source: Kynkaanniemi et al., "Improved Precision and
-    Recall Metric for Assessing Generative Models", 2019, arXiv:1904.06991, equations 1 and 2.
-
-    Args:
-        real: [n, dims], n above ``neighbours``.
-        generated: [m, dims], m above ``neighbours``.
-        neighbours: k.
-    """
-    x = _vectors(real)
-    y = _vectors(generated, x.shape[1])
-    _need_rows(neighbours + 1, x, y)
-    return PrecisionRecall(_share_within(y, x, neighbours), _share_within(x, y, neighbours))
-
-
-class Neighbours(NamedTuple):
-    """Each query's nearest reference.
-
-    Attributes:
-        indices: int64 array [n], rows of the references.
-        distances: float64 array [n], Euclidean.
-    """
-
-    indices: np.ndarray[Any, np.dtype[np.int64]]
-    distances: Array
-
-
-def nearest_neighbours(queries: Any, references: Any) -> Neighbours:
-    """Find the nearest reference of each query; of equally near ones mostly the first.
-
-    Args:
-        queries: [n, dims].
-        references: [m, dims], m at least 1.
-    """
-    x = _vectors(queries)
-    y = _vectors(references, x.shape[1])
-    _need_rows(1, y)
-    indices = np.zeros(len(x), np.int64)
-    best = np.full(len(x), np.inf)
-    for rows, columns in _blocks(len(x), len(y)):
-        squared = _squared_distances(x[rows], y[columns])
-        nearest = squared.argmin(axis=1)
-        found = squared[np.arange(len(nearest)), nearest]
-        nearer = found < best[rows]
-        indices[rows] = np.where(nearer, nearest + columns.start, indices[rows])
-        best[rows] = np.where(nearer, found, best[rows])
-    # Once more without the cancellation of the expanded square: a copy has distance 0 exactly.
-    distances = np.concatenate(
-        [
-            np.linalg.norm(x[rows] - y[indices[rows]], axis=1)
-            for rows in _slices(len(x), _BLOCK_ROWS)
-        ]
-        or [np.zeros(0)]
-    )
-    return Neighbours(indices, distances)
-
-
-def memorized_share(
-    sample_distances: Any, test_distances: Any, quantile: float = MEMORIZED_QUANTILE
-) -> float:
-    """Compute the share of samples that are nearer to the training set than real images are.
-
-    A sample counts when the distance to its nearest training image is below the given quantile of
-    that distance among the test set's images, so about ``quantile`` is what honest samples give,
-    and more tells of copies. Comparing with the test set's distances is the idea of Meehan,
-    Chaudhuri and Dasgupta, "A Non-Parametric Test to Detect Data-Copying in Generative Models",
-    AISTATS 2020, arXiv:2004.05675; the share below a quantile is this project's own measure.
-
-    Args:
-        sample_distances: [n], from ``nearest_neighbours(samples, training)``.
-        test_distances: [m], from ``nearest_neighbours(test, training)``.
-        quantile: Between 0 and 1.
-    """
-    samples, test = np.asarray(sample_distances, float), np.asarray(test_distances, float)
-    _need_rows(1, samples, test)
-    return float((samples < np.quantile(test, quantile)).mean())
 
 
 class BatchwiseFigures(NamedTuple):
@@ -300,85 +198,16 @@ def batchwise_figures(
         real_logits: The real images' [m, classes].
         batch_size: Samples a batch, at least 2.
     """
-    x = _vectors(logits)
-    y = _vectors(real_logits, x.shape[1])
-    _need_rows(batch_size, x, y)
+    x = checked_vectors(logits)
+    y = checked_vectors(real_logits, x.shape[1])
+    need_rows(batch_size, x, y)
     batches = min(len(x), len(y)) // batch_size
     scores, distances = [], []
-    for batch in _slices(batches * batch_size, batch_size):
+    for batch in slices(batches * batch_size, batch_size):
         scores.append(ClassifierScore(x.shape[1]).update(x[batch]).value)
         pair = [MeanCovariance(x.shape[1]).update(part[batch]) for part in (x, y)]
         distances.append(frechet_distance(*pair))
     return BatchwiseFigures(math.fsum(scores) / batches, math.fsum(distances) / batches, batches)
-
-
-def _vectors(values: Any, dims: int | None = None) -> Array:
-    """Return float64 [n, dims], checked."""
-    array: Array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 2 or (dims is not None and array.shape[1] != dims):
-        expected = "[n, dims]" if dims is None else f"[n, {dims}]"
-        raise DataError(f"The vectors have shape {array.shape}, expected {expected}.")
-    if not np.isfinite(array).all():
-        row = int(np.argmin(np.isfinite(array).all(axis=1)))
-        raise DataError(
-            f"Vector {row} holds values that are not finite, so no figure can be computed: look "
-            "whether the GAN's weights are finite."
-        )
-    return array
-
-
-def _need_rows(count: int, *arrays: Any) -> None:
-    fewest = min(len(array) for array in arrays)
-    if fewest < count:
-        raise ConfigError(
-            f"This figure takes {count} vectors or more of each kind, found {fewest}."
-        )
-
-
-def _slices(count: int, size: int) -> Iterator[slice]:
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
-
-
-def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
-    for row_slice in _slices(rows, _BLOCK_ROWS):
-        for column_slice in _slices(columns, _BLOCK_COLUMNS):
-            yield row_slice, column_slice
-
-
-def _squared_distances(x: Array, y: Array) -> Array:
-    """Return |x_i - y_j|^2 as |x|^2 + |y|^2 - 2 x.y, cut at 0, [n, m]."""
-    squared = x @ y.T
-    squared *= -2.0
-    squared += np.einsum("ij,ij->i", x, x)[:, None]
-    squared += np.einsum("ij,ij->i", y, y)[None, :]
-    return np.maximum(squared, 0.0, out=squared)
-
-
-def _squared_radii(points: Array, neighbours: int) -> Array:
-    """Return each point's squared distance to its k-th nearest other point."""
-    radii = np.empty(len(points))
-    for rows in _slices(len(points), _BLOCK_ROWS):
-        kept = np.empty((rows.stop - rows.start, 0))
-        for columns in _slices(len(points), _BLOCK_COLUMNS):
-            squared = _squared_distances(points[rows], points[columns])
-            own = np.arange(max(rows.start, columns.start), min(rows.stop, columns.stop))
-            squared[own - rows.start, own - columns.start] = np.inf
-            nearest = min(neighbours, squared.shape[1])
-            nearest_here = np.partition(squared, nearest - 1, axis=1)[:, :nearest]
-            kept = np.sort(np.concatenate([kept, nearest_here], axis=1), axis=1)[:, :neighbours]
-        radii[rows] = kept[:, neighbours - 1]
-    return radii
-
-
-def _share_within(queries: Array, points: Array, neighbours: int) -> float:
-    """Return the share of queries that lie in at least one ball of the points."""
-    radii = _squared_radii(points, neighbours)
-    within = np.zeros(len(queries), bool)
-    for rows, columns in _blocks(len(queries), len(points)):
-        squared = _squared_distances(queries[rows], points[columns])
-        within[rows] |= (squared <= radii[columns]).any(axis=1)
-    return float(within.mean())
 
 
 def _symmetric(matrix: Array) -> Array:

@@ -6,13 +6,15 @@ import math
 import numpy as np
 import pytest
 
-from reproducible_ml.models import metrics
+from reproducible_ml.models import vectors
 from reproducible_ml.models.metrics import (
     ClassifierScore,
     MeanCovariance,
     batchwise_figures,
     frechet_distance,
     kernel_distance,
+)
+from reproducible_ml.models.neighbours import (
     memorized_share,
     nearest_neighbours,
     precision_recall,
@@ -28,8 +30,8 @@ def random():
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks that no size in these tests is a multiple of."""
-    monkeypatch.setattr(metrics, "_BLOCK_ROWS", 7)
-    monkeypatch.setattr(metrics, "_BLOCK_COLUMNS", 5)
+    monkeypatch.setattr(vectors, "_BLOCK_ROWS", 7)
+    monkeypatch.setattr(vectors, "_BLOCK_COLUMNS", 5)
 
 
 def normal_of(mean, covariance):
