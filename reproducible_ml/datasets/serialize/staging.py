@@ -1,33 +1,26 @@
 """A data set appears as a whole or not at all.
 
-Protocol. Everything is written into a sibling folder ``.<name>.staging-<random>``, held by a lock
-that ends with the process. Shards are synced as they close, then the manifest, then the folder; one
-rename makes it the data set. To replace an older one the two folders change names in one system
-call (``renameat2`` with ``RENAME_EXCHANGE``), and the older one is then removed. Where the system
-has no such call there are two renames, and the next start undoes the first if the second is
-missing. Folders of dead processes are removed at the next start.
+Protocol. Everything is written into a sibling folder ``.<name>.staging-<host>-<process>-<random>``,
+held by a lock that ends with the process. Shards are synced as they close, then the manifest, then
+the folder; one rename makes it the data set, see ``replacing``. Folders of dead processes are
+removed at the next start, see ``leftovers``.
 """
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
-import glob
+import errno
 import os
+import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from reproducible_ml.datasets.serialize.leftovers import clean_leftovers, made_staging
 from reproducible_ml.datasets.serialize.manifest import MANIFEST_FILE, read_manifest
-from reproducible_ml.utils.errors import DataError
+from reproducible_ml.datasets.serialize.replacing import put_in_place
+from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.paths import mkdir_and_join
-
-_STAGING = ".staging-"
-_BEFORE = ".before"
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
 
 
 @contextmanager
@@ -39,10 +32,11 @@ def staged(record_dir: str | Path, overwrite: bool) -> Iterator[Path]:
         overwrite: Replace a data set that is there.
 
     Raises:
+        ConfigError: ``record_dir`` is no path, or a folder that can't be replaced as a whole.
         DataError: There is a data set and ``overwrite`` is not set, the folder holds other files,
             or it can't be written.
     """
-    target = Path(os.path.realpath(record_dir))
+    target = _target(record_dir)
     made = [folder for folder in target.parents if not os.path.exists(folder)]
     try:
         with _staged(target, overwrite) as folder:
@@ -64,48 +58,69 @@ def _staged(target: Path, overwrite: bool) -> Iterator[Path]:
     clean_leftovers(target)
     _check_target(target, overwrite)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}{_STAGING}", dir=target.parent))
+        folder, lock = made_staging(target)
     except OSError as error:
         raise _unwritable(target.parent, error) from error
-    lock = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        # mkdtemp makes folders that only their owner can read.
+        # It was made for its owner only.
         folder.chmod(0o777 & ~_umask())
         yield folder
         os.fsync(lock)
         _check_target(target, overwrite)
-        _put_in_place(folder, target)
+        put_in_place(folder, target, overwrite)
     finally:
         # After success nothing is left there, or the data set that was replaced.
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
+def _target(record_dir: str | Path) -> Path:
+    """Return the folder behind links, or say why none can be put in its place."""
+    said = f"record_dir {os.fspath(record_dir)!r}"
+    try:
+        os.stat(record_dir)
+    except ValueError as error:
+        raise ConfigError(f"{said} is no path: {error}.") from error
+    except OSError as error:
+        # What is only missing will be made, and what can't be made says so itself.
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise ConfigError(f"{said} can't be: {error.strerror}. Choose another.") from error
+    target = Path(os.path.realpath(record_dir))
+    why = ""
+    if target in _working_folders():
+        why = "is the working directory or a folder above it"
+    elif _is_mount_point(target):
+        why = "is a mount point"
+    if why:
+        raise ConfigError(
+            f"{said} {why}; a data set's folder is replaced as a whole. Give a sub-folder, such as "
+            f"{os.path.join(record_dir, 'data')!r}."
+        )
+    return target
+
+
+def _working_folders() -> list[Path]:
+    try:
+        here = Path(os.path.realpath(os.getcwd()))
+    except FileNotFoundError:
+        return []  # it was removed
+    return [here, *here.parents]
+
+
+def _is_mount_point(folder: Path) -> bool:
+    if os.path.ismount(folder):
+        return True
+    # A folder of the same disk that is mounted here, too, is told only by Linux's own table.
+    with suppress(OSError), open("/proc/self/mountinfo", "rb") as table:
+        mounted = {line.split()[4] for line in table}
+        # It writes what would break its lines in octal digits.
+        escaped = re.sub(rb"[ \t\n\\]", lambda one: b"\\%03o" % ord(one[0]), os.fsencode(folder))
+        return escaped in mounted
+    return False
+
+
 def _unwritable(folder: Path, error: OSError) -> DataError:
     return DataError(f"{folder} can't be written: {error.strerror}. Choose another record_dir.")
-
-
-def clean_leftovers(target: Path) -> None:
-    """Remove what killed writers left beside a data set, and undo a half-done replacement."""
-    before = target.with_name(f".{target.name}{_BEFORE}")
-    if before.exists():
-        if not target.exists():
-            os.rename(before, target)
-        else:
-            shutil.rmtree(before, ignore_errors=True)
-    for folder in target.parent.glob(f".{glob.escape(target.name)}{_STAGING}*"):
-        try:
-            lock = os.open(folder, os.O_RDONLY)
-        except OSError:
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        except BlockingIOError:
-            pass  # its writer lives
-        finally:
-            os.close(lock)
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
@@ -139,29 +154,6 @@ def _own_names(target: Path) -> set[str]:
         return {MANIFEST_FILE} | {path.name for path in target.glob("*.tfrecord*")}
     shards = [shard.file for split in manifest.splits.values() for shard in split.shards]
     return {MANIFEST_FILE, *(Path(name).parts[0] for name in shards)}
-
-
-def _put_in_place(folder: Path, target: Path) -> None:
-    if not target.exists() or not any(target.iterdir()):
-        os.rename(folder, target)
-    elif not _exchange(folder, target):
-        before = target.with_name(f".{target.name}{_BEFORE}")
-        os.rename(target, before)
-        os.rename(folder, target)
-        shutil.rmtree(before, ignore_errors=True)
-    parent = os.open(target.parent, os.O_RDONLY)
-    os.fsync(parent)
-    os.close(parent)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change names at once; False where the system can't."""
-    try:
-        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-    except (OSError, AttributeError):
-        return False
-    names = (os.fsencode(one), os.fsencode(other))
-    return renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0
 
 
 def _umask() -> int:
