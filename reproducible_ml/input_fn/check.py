@@ -4,18 +4,22 @@ tf.data notices neither a shard that was cut between two records or replaced by 
 one that is missing from a pattern or came on top. The manifest knows each shard's size and
 checksum, so all of this is an error here. The fingerprint follows from the manifest's content
 digests and is computed anew, which costs nothing.
+
+Every byte is read once; from then on it is known that this data set was checked, until one of its
+shards changes, see ``checked``.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import glob
-import mmap
 import os
 import string
 from typing import TYPE_CHECKING
 
 from reproducible_ml.datasets.serialize.manifest import compute_fingerprint
+from reproducible_ml.datasets.serialize.progress import Progress
+from reproducible_ml.input_fn import checked
 from reproducible_ml.input_fn.shards import shard_paths
 from reproducible_ml.utils.errors import ConfigError, DataError
 
@@ -23,8 +27,10 @@ if TYPE_CHECKING:
     from reproducible_ml.datasets.serialize.manifest import Manifest
 
 CHECKS = ("auto", "full", "size")
-# A checksum runs at 13 GB/s once a file is in the system's cache, where training wants it anyway.
-AUTO_FULL_BYTES = 2 * 2**30
+# Read and summed while it lies in a core's cache.
+_PIECE_BYTES = 1 << 20
+# A check that takes longer shows how far it is.
+_BAR_SECONDS = 2.0
 
 
 def check_shards(manifest: Manifest, split: str, check: str = "auto") -> None:
@@ -33,9 +39,11 @@ def check_shards(manifest: Manifest, split: str, check: str = "auto") -> None:
     Args:
         manifest: The data set's manifest.
         split: Which split.
-        check: "size" compares names and sizes; "full" reads every byte and compares the checksums
-            too; "auto" is "full" for splits of up to 2 GiB. What "size" does not see is found when
-            the damaged record is read, except for whole shards of equal size that were exchanged.
+        check: "auto" reads every byte and compares the checksums, unless that was done before and
+            no shard has changed since; "full" reads every byte each time, which also finds what
+            the disk itself has lost since. "size" compares names and sizes only: a damaged record
+            is then found when it is read, and whole shards of equal size that were exchanged are
+            not found at all.
 
     Raises:
         ConfigError: If ``check`` is unknown or the data set has no such split.
@@ -50,9 +58,13 @@ def check_shards(manifest: Manifest, split: str, check: str = "auto") -> None:
         )
     _check_manifest(manifest, split)
     _check_sizes(manifest, split)
-    total = sum(shard.bytes for shard in manifest.splits[split].shards)
-    if check == "full" or (check == "auto" and total <= AUTO_FULL_BYTES):
+    if check == "size":
+        return
+    # Looked at before the shards are read: a change meanwhile must not pass for what was checked.
+    found = checked.stamp(manifest, split)
+    if check == "full" or not checked.is_known(manifest, split, found):
         _check_checksums(manifest, split)
+        checked.remember(manifest, split, found)
 
 
 def surplus_shards(manifest: Manifest) -> list[str]:
@@ -81,14 +93,15 @@ def file_checksum(path: str) -> str:
     """
     from crc32c import crc32c
 
+    found, piece = 0, bytearray(_PIECE_BYTES)
     try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                return f"{0:08x}"
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                return f"{crc32c(mapped):08x}"
+        # Read and not mapped: what the disk can't give is then an error and no dead process.
+        with open(path, "rb", buffering=0) as file:
+            while length := file.readinto(piece):
+                found = crc32c(memoryview(piece)[:length], found)
     except OSError as error:
         raise DataError(f"shard {path} can't be read: {error}") from error
+    return f"{found:08x}"
 
 
 def _check_manifest(manifest: Manifest, split: str) -> None:
@@ -130,13 +143,16 @@ def _check_sizes(manifest: Manifest, split: str) -> None:
 
 
 def _check_checksums(manifest: Manifest, split: str) -> None:
-    for path, shard in zip(shard_paths(manifest, split), manifest.splits[split].shards):
-        checksum = file_checksum(path)
-        if checksum != shard.checksum:
-            raise DataError(
-                f"shard {path} is damaged: its checksum is {checksum}, expected "
-                f"{shard.checksum}; {_hint(manifest)}"
-            )
+    content = manifest.splits[split]
+    with Progress(content.records, "checked", _BAR_SECONDS) as bar:
+        for path, shard in zip(shard_paths(manifest, split), content.shards):
+            checksum = file_checksum(path)
+            if checksum != shard.checksum:
+                raise DataError(
+                    f"shard {path} is damaged: its checksum is {checksum}, expected "
+                    f"{shard.checksum}; {_hint(manifest)}"
+                )
+            bar.advance(shard.records)
 
 
 def _hint(manifest: Manifest) -> str:

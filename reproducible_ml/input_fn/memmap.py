@@ -3,10 +3,14 @@
 Uncompressed records of one length make a shard a table, so the byte offset of any record follows
 from its index and a global shuffle costs no more than a page fault. Each record's length and CRCs
 are checked when it is fetched; the pages stay in the system's cache, not in the process.
+
+To read behind the end of a shard that was cut meanwhile would kill the process, so each shard's
+size is looked at before a block of records is fetched from it.
 """
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 PROBED_RECORDS = 1024
 # Added to a CRC rotated by 15 bits; see ``tfrecord.mask``, which does one at a time.
 _MASK_DELTA = 0xA282EAD8
+_HINT = "run: reproducible-ml verify"
 
 
 def why_not_memmap(manifest: Manifest, split: str) -> str | None:
@@ -61,7 +66,10 @@ def _headers_stand_every(length: int, manifest: Manifest, split: str) -> bool:
 
     expected = np.frombuffer(header(length - FRAME_BYTES), np.uint8)
     for path, shard in zip(shard_paths(manifest, split), manifest.splits[split].shards):
-        table = np.memmap(path, np.uint8, mode="r").reshape(shard.records, length)
+        try:
+            table = np.memmap(path, np.uint8, mode="r").reshape(shard.records, length)
+        except OSError as error:
+            raise DataError(f"{path} can't be read: {error}; {_HINT}") from error
         stride = -(-shard.records // PROBED_RECORDS)
         if not (table[::stride, :HEADER_BYTES] == expected).all():
             return False
@@ -75,7 +83,7 @@ class MappedShards:
         """Map the shards; nothing is read yet.
 
         Raises:
-            DataError: If a shard does not have the size that the manifest says.
+            DataError: If a shard can't be read or does not have the size that the manifest says.
         """
         import numpy as np
 
@@ -87,21 +95,24 @@ class MappedShards:
         self.length = length
         self._header = np.frombuffer(header(length - FRAME_BYTES), np.uint8)
         self.tables: list[npt.NDArray[np.uint8]] = []
+        self._maps: list[mmap.mmap] = []
         for path, shard in zip(self.paths, manifest.splits[split].shards):
-            table = np.memmap(path, np.uint8, mode="r")
-            if table.size != shard.records * length:
-                raise DataError(
-                    f"{path} has {table.size} bytes, expected {shard.records * length}; "
-                    f"run: reproducible-ml verify {manifest.record_dir}"
-                )
+            try:
+                with open(path, "rb") as file:
+                    whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except (OSError, ValueError) as error:
+                raise DataError(f"{path} can't be read: {error}; {_HINT}") from error
+            self._maps.append(whole)
+            self._check_size(len(self.tables), shard.records * length)
             # A plain array, since np.memmap's own indexing is several times slower.
-            self.tables.append(np.asarray(table).reshape(shard.records, length))
+            table = np.frombuffer(whole, np.uint8)
+            self.tables.append(table.reshape(shard.records, length))
 
     def payloads(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
         """Fetch the records at ``indices``, uint8 [n, bytes], each checked against its CRC.
 
         Raises:
-            DataError: If a record is damaged; names the shard and the record.
+            DataError: If a record is damaged or its shard was cut; names the shard and the record.
         """
         import numpy as np
         from crc32c import crc32c
@@ -112,6 +123,7 @@ class MappedShards:
         by_shard = np.argsort(shards, kind="stable")
         wanted, begins = np.unique(shards[by_shard], return_index=True)
         for shard, here in zip(wanted.tolist(), np.split(by_shard, begins[1:])):
+            self._check_size(shard, self.tables[shard].size)
             frames[here] = self.tables[shard][rows[here]]
         same = (frames[:, :HEADER_BYTES] == self._header).all(axis=1)
         if not same.all():
@@ -136,9 +148,15 @@ class MappedShards:
             found[number] = payload.tobytes()
         return found
 
+    def _check_size(self, shard: int, expected: int) -> None:
+        """Compare the size that the mapped file has by now; one system call."""
+        found = self._maps[shard].size()
+        if found != expected:
+            raise DataError(f"{self.paths[shard]} has {found} bytes, expected {expected}; {_HINT}")
+
     def _complain(self, shards: Any, rows: Any, i: int, what: str) -> None:
         path = self.paths[int(shards[i])]
-        raise DataError(f"{path}, record {int(rows[i])}: {what}; run: reproducible-ml verify")
+        raise DataError(f"{path}, record {int(rows[i])}: {what}; {_HINT}")
 
 
 def memmap_gather(

@@ -1,11 +1,14 @@
 """What tf.data does not notice is an error when the data set is opened."""
 
+import itertools
 import json
+import os
 import shutil
+import time
 
 import pytest
 
-from reproducible_ml.input_fn import dataset_from_records, input_fn
+from reproducible_ml.input_fn import checked, dataset_from_records, input_fn
 from reproducible_ml.input_fn.check import check_shards, file_checksum
 from reproducible_ml.utils.errors import DataError
 from tests.input_fn.by_hand import write_by_hand
@@ -114,3 +117,150 @@ def test_damage_that_sizes_do_not_show_stops_the_reader(tmp_path, reader):
     fn = input_fn(tmp_path, check="size", reader=reader, batch_size=RECORDS)
     with pytest.raises(Exception, match=r"(?i)train-00001.*(CRC|damaged)|corrupted record"):
         list(fn().take(2))
+
+
+@pytest.mark.parametrize("reader", ["auto", "memmap"])
+def test_a_shard_cut_while_it_is_read_is_an_error_and_no_dead_process(tmp_path, reader):
+    """A signal would end the process, and this test with it."""
+    write_by_hand(tmp_path, {"train": 3000}, per_shard=1000)
+    fn = input_fn(tmp_path, reader=reader, memory_budget_bytes=0, batch_size=500)
+    batches = iter(fn())
+    next(batches)
+    os.truncate(tmp_path / "train-00001.tfrecord", 100)
+    with pytest.raises(Exception, match=r"train-00001\.tfrecord has 100 bytes, expected"):
+        list(itertools.islice(batches, 50))
+
+
+def test_exchanged_shards_of_equal_size_stop_training_whatever_the_size_of_the_data(tmp_path):
+    """Sparse files of over 2 GiB, whose bytes are all read."""
+    manifest = write_by_hand(tmp_path, {"train": 4}, per_shard=2)
+    shards = [tmp_path / shard.file for shard in manifest.splits["train"].shards]
+    huge = 2**31 // 2 + 4096
+    for shard in shards:
+        os.truncate(shard, huge)
+        object.__setattr__(manifest.splits["train"].shards[shards.index(shard)], "bytes", huge)
+        object.__setattr__(
+            manifest.splits["train"].shards[shards.index(shard)], "checksum", file_checksum(shard)
+        )
+    check_shards(manifest, "train")
+    swap_names(*shards)
+    check_shards(manifest, "train", "size")
+    with pytest.raises(DataError, match=r"train-00000\.tfrecord is damaged"):
+        check_shards(manifest, "train")
+
+
+def swap_names(one, other):
+    kept = one.with_name("kept")
+    one.rename(kept)
+    other.rename(one)
+    kept.rename(other)
+
+
+class TestRememberedChecks:
+    """A full check is remembered until a shard changes."""
+
+    @pytest.fixture(autouse=True)
+    def _cache(self, tmp_path_factory, monkeypatch):
+        self.cache = tmp_path_factory.mktemp("cache")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(self.cache))
+
+    @pytest.fixture
+    def read(self, monkeypatch):
+        """The shards that a check has read."""
+        from reproducible_ml.input_fn import check
+
+        found = []
+
+        def counted(path):
+            found.append(os.path.basename(path))
+            return file_checksum(path)
+
+        monkeypatch.setattr(check, "file_checksum", counted)
+        return found
+
+    @pytest.fixture
+    def old(self, tmp_path):
+        """A data set that was written a while ago."""
+        manifest = write_by_hand(tmp_path, {"train": RECORDS, "test": 3}, per_shard=PER_SHARD)
+        let_settle(tmp_path)
+        return manifest
+
+    def test_a_data_set_is_read_at_its_first_start_only(self, old, read):
+        for _ in range(3):
+            check_shards(old, "train")
+        assert read == [f"train-0000{i}.tfrecord" for i in range(3)]
+        check_shards(old, "test")
+        assert read[3:] == ["test-00000.tfrecord"]
+
+    def test_full_reads_it_each_time(self, old, read):
+        for _ in range(2):
+            check_shards(old, "train", "full")
+        assert len(read) == 6
+
+    def test_what_was_written_just_now_is_not_remembered(self, tmp_path, read):
+        """A change within the same tick of the clock would leave no trace."""
+        manifest = write_by_hand(tmp_path, {"train": RECORDS}, per_shard=PER_SHARD)
+        for _ in range(2):
+            check_shards(manifest, "train")
+        assert len(read) == 6
+
+    def test_a_flipped_byte_is_found_though_its_times_were_set_back(self, old, tmp_path):
+        check_shards(old, "train")
+        shard = tmp_path / "train-00001.tfrecord"
+        before = shard.stat()
+        with open(shard, "r+b") as file:
+            file.seek(40)
+            byte = file.read(1)[0]
+            file.seek(40)
+            file.write(bytes([byte ^ 1]))
+        os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
+        let_settle(tmp_path)
+        assert shard.stat().st_mtime_ns == before.st_mtime_ns
+        with pytest.raises(DataError, match=r"train-00001\.tfrecord is damaged"):
+            check_shards(old, "train")
+
+    def test_exchanged_shards_are_found(self, old, tmp_path):
+        check_shards(old, "train")
+        swap_names(tmp_path / "train-00000.tfrecord", tmp_path / "train-00001.tfrecord")
+        let_settle(tmp_path)
+        with pytest.raises(DataError, match=r"train-00000\.tfrecord is damaged"):
+            check_shards(old, "train")
+
+    def test_another_checksum_in_the_manifest_is_found(self, old):
+        check_shards(old, "train")
+        object.__setattr__(old.splits["train"].shards[2], "checksum", "00000000")
+        with pytest.raises(DataError, match=r"train-00002\.tfrecord is damaged"):
+            check_shards(old, "train")
+
+    def test_a_damaged_data_set_is_not_remembered(self, old, tmp_path):
+        flip(tmp_path / "train-00000.tfrecord", 40)
+        let_settle(tmp_path)
+        for _ in range(2):
+            with pytest.raises(DataError, match="damaged"):
+                check_shards(old, "train")
+
+    @pytest.mark.parametrize("content", [b"", b"\xff\x00", b"[1, 2]", b'{"x": 3}', b"[" * 100_000])
+    def test_a_damaged_cache_is_no_cache(self, old, read, content):
+        checked.cache_file().parent.mkdir(parents=True)
+        checked.cache_file().write_bytes(content)
+        for _ in range(2):
+            check_shards(old, "train")
+        assert len(read) == 3
+
+    def test_a_cache_that_cannot_be_written_is_no_error(self, old, read):
+        (self.cache / "reproducible-ml").touch()  # a file where the folder would be
+        for _ in range(2):
+            check_shards(old, "train")
+        assert len(read) == 6
+
+    def test_the_cache_stays_small(self, old, tmp_path):
+        for number in range(300):
+            checked.remember(old.moved_to(str(tmp_path / str(number))), "train", "0" * 64)
+        assert len(json.loads(checked.cache_file().read_text())) == 256
+        assert [path.name for path in checked.cache_file().parent.iterdir()] == ["checked.json"]
+
+
+def let_settle(folder):
+    """Wait until the files are older than what a coarse clock can't tell apart."""
+    while max(path.stat().st_ctime for path in folder.iterdir()) > time.time() - 2.1:
+        time.sleep(0.1)

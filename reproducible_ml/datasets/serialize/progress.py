@@ -15,11 +15,13 @@ class Progress:
     Args:
         total: Number of records to come.
         verb: What is done with them, for the plain lines.
+        bar_seconds: How long it may take before a bar is shown.
     """
 
-    def __init__(self, total: int, verb: str = "written") -> None:
+    def __init__(self, total: int, verb: str = "written", bar_seconds: float = 0.0) -> None:
         self._total = total
         self._verb = verb
+        self._bar_seconds = bar_seconds
         self._done = 0
         self._printed = time.monotonic()
         self._bar: Any = None
@@ -28,7 +30,13 @@ class Progress:
         if sys.stderr.isatty() or "ipykernel" in sys.modules:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=self._total, unit="record", unit_scale=True, dynamic_ncols=True)
+            self._bar = tqdm(
+                total=self._total,
+                unit="record",
+                unit_scale=True,
+                dynamic_ncols=True,
+                delay=self._bar_seconds,
+            )
         return self
 
     def advance(self, records: int) -> None:

@@ -1,0 +1,95 @@
+"""Which data sets were checked in full already, so that a large one is not read at every start.
+
+A small file in the user's cache folder keeps, for each folder and split, a digest of all that the
+check depended on: the fingerprint, and of each shard its stated checksum and its inode, size and
+times. Whatever writes to a shard or replaces it changes one of these: its ctime can't be set by
+hand, as its mtime can. A cache that can't be read or written is no cache, and never an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reproducible_ml.input_fn.shards import shard_paths
+
+if TYPE_CHECKING:
+    from reproducible_ml.datasets.serialize.manifest import Manifest
+
+# File systems keep times in ticks, of up to 2 seconds: within one, a change would leave no trace.
+_TICK_SECONDS = 2.0
+_MOST_ENTRIES = 256
+
+
+def cache_file() -> Path:
+    """Give the file that remembers the checks."""
+    folder = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(folder) / "reproducible-ml" / "checked.json"
+
+
+def stamp(manifest: Manifest, split: str) -> str | None:
+    """Digest what a full check of a split depends on.
+
+    Returns:
+        64 hexadecimal digits; None where a shard can't be looked at or changed just now, so that
+        a further change might not show.
+    """
+    known: list[object] = [manifest.fingerprint]
+    newest = 0.0
+    try:
+        for path, shard in zip(shard_paths(manifest, split), manifest.splits[split].shards):
+            found = os.stat(path)
+            newest = max(newest, found.st_ctime, found.st_mtime)
+            times = (found.st_mtime_ns, found.st_ctime_ns)
+            known.append((shard.checksum, found.st_dev, found.st_ino, found.st_size, *times))
+    except OSError:
+        return None
+    if newest > time.time() - _TICK_SECONDS:
+        return None
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
+
+
+def is_known(manifest: Manifest, split: str, found: str | None) -> bool:
+    """Tell whether a split with this stamp has passed a full check."""
+    return found is not None and _read().get(_key(manifest, split)) == found
+
+
+def remember(manifest: Manifest, split: str, found: str | None) -> None:
+    """Keep that a split with this stamp has passed a full check."""
+    if found is None:
+        return
+    entries = _read()
+    entries.pop(_key(manifest, split), None)
+    entries[_key(manifest, split)] = found
+    # The oldest go first.
+    kept = dict(list(entries.items())[-_MOST_ENTRIES:])
+    path = cache_file()
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Renamed into place: several trainings may start at once.
+        number, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+        try:
+            with open(number, "w", encoding="utf-8") as file:
+                json.dump(kept, file, indent=1)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+def _key(manifest: Manifest, split: str) -> str:
+    return f"{os.path.realpath(manifest.record_dir)}:{split}"
+
+
+def _read() -> dict[str, str]:
+    try:
+        entries = json.loads(cache_file().read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return entries if isinstance(entries, dict) else {}
