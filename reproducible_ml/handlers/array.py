@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.handlers.base import FeatureHandler, pick, pick_batch, replaced
 from reproducible_ml.handlers.schema import FeatureSchema
-from reproducible_ml.handlers.values import checked_dtype, exact, to_array
+from reproducible_ml.handlers.values import checked_dtype, checked_range, exact, to_array
 from reproducible_ml.utils.errors import DataError
 from reproducible_ml.utils.features import bytes_feature
 
@@ -36,7 +36,7 @@ class ArrayHandler(FeatureHandler):
         """
         super().__init__(shape=shape)
         self.dtype = None if dtype is None else checked_dtype(dtype).name
-        self.value_range = value_range
+        self.value_range = checked_range(value_range)
 
     def handle(self, row: Any, key: str) -> dict[str, tf.train.Feature]:
         """Return ``{key: bytes feature}``; see ``FeatureHandler.handle``."""

@@ -15,7 +15,7 @@ import numpy as np
 from reproducible_ml.handlers.array import as_bytes
 from reproducible_ml.handlers.base import FeatureHandler, pick, pick_batch, replaced
 from reproducible_ml.handlers.schema import FeatureSchema
-from reproducible_ml.handlers.values import checked_dtype, exact, to_array
+from reproducible_ml.handlers.values import checked_dtype, checked_range, exact, to_array
 from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.features import bytes_feature
 
@@ -90,7 +90,9 @@ class ImageHandler(FeatureHandler):
         if self.size is not None and channels is not None:
             self.shape = (*self.size, channels)
         high = None if np.dtype(self.dtype).kind not in "ui" else float(np.iinfo(self.dtype).max)
-        self.value_range = value_range or (None if high is None else (0.0, high))
+        self.value_range = checked_range(value_range)
+        if self.value_range is None and high is not None:
+            self.value_range = (0.0, high)
 
     def transform(self, value: Any) -> np.ndarray[Any, Any]:
         """Load, convert and resize one image: an array [height, width, channels] in the dtype."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.handlers.base import FeatureHandler, pick, pick_batch
 from reproducible_ml.handlers.schema import FeatureSchema
-from reproducible_ml.handlers.values import checked_dtype, exact, refuse_masked
+from reproducible_ml.handlers.values import checked_dtype, checked_range, exact, refuse_masked
 from reproducible_ml.utils.errors import DataError
 from reproducible_ml.utils.features import float_feature, int64_feature
 
@@ -61,7 +61,7 @@ class FloatHandler(FeatureHandler):
     def __init__(self, value_range: tuple[float, float] | None = None) -> None:
         """Make a handler; ``value_range`` is what the reader maps to [-1, 1]."""
         super().__init__()
-        self.value_range = value_range
+        self.value_range = checked_range(value_range)
 
     def handle(self, row: Any, key: str) -> dict[str, tf.train.Feature]:
         """Return ``{key: float feature}``; see ``FeatureHandler.handle``."""

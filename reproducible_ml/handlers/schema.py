@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from reproducible_ml.utils.errors import DataError
+from reproducible_ml.handlers.values import checked_range
+from reproducible_ml.utils.errors import ConfigError, DataError
 
 KINDS = ("bytes", "int64", "float")
 ENCODINGS = ("raw", "png", "jpeg", "utf8", "list")
@@ -43,9 +44,10 @@ class FeatureSchema:
         # One form for one schema: (0, 255) and (0.0, 255.0) would be two texts in the manifest.
         if self.shape is not None:
             object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
-        if self.value_range is not None:
-            low, high = self.value_range
-            object.__setattr__(self, "value_range", (float(low), float(high)))
+        try:
+            object.__setattr__(self, "value_range", checked_range(self.value_range))
+        except ConfigError as error:
+            raise DataError(f"A feature's {error}.") from error
 
     def described(self, description: str) -> FeatureSchema:
         """Return the same schema with a description."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,27 @@ def checked_dtype(dtype: Any) -> np.dtype[Any]:
     if found is None or found.name not in DTYPES:
         raise ConfigError(f"unknown dtype {dtype!r}; it is one of {', '.join(DTYPES)}")
     return found
+
+
+def checked_range(value_range: Any) -> tuple[float, float] | None:
+    """Return a value range that can be mapped to [-1, 1] in float32, or None as it is.
+
+    Raises:
+        ConfigError: It is not two finite numbers, the lower one first.
+    """
+    if value_range is None:
+        return None
+    is_pair = isinstance(value_range, (tuple, list)) and len(value_range) == 2
+    if is_pair and all(isinstance(end, Real) for end in value_range):
+        low, high = float(value_range[0]), float(value_range[1])
+        # What the reader divides by; 0 or infinity would make NaN or one value of every image.
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            half = np.float32((high - low) / 2)
+        if math.isfinite(low) and math.isfinite(high) and 0 < half < math.inf:
+            return low, high
+    raise ConfigError(
+        f"value_range is {value_range!r}, expected (low, high): two finite numbers, low < high"
+    )
 
 
 def to_array(value: Any) -> np.ndarray[Any, Any]:

@@ -307,3 +307,30 @@ def test_a_subclass_that_overrides_one_way_only_is_not_passed_over():
     assert batch_method(Next()) is None
     assert batch_method(Own()) is None
     assert batch_method(LabelHandler()) is not None
+
+
+# --- value ranges
+
+
+WRONG_RANGES = [
+    (5, 5), (9, 1), (0, float("nan")), (float("nan"), 1), (0, float("inf")), (0, 1, 2), (1,), 7,
+    "01", ("0", "1"), (0, None), (-1e308, 1e308), (0, 1e-320),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value_range", WRONG_RANGES)
+def test_a_value_range_that_cannot_be_scaled_is_refused(value_range):
+    for make in (FloatHandler, lambda value_range: ImageHandler(value_range=value_range)):
+        with pytest.raises(ConfigError, match=r"expected \(low, high\): two finite numbers"):
+            make(value_range=value_range)
+    with pytest.raises(ConfigError, match="value_range is"):
+        ArrayHandler((2,), "uint8", value_range)
+    with pytest.raises(DataError, match="feature's value_range is"):
+        FeatureSchema("float", "float32", (), "list", value_range=value_range)
+
+
+@pytest.mark.parametrize("value_range", [(0, 255), [-1.5, 2], (np.float32(0), np.int64(4))])
+def test_two_numbers_are_a_value_range(value_range):
+    schema = FeatureSchema("float", "float32", (), "list", value_range=value_range)
+    assert schema.value_range == (float(value_range[0]), float(value_range[1]))
+    assert FeatureSchema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
