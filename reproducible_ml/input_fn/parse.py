@@ -51,7 +51,7 @@ def parse_batch(serialized: tf.Tensor, features: Mapping[str, FeatureSchema]) ->
 
     Returns:
         One tensor [n, *shape] per feature in the dtype that was written; a feature whose shape
-        varies gives a ragged tensor, text a string tensor.
+        varies gives a ragged tensor, text and encoded images whose shape varies a string tensor.
     """
     import tensorflow as tf
 
@@ -61,8 +61,30 @@ def parse_batch(serialized: tf.Tensor, features: Mapping[str, FeatureSchema]) ->
 
 
 def parse_one(serialized: tf.Tensor, features: Mapping[str, FeatureSchema]) -> dict[str, Any]:
-    """Parse and decode a single record: ``parse_batch`` without the batch dimension."""
-    return {key: value[0] for key, value in parse_batch(serialized[None], features).items()}
+    """Parse and decode a single record: ``parse_batch`` without the batch dimension.
+
+    Unlike a batch, a record alone may hold an encoded image of any shape.
+    """
+    found = {key: value[0] for key, value in parse_batch(serialized[None], features).items()}
+    for key, schema in features.items():
+        if schema.shape is None and schema.encoding in _IMAGE_ENCODINGS:
+            found[key] = _decode_image(found[key], schema, channels=0)
+    return found
+
+
+def check_scalable(features: Mapping[str, FeatureSchema]) -> None:
+    """Refuse features whose values ``parse_one`` gives as strings and ``scale`` is to scale.
+
+    Raises:
+        DataError: If a feature is such.
+    """
+    for key, schema in features.items():
+        if schema.shape is None and schema.encoding == "raw" and schema.value_range is not None:
+            raise DataError(
+                f"feature {key!r} holds raw bytes of another shape in each record, which nothing "
+                "says how to decode and scale; write it with one shape, as a list or as an "
+                "encoded image, or without value_range"
+            )
 
 
 def scale(values: Any, schema: FeatureSchema) -> Any:
@@ -162,10 +184,15 @@ def _decode_images(values: tf.Tensor, dtype: tf.DType, schema: FeatureSchema) ->
     channels = shape[2] if len(shape) == 3 else 1
 
     def decode(value: tf.Tensor) -> tf.Tensor:
-        if schema.encoding == "png":
-            image = tf.io.decode_png(value, channels=channels, dtype=dtype)
-        else:
-            image = tf.io.decode_jpeg(value, channels=channels, dct_method="INTEGER_ACCURATE")
-        return tf.reshape(image, shape)
+        return tf.reshape(_decode_image(value, schema, channels), shape)
 
     return tf.map_fn(decode, values, fn_output_signature=tf.TensorSpec(shape, dtype))
+
+
+def _decode_image(value: tf.Tensor, schema: FeatureSchema, channels: int) -> tf.Tensor:
+    """Decode one image [height, width, channels]; 0 channels: as many as it has."""
+    import tensorflow as tf
+
+    if schema.encoding == "png":
+        return tf.io.decode_png(value, channels=channels, dtype=tf.as_dtype(schema.dtype))
+    return tf.io.decode_jpeg(value, channels=channels, dct_method="INTEGER_ACCURATE")

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.datasets.serialize.manifest import Manifest, read_manifest
 from reproducible_ml.input_fn.check import check_shards
-from reproducible_ml.input_fn.parse import choose_features, parse_one, scale
+from reproducible_ml.input_fn.parse import check_scalable, choose_features, parse_one, scale
 from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.seeds import child_seed
 
@@ -87,10 +87,11 @@ def map_fn(
 
     Returns:
         A function from a serialized record to ``{key: value}``, with value ranges scaled to
-        [-1, 1]; with a single feature, to its value alone.
+        [-1, 1]; with a single feature, to its value alone. Encoded images may be of any shape.
 
     Raises:
         ConfigError: If no data set was opened and none is given.
+        DataError: If there is no such feature, or its values can't be decoded.
     """
     if record_dir is not None:
         manifest = read_manifest(record_dir)
@@ -100,6 +101,7 @@ def map_fn(
         raise ConfigError("map_fn() follows dataset_from_records(); or name its record_dir")
     names = list(manifest.features) if keys is None else list(keys)
     features = choose_features(manifest.features, names, str(manifest.record_dir))
+    check_scalable(features)
 
     def parse(serialized: Any) -> Any:
         values = parse_one(serialized, features)

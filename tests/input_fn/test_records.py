@@ -181,3 +181,52 @@ def test_a_missing_feature_is_an_error():
     record = tf.constant([example({"other": int64_list(1)})])
     with pytest.raises(tf.errors.InvalidArgumentError, match="value"):
         parse_batch(record, {"value": FeatureSchema("int64", "int64", (), "list")})
+
+
+def jpeg(array):
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def any_shape(folder, encoding, dtype, contents):
+    """Write encoded images of any shape."""
+    schema = FeatureSchema(
+        "bytes", dtype, None, encoding, "", (0, 255 if dtype == "uint8" else 65535)
+    )
+    rows = [example({"image": bytes_list(content)}) for content in contents]
+    write_by_hand(folder, {"train": rows}, {"image": schema})
+    return dataset_from_records(folder / "train-*").map(map_fn())
+
+
+def test_png_images_of_any_shape_are_decoded_one_by_one(tmp_path):
+    images = [COLOUR, GRAY, COLOUR[:2, :1], np.dstack([COLOUR, GRAY])]
+    found = list(any_shape(tmp_path, "png", "uint8", map(png, images)))
+    for one, image in zip(found, images):
+        whole = image if image.ndim == 3 else image[..., None]
+        np.testing.assert_array_equal(one, whole / np.float32(127.5) - np.float32(1))
+
+
+def test_deep_png_images_of_any_shape_are_decoded_one_by_one(tmp_path):
+    images = [np.array([[0, 65535, 255]], np.uint16), np.array([[1], [256]], np.uint16)]
+    found = list(any_shape(tmp_path, "png", "uint16", map(png, images)))
+    for one, image in zip(found, images):
+        whole = image[..., None] / np.float32(32767.5) - np.float32(1)
+        np.testing.assert_array_equal(one, whole)
+
+
+def test_jpeg_images_of_any_shape_are_decoded_one_by_one(tmp_path):
+    shapes = [(8, 8, 3), (5, 9), (1, 2, 3)]
+    images = [np.full(shape, 100, np.uint8) for shape in shapes]
+    found = list(any_shape(tmp_path, "jpeg", "uint8", map(jpeg, images)))
+    assert [one.shape for one in found] == [(8, 8, 3), (5, 9, 1), (1, 2, 3)]
+    for one in found:
+        assert np.abs((one.numpy() + 1) * 127.5 - 100).max() <= 2
+
+
+def test_raw_bytes_of_no_shape_are_an_error_that_names_the_feature(tmp_path):
+    schema = FeatureSchema("bytes", "uint8", None, "raw", "", (0, 255))
+    rows = [example({"blob": bytes_list(b"x" * n)}) for n in (2, 3)]
+    write_by_hand(tmp_path, {"train": rows}, {"blob": schema})
+    with pytest.raises(DataError, match="feature 'blob' holds raw bytes of another shape"):
+        map_fn(tmp_path)
