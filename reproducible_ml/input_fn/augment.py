@@ -9,8 +9,10 @@ position: a block cipher is a hash here, and one operation serves the whole batc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reproducible_ml.input_fn.noise import stateless_normal, stream_key
 from reproducible_ml.utils.errors import ConfigError
@@ -44,23 +46,40 @@ def augment_images(
     Raises:
         ConfigError: If a change is unknown or its argument cannot work.
     """
-    for number, (name, argument) in enumerate(named_changes(changes)):
-        images = CHANGES[name](images, positions, seed, number, argument)
+    named = checked_changes(changes, tuple(images.shape[1:3]))
+    for number, (name, argument) in enumerate(named):
+        images = CHANGES[name].apply(images, positions, seed, number, argument)
     return images
 
 
-def named_changes(changes: Sequence[Any]) -> list[tuple[str, Any]]:
-    """Give each change as (name, argument).
+def checked_changes(changes: Sequence[Any], size: tuple[int, int]) -> list[tuple[str, Any]]:
+    """Give each change as (name, argument), each of which works on images of this size.
+
+    Args:
+        changes: As for ``augment_images``.
+        size: Height and width of the images.
 
     Raises:
-        ConfigError: If a change is unknown.
+        ConfigError: If a change is unknown or its argument cannot work.
     """
-    named = [
-        (change, None) if isinstance(change, str) else (change[0], change[1]) for change in changes
-    ]
-    for name, _ in named:
-        if name not in CHANGES:
-            raise ConfigError(f"augment has {name!r}, expected one of {', '.join(sorted(CHANGES))}")
+    if isinstance(changes, str) or not isinstance(changes, Sequence):
+        raise ConfigError(f"augment is {changes!r}, expected a list such as ['flip', ('shift', 2)]")
+    named = []
+    for change in changes:
+        is_pair = isinstance(change, (tuple, list)) and len(change) == 2
+        name: Any = change[0] if is_pair else change
+        argument: Any = change[1] if is_pair else None
+        if not isinstance(name, str) or name not in CHANGES:
+            raise ConfigError(
+                f"augment has {change!r}, expected a name or (name, argument) with one of "
+                f"{', '.join(sorted(CHANGES))}"
+            )
+        wanted = CHANGES[name].wanted(argument, size)
+        if wanted is not None:
+            raise ConfigError(f"augment: {name} takes {wanted}, found {argument!r}")
+        if name == "crop":
+            size = (argument[0], argument[1])
+        named.append((name, argument))
     return named
 
 
@@ -81,8 +100,6 @@ def _draw(positions: tf.Tensor, seed: int, number: int, below: int) -> tf.Tensor
 def _flip(images: Any, positions: Any, seed: int, number: int, argument: Any) -> Any:
     import tensorflow as tf
 
-    if argument is not None:
-        raise ConfigError(f"augment: flip takes no argument, found {argument!r}")
     flipped = tf.equal(_draw(positions, seed, number, 2), 1)
     return tf.where(flipped[:, None, None, None], tf.reverse(images, [2]), images)
 
@@ -90,28 +107,19 @@ def _flip(images: Any, positions: Any, seed: int, number: int, argument: Any) ->
 def _shift(images: Any, positions: Any, seed: int, number: int, argument: Any) -> Any:
     import tensorflow as tf
 
-    if not isinstance(argument, int) or argument < 1:
-        raise ConfigError(f"augment: shift takes a number of pixels >= 1, found {argument!r}")
     margin = [argument, argument]
     padded = tf.pad(images, [[0, 0], margin, margin, [0, 0]], constant_values=BACKGROUND)
     return _windows(padded, positions, seed, number, images.shape[1], images.shape[2])
 
 
 def _crop(images: Any, positions: Any, seed: int, number: int, argument: Any) -> Any:
-    height, width = argument if isinstance(argument, (tuple, list)) else (0, 0)
-    if not (1 <= height <= images.shape[1] and 1 <= width <= images.shape[2]):
-        raise ConfigError(
-            f"augment: crop takes (height, width) within {tuple(images.shape[1:3])}, "
-            f"found {argument!r}"
-        )
+    height, width = argument
     return _windows(images, positions, seed, number, height, width)
 
 
 def _noise(images: Any, positions: Any, seed: int, number: int, argument: Any) -> Any:
     import tensorflow as tf
 
-    if not isinstance(argument, (int, float)) or argument < 0:
-        raise ConfigError(f"augment: noise takes a standard deviation >= 0, found {argument!r}")
     shape = images.shape[1:]
 
     def draw(position: Any) -> Any:
@@ -135,9 +143,45 @@ def _windows(images: Any, positions: Any, seed: int, number: int, height: int, w
     return images
 
 
-CHANGES: dict[str, Callable[[Any, Any, int, int, Any], Any]] = {
-    "flip": _flip,
-    "shift": _shift,
-    "crop": _crop,
-    "noise": _noise,
+def _flip_wants(argument: Any, size: tuple[int, int]) -> str | None:
+    return None if argument is None else "no argument"
+
+
+def _shift_wants(argument: Any, size: tuple[int, int]) -> str | None:
+    return None if _is_whole(argument) and argument >= 1 else "a number of pixels >= 1"
+
+
+def _crop_wants(argument: Any, size: tuple[int, int]) -> str | None:
+    is_pair = isinstance(argument, (tuple, list)) and len(argument) == 2
+    if is_pair and all(_is_whole(one) and 1 <= one <= most for one, most in zip(argument, size)):
+        return None
+    return f"(height, width) within {size}"
+
+
+def _noise_wants(argument: Any, size: tuple[int, int]) -> str | None:
+    is_number = isinstance(argument, Real) and not isinstance(argument, bool)
+    return None if is_number and 0 <= argument < math.inf else "a standard deviation >= 0"
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+class Change(NamedTuple):
+    """A row of the table of changes.
+
+    Attributes:
+        apply: Changes images, from (images, positions, seed, number, argument).
+        wanted: Says what argument it takes for images of a size, None if the one given is such.
+    """
+
+    apply: Callable[[Any, Any, int, int, Any], Any]
+    wanted: Callable[[Any, tuple[int, int]], str | None]
+
+
+CHANGES = {
+    "flip": Change(_flip, _flip_wants),
+    "shift": Change(_shift, _shift_wants),
+    "crop": Change(_crop, _crop_wants),
+    "noise": Change(_noise, _noise_wants),
 }

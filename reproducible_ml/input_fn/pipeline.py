@@ -9,11 +9,12 @@ restored: so a resumed run continues where it stopped, whatever the step.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.datasets.serialize.manifest import Manifest, read_manifest
-from reproducible_ml.input_fn.augment import augment_images, named_changes
+from reproducible_ml.input_fn.augment import augment_images, checked_changes
 from reproducible_ml.input_fn.check import check_shards
 from reproducible_ml.input_fn.noise import MAX_SUBSTEPS, MAX_WORKERS, latents
 from reproducible_ml.input_fn.options import PREFETCH_BATCHES, deterministic_options
@@ -58,22 +59,15 @@ class InputFn:
         memory_budget_bytes: int | None = None,
     ) -> None:
         """Open the data set and check it; see ``input_fn`` for the arguments."""
-        _need(batch_size >= 1, "batch_size", batch_size, "at least 1")
-        _need(noise_dims >= 1, "noise_dims", noise_dims, "at least 1")
-        _need(
-            critic_steps is None or 1 <= critic_steps < MAX_SUBSTEPS,
-            "critic_steps",
-            critic_steps,
-            f"None, or 1 to {MAX_SUBSTEPS - 1}",
-        )
-        _need(1 <= num_workers <= MAX_WORKERS, "num_workers", num_workers, f"1 to {MAX_WORKERS}")
-        _need(
-            0 <= worker_index < num_workers,
-            "worker_index",
-            worker_index,
-            f"0 to {num_workers - 1} with num_workers={num_workers}",
-        )
-        named_changes(augment or ())
+        _need_whole("batch_size", batch_size, 1)
+        _need_whole("noise_dims", noise_dims, 1)
+        _need_whole("seed", seed)
+        if critic_steps is not None:
+            _need_whole("critic_steps", critic_steps, 1, MAX_SUBSTEPS - 1)
+        if memory_budget_bytes is not None:
+            _need_whole("memory_budget_bytes", memory_budget_bytes, 0)
+        _need_whole("num_workers", num_workers, 1, MAX_WORKERS)
+        _need_whole("worker_index", worker_index, 0, num_workers - 1)
         self.manifest: Manifest = read_manifest(record_dir)
         self.split, self.batch_size, self.noise_dims = split, batch_size, noise_dims
         self.seed, self.critic_steps = seed, critic_steps
@@ -82,7 +76,7 @@ class InputFn:
         self.num_workers, self.worker_index = num_workers, worker_index
         keys = [image_key] + ([label_key] if label_key is not None else [])
         self.features = choose_features(self.manifest.features, keys, f"{record_dir}")
-        _check_image(image_key, self.features)
+        checked_changes(augment or (), _image_size(image_key, self.features))
         if label_key is not None:
             _check_label(label_key, self.features)
         check_shards(self.manifest, split, check)
@@ -90,6 +84,8 @@ class InputFn:
         self.reader = choose_reader(
             self.manifest, split, self.features, reader, memory_budget_bytes
         )
+        if not repeat:
+            self._positions(None)  # raises where a pass would hold nothing
 
     def __call__(self, input_context: Any | None = None) -> tf.data.Dataset:
         """Build the dataset in the current graph, or eagerly.
@@ -121,11 +117,22 @@ class InputFn:
 
     def _positions(self, input_context: Any | None) -> Positions:
         num_workers, first_worker, workers = self.num_workers, self.worker_index, 1
-        if input_context is not None and input_context.num_replicas_in_sync > 1:
-            num_workers = input_context.num_replicas_in_sync
-            workers = num_workers // input_context.num_input_pipelines
-            first_worker = input_context.input_pipeline_id * workers
-        return Positions(
+        if input_context is not None:
+            replicas, pipelines = (
+                input_context.num_replicas_in_sync,
+                input_context.num_input_pipelines,
+            )
+            # Parameter servers have many pipelines whose replicas are not in sync: 1 is in sync.
+            if max(replicas, pipelines) > 1:
+                num_workers = max(replicas, pipelines)
+                workers = num_workers // pipelines
+                first_worker = input_context.input_pipeline_id * workers
+                if num_workers % pipelines or num_workers > MAX_WORKERS:
+                    raise ConfigError(
+                        f"the strategy has {replicas} replicas in sync on {pipelines} input "
+                        f"pipelines, expected as many on each and at most {MAX_WORKERS}"
+                    )
+        positions = Positions(
             batch_size=self.batch_size,
             substeps=self.critic_steps or 1,
             num_workers=num_workers,
@@ -135,6 +142,14 @@ class InputFn:
             records=None if self.repeat else self.manifest.splits[self.split].records,
             whole_steps=self.critic_steps is not None,
         )
+        if not self.repeat and positions.stop() == 0:
+            raise ConfigError(
+                f"repeat is False, but the {positions.records} records of split {self.split!r} "
+                f"give worker {first_worker} of {num_workers} nothing to read: a step takes "
+                f"{positions.samples_per_step} samples. Take a smaller batch_size, fewer workers "
+                "or fewer critic_steps."
+            )
+        return positions
 
     def _element(self, positions: Positions, element: Any, values: dict[str, Any]) -> Any:
         """Make one element of the dataset from the values at its positions."""
@@ -245,15 +260,20 @@ def _global_step() -> Any:
     return 0 if step is None else step
 
 
-def _need(holds: bool, name: str, value: Any, expected: str) -> None:
-    if not holds:
-        raise ConfigError(f"{name} is {value!r}, expected {expected}")
+def _need_whole(name: str, value: Any, low: int | None = None, high: int | None = None) -> None:
+    """Refuse what is no whole number from low to high."""
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_whole or (low is not None and value < low) or (high is not None and value > high):
+        bounds = "" if low is None else f" >= {low}" if high is None else f" from {low} to {high}"
+        raise ConfigError(f"{name} is {value!r}, expected a whole number{bounds}")
 
 
-def _check_image(key: str, features: dict[str, Any]) -> None:
+def _image_size(key: str, features: dict[str, Any]) -> tuple[int, int]:
+    """Give height and width of the images."""
     shape = fixed_shape(key, features[key])
     if len(shape) not in (2, 3):
         raise DataError(f"feature {key!r} has shape {shape}, an image has 2 or 3 dimensions")
+    return shape[0], shape[1]
 
 
 def _check_label(key: str, features: dict[str, Any]) -> None:

@@ -85,6 +85,19 @@ def test_readers_and_workers_change_no_augmentation(tmp_path):
     ("change", "message"),
     [
         ("turn", "augment has 'turn'"),
+        (3, "augment has 3"),
+        (("flip",), r"augment has \('flip',\)"),
+        ((), r"augment has \(\)"),
+        (("shift", 1, 2), "augment has"),
+        (([], 1), "augment has"),
+        (("shift", 1.5), "shift takes a number of pixels"),
+        (("shift", True), "shift takes a number of pixels"),
+        ("crop", "crop takes"),
+        (("crop", 3), "crop takes"),
+        (("crop", (3,)), "crop takes"),
+        (("crop", ("3", "4")), "crop takes"),
+        (("noise", "much"), "noise takes"),
+        (("noise", float("nan")), "noise takes"),
         (("flip", 1), "flip takes no argument"),
         ("shift", "shift takes a number of pixels"),
         (("crop", (9, 3)), "crop takes"),
@@ -96,7 +109,18 @@ def test_a_change_that_cannot_work_is_refused(change, message):
         augmented([change])
 
 
-def test_a_wrong_change_is_refused_before_anything_is_built(tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["turn"], "augment has 'turn'"),
+        ("flip", "augment is 'flip', expected a list"),
+        (3, "augment is 3, expected a list"),
+        ([("crop", (5, 5))], r"crop takes \(height, width\) within \(4, 5\)"),
+        # What an earlier crop left is what a later one may cut from.
+        ([("crop", (3, 4)), "flip", ("crop", (4, 4))], r"within \(3, 4\)"),
+    ],
+)
+def test_a_wrong_change_is_refused_before_anything_is_built(tmp_path, changes, message):
     write_by_hand(tmp_path, {"train": 4})
-    with pytest.raises(ConfigError, match="augment has 'turn'"):
-        input_fn(tmp_path, augment=["turn"])
+    with pytest.raises(ConfigError, match=message):
+        input_fn(tmp_path, augment=changes)

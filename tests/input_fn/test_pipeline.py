@@ -175,6 +175,51 @@ def test_replicas_of_one_process_take_turns(record_dir, reader):
         assert_equal((noise, images), elements(one, 3)[number // 2])
 
 
+def test_pipelines_whose_replicas_are_not_in_sync_share_the_data(record_dir):
+    """Parameter servers: a pipeline for each worker, and one replica in sync."""
+    fn = input_fn(record_dir, batch_size=4)
+    contexts = [tf.distribute.InputContext(3, i, num_replicas_in_sync=1) for i in range(3)]
+    shared = [[images.numpy() for _, images in fn(one).take(6)] for one in contexts]
+    for step in range(6):
+        joined = np.concatenate([shared[i][step] for i in range(3)])
+        np.testing.assert_array_equal(joined, expected_images(step, 12)[0])
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_pipelines_of_a_strategy_read_each_record_of_a_pass_once(record_dir, reader):
+    fn = input_fn(record_dir, batch_size=4, repeat=False, reader=reader)
+    read = []
+    for i in range(2):
+        context = tf.distribute.InputContext(2, i, num_replicas_in_sync=4)
+        read += [image.tobytes() for _, images in fn(context) for image in images.numpy()]
+    assert sorted(read) == sorted(image.tobytes() for image in scaled(images_of(RECORDS)))
+
+
+def test_replicas_that_do_not_divide_among_the_pipelines_are_refused(record_dir):
+    fn = input_fn(record_dir, batch_size=4)
+    with pytest.raises(ConfigError, match="3 replicas in sync on 2 input pipelines"):
+        fn(tf.distribute.InputContext(2, 0, num_replicas_in_sync=3))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"batch_size": RECORDS + 1, "critic_steps": 1},
+        {"batch_size": 20, "critic_steps": 3},
+        {"batch_size": RECORDS, "num_workers": 2, "worker_index": 1},
+    ],
+)
+def test_a_pass_that_would_hold_nothing_is_refused(record_dir, arguments):
+    with pytest.raises(ConfigError, match="repeat is False, but the 50 records of split 'train'"):
+        input_fn(record_dir, repeat=False, **arguments)
+
+
+def test_a_pass_that_would_hold_nothing_for_a_replica_is_refused(record_dir):
+    fn = input_fn(record_dir, batch_size=30, critic_steps=1, repeat=False)
+    with pytest.raises(ConfigError, match="worker 1 of 2 nothing to read"):
+        fn(tf.distribute.InputContext(2, 1, num_replicas_in_sync=2))
+
+
 @pytest.mark.parametrize("reader", READERS)
 def test_a_single_pass_reads_every_record_once_and_ends(record_dir, reader):
     fn = input_fn(record_dir, batch_size=16, repeat=False, shuffle=False, reader=reader)
@@ -271,6 +316,13 @@ def test_records_of_different_length_are_not_mapped(tmp_path):
     ("argument", "message"),
     [
         ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": "8"}, "batch_size is '8', expected a whole number"),
+        ({"batch_size": 2.5}, "batch_size is 2.5, expected a whole number"),
+        ({"batch_size": True}, "batch_size is True, expected a whole number"),
+        ({"critic_steps": 1.0}, "critic_steps is 1.0"),
+        ({"seed": "x"}, "seed is 'x'"),
+        ({"num_workers": "2"}, "num_workers is '2'"),
+        ({"memory_budget_bytes": -1}, "memory_budget_bytes is -1"),
         ({"noise_dims": 0}, "noise_dims is 0"),
         ({"critic_steps": 0}, "critic_steps is 0"),
         ({"num_workers": 2, "worker_index": 2}, "worker_index is 2"),
