@@ -17,9 +17,10 @@ from reproducible_ml.datasets.serialize import (
     write_samples,
 )
 from reproducible_ml.datasets.serialize.progress import Progress
+from reproducible_ml.datasets.serialize.repair import repair
 from reproducible_ml.handlers import ArrayHandler
 from reproducible_ml.utils.errors import ConfigError, DataError
-from tests.datasets.writing import handlers, images_and_labels, read_back, rows_of, write
+from tests.datasets.writing import handlers, images_and_labels, read_back, rows_of, tree, write
 
 
 @pytest.mark.parametrize(
@@ -247,7 +248,9 @@ def test_serialize_npz_writes_the_rows_of_one_array(tmp_path):
     schema = manifest.features["rows"]
     assert (schema.dtype, schema.shape, schema.encoding) == ("float32", (3,), "raw")
     assert schema.description == "Counted"
-    assert manifest.source["arguments"] == {"npz_file": "rows.npz", "key": "rows"}
+    assert manifest.source["arguments"] == {"npz_file": f"{tmp_path}/rows.npz", "key": "rows"}
+    described = hashlib.sha256(b"<f4[7, 3]" + values.tobytes()).hexdigest()
+    assert manifest.source["digest"] == described
     import tensorflow as tf
 
     shards = sorted(str(path) for path in tmp_path.glob("records/train-*"))
@@ -256,6 +259,29 @@ def test_serialize_npz_writes_the_rows_of_one_array(tmp_path):
         for record in tf.data.TFRecordDataset(shards, "ZLIB").as_numpy_iterator()
     ]
     assert b"".join(found) == values.tobytes()
+
+
+def test_what_serialize_npz_wrote_is_repaired_from_its_file(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (7, 4, 4), np.uint8)
+    np.savez(tmp_path / "rows.npz", images=images, others=np.zeros(2))
+    serialize_npz("rows.npz", "images", "records", samples_per_record=3)
+    before = tree(tmp_path / "records")
+    (tmp_path / "records" / "train-00001.tfrecord").unlink()
+    monkeypatch.chdir("/")
+    assert repair(tmp_path / "records") == ["train-00001.tfrecord"]
+    assert tree(tmp_path / "records") == before
+    (tmp_path / "records" / "train-00001.tfrecord").unlink()
+    np.savez(tmp_path / "rows.npz", images=images[::-1])
+    with pytest.raises(DataError, match="holds other data than when the data set was written"):
+        repair(tmp_path / "records")
+
+
+def test_a_repair_of_what_serialize_npz_wrote_with_a_handler_is_refused(tmp_path):
+    np.savez("rows.npz", rows=np.arange(6).reshape(3, 2))
+    serialize_npz("rows.npz", "rows", "records", ArrayHandler((2,), "uint8"))
+    (tmp_path / "records" / "train-00000.tfrecord").unlink()
+    with pytest.raises(DataError, match="was written with other handlers than the source npz arr"):
+        repair("records")
 
 
 def test_serialize_npz_takes_a_handler(tmp_path):

@@ -1,6 +1,8 @@
 """Where rows come from: the table of sources, one after the other."""
 
 import hashlib
+import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from reproducible_ml.datasets.serialize import serialize_source
+from reproducible_ml.datasets.serialize import serialize_npz, serialize_source
 from reproducible_ml.datasets.sources import SOURCES, make_source
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.datasets.writing import images_and_labels, read_back
@@ -271,3 +273,60 @@ def test_the_digest_of_a_folder_is_that_of_paths_and_contents():
     assert make_source("folder", image_dir="moved").digest() == first
     np.save("moved/dog/002.npy", np.full((6, 6), 99, np.uint8))
     assert make_source("folder", image_dir="moved").digest() != first
+
+
+def test_rows_of_a_folder_are_made_when_they_are_looked_at(monkeypatch):
+    """So a worker pays for its own shard, not for every image of the split."""
+    make_folder("images", names(60))
+    rows = make_source("folder", image_dir="images").rows_gen("train")
+    whole, count = list(rows), len(rows)
+    monkeypatch.setattr("pathlib.Path.__truediv__", lambda *paths: pytest.fail("a row was made"))
+    part = rows[10:13]
+    assert len(part) == 3
+    # What goes to a worker is what it needs.
+    assert len(pickle.dumps(part)) < len(pickle.dumps(rows)) * 0.5
+    monkeypatch.undo()
+    assert list(part) == whole[10:13]
+    assert [rows[index] for index in range(count)] == whole
+    assert rows[-1] == whole[-1]
+    assert list(rows[count:]) == []
+
+
+@pytest.mark.parametrize("place", ["images/dog", "images/cat/more"])
+@pytest.mark.parametrize("leads", ["/nowhere", "itself"])
+def test_a_class_or_sub_folder_that_is_a_link_to_nothing_is_refused(place, leads):
+    make_folder("images", ["cat/0.png"])
+    Path(place).symlink_to(Path(place).name if leads == "itself" else leads)
+    with pytest.raises(DataError, match=f"{place} is a link to nothing, to "):
+        make_source("folder", image_dir="images")
+
+
+def test_hidden_links_to_nothing_are_left_alone():
+    make_folder("images", ["cat/0.png"])
+    for place in ("images/.#readme", "images/cat/.#0.png"):
+        Path(place).symlink_to("user@host.1234:5678")
+    assert make_source("folder", image_dir="images").class_names == ["cat"]
+
+
+@pytest.mark.parametrize("source", ["folder", "npz", "mnist"])
+def test_a_source_whose_name_is_not_utf_8_is_refused_when_it_is_opened(source):
+    path = os.fsdecode(b"caf\xe9")
+    images, labels = images_and_labels(24)
+    if source == "folder":
+        make_folder(path, ["cat/0.png"])
+    elif source == "npz":
+        with open(path, "wb") as file:
+            np.savez(file, x_train=images, y_train=labels)
+    else:
+        with open(path, "wb") as file:
+            mnist_like(file)
+    with pytest.raises(DataError, match=r"caf\\udce9' has a name that is not UTF-8; rename it"):
+        make_source(source, **{"image_dir" if source == "folder" else "npz_file": path})
+
+
+def test_serialize_npz_refuses_a_name_that_is_not_utf_8(tmp_path):
+    path = os.fsdecode(b"caf\xe9.npz")
+    np.savez(path, rows=np.zeros((3, 2)))
+    with pytest.raises(DataError, match="has a name that is not UTF-8; rename it"):
+        serialize_npz(path, "rows", "records")
+    assert not (tmp_path / "records").exists()

@@ -8,9 +8,8 @@ from typing import Any
 from reproducible_ml.datasets.serialize.manifest import Manifest
 from reproducible_ml.datasets.serialize.records import write_records
 from reproducible_ml.datasets.serialize.shards import RECORD_PATTERN
-from reproducible_ml.datasets.sources import Source
-from reproducible_ml.handlers import ArrayHandler, FeatureHandler
-from reproducible_ml.utils.errors import DataError
+from reproducible_ml.datasets.sources import NpzArraySource, Source
+from reproducible_ml.handlers import FeatureHandler
 
 
 def serialize_source(
@@ -74,23 +73,14 @@ def serialize_npz(
     Raises:
         DataError: The file is missing or damaged, or has no such array of at least one row.
     """
-    from reproducible_ml.datasets.sources.npz import load_npz
-
-    array = load_npz(Path(npz_file), (key,))[key]
-    if array.ndim == 0 or len(array) == 0:
-        raise DataError(
-            f"{npz_file}: the array {key!r} has shape {array.shape}, expected at least one row."
-        )
-    if handler is None:
-        byte_range = (0, 255) if array.dtype == "uint8" and array.ndim >= 3 else None
-        handler = ArrayHandler(array.shape[1:], array.dtype.name, byte_range)
+    source = NpzArraySource(npz_file, key, handler)
     return write_records(
         record_dir,
         options.pop("record_pattern", RECORD_PATTERN),
-        {key: handler},
+        source.keys_to_handlers,
         options.pop("samples_per_record", 5000),
-        {"train": len(array)},
-        lambda split: array,
-        source={"name": "npz array", "arguments": {"npz_file": str(npz_file), "key": key}},
+        source.split_to_size,
+        source.rows_gen,
+        source=source.describe(),
         **options,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.datasets.rows import ArrayRows
@@ -14,6 +15,20 @@ if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, Any]
+
+
+def recorded_path(path: str | Path) -> str:
+    """Return a path as the manifest states it: absolute, so that it holds in any folder.
+
+    Raises:
+        DataError: The manifest can't state it, since it is not UTF-8.
+    """
+    absolute = str(Path(path).absolute())
+    try:
+        absolute.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{absolute!r} has a name that is not UTF-8; rename it.") from None
+    return absolute
 
 
 class Source:

@@ -8,13 +8,37 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.datasets.sources.base import Source
+from reproducible_ml.datasets.sources.base import Source, recorded_path
 from reproducible_ml.handlers import ImageHandler, LabelHandler
 from reproducible_ml.utils.errors import DataError
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
 # Of 12 rows one goes to eval and one to test, chosen by the digest of the file's path.
 _PARTS = 12
+
+
+class FolderRows(Sequence[dict[str, Any]]):
+    """Images by path with their labels; a row is made when it is looked at.
+
+    So a worker that takes one shard of a million images pays for its own.
+
+    Args:
+        root: Folder of the images.
+        found: Path below it, and label, of each row.
+    """
+
+    def __init__(self, root: Path, found: list[tuple[str, int]]) -> None:
+        self._root = root
+        self._found = found
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return FolderRows(self._root, self._found[index])
+        path, label = self._found[index]
+        return {"image": str(self._root / path), "label": label}
 
 
 class FolderSource(Source):
@@ -36,7 +60,7 @@ class FolderSource(Source):
 
     def __init__(self, image_dir: str | Path, image_shape: Sequence[int] = (64, 64, 3)) -> None:
         root = Path(image_dir)
-        self.arguments = {"image_dir": str(root.absolute()), "image_shape": list(image_shape)}
+        self.arguments = {"image_dir": recorded_path(root), "image_shape": list(image_shape)}
         self._root = root
         self.class_names, self._paths = _find_images(root)
         self._splits: dict[str, list[tuple[str, int]]] = {"train": [], "eval": [], "test": []}
@@ -53,11 +77,9 @@ class FolderSource(Source):
             "label": "Class: " + ", ".join(f"{i} {n}" for i, n in enumerate(self.class_names)),
         }
 
-    def rows_gen(self, split: str) -> list[dict[str, Any]]:
+    def rows_gen(self, split: str) -> FolderRows:
         """Return paths with labels; the handler loads the images."""
-        return [
-            {"image": str(self._root / path), "label": label} for path, label in self._splits[split]
-        ]
+        return FolderRows(self._root, self._splits[split])
 
     def digest(self) -> str:
         """Digest every file's path and content."""
@@ -83,7 +105,10 @@ def folder(
 def _find_images(root: Path) -> tuple[list[str], list[tuple[str, int]]]:
     if not root.is_dir():
         raise DataError(f"There is no folder {root}.")
-    names = sorted(entry.name for entry in _entries(root) if entry.is_dir())
+    entries = _entries(root)
+    for entry in entries:
+        _check_link(entry)
+    names = sorted(entry.name for entry in entries if entry.is_dir())
     if not names:
         raise DataError(f"{root} has no sub-folders; expected one for each class, with its images.")
     rows = []
@@ -112,6 +137,18 @@ def _walk(folder: Path, above: set[str]) -> Iterator[Path]:
                     "or to itself?); remove it."
                 )
             yield entry
+        else:
+            _check_link(entry)
+
+
+def _check_link(entry: Path) -> None:
+    """Refuse a link to nothing or to itself: perhaps a class whose disk is not mounted."""
+    # Editors put such links, hidden ones, beside the files that they have open.
+    if not entry.name.startswith(".") and entry.is_symlink() and not entry.exists():
+        raise DataError(
+            f"{entry} is a link to nothing, to {os.readlink(entry)!r}; remove it, or bring back "
+            "what it stands for."
+        )
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.datasets.sources.base import ArraySource
+from reproducible_ml.datasets.sources.base import ArraySource, recorded_path
 from reproducible_ml.datasets.sources.npz import load_npz
 from reproducible_ml.utils.errors import DataError
 
@@ -46,7 +46,7 @@ def mnist(npz_file: str | None = None, **unused: Any) -> ArraySource:
         )
     return ArraySource(
         "mnist",
-        {"npz_file": str(path.absolute())},
+        {"npz_file": recorded_path(path)},
         {
             "train": (x_train[:_SPLIT], y_train[:_SPLIT]),
             "eval": (x_train[_SPLIT:], y_train[_SPLIT:]),

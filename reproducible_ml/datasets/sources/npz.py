@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reproducible_ml.datasets.sources.base import ArraySource
+from reproducible_ml.datasets.sources.base import ArraySource, Source, recorded_path
+from reproducible_ml.handlers import ArrayHandler, FeatureHandler
 from reproducible_ml.handlers.values import DTYPES
 from reproducible_ml.utils.errors import DataError
 
@@ -98,11 +99,53 @@ def npz(npz_file: str | None = None, **unused: Any) -> ArraySource:
     classes = 1 + max(int(labels.max(initial=0)) for _, labels in splits.values())
     return ArraySource(
         "npz",
-        {"npz_file": str(path.absolute())},
+        {"npz_file": recorded_path(path)},
         splits,
         classes,
         image_description=f"Image of {path.name}",
     )
+
+
+class NpzArraySource(Source):
+    """One array of an NPZ file: a row for each of its entries, all of the split train.
+
+    Args:
+        npz_file: The file.
+        key: Name of the array in it, and of the feature.
+        handler: Handles a row; by default its raw bytes with its own shape and type.
+        **unused: Arguments of other sources.
+
+    Raises:
+        DataError: The file is missing or damaged, or has no such array of at least one row.
+    """
+
+    name = "npz array"
+
+    def __init__(
+        self, npz_file: str | Path, key: str, handler: FeatureHandler | None = None, **unused: Any
+    ) -> None:
+        self.arguments = {"npz_file": recorded_path(npz_file), "key": key}
+        self._array = array = load_npz(Path(npz_file), (key,))[key]
+        if array.ndim == 0 or len(array) == 0:
+            raise DataError(
+                f"{npz_file}: the array {key!r} has shape {array.shape}, expected at least one row."
+            )
+        if handler is None:
+            value_range = (0, 255) if array.dtype == "uint8" and array.ndim >= 3 else None
+            handler = ArrayHandler(array.shape[1:], array.dtype.name, value_range)
+        self.split_to_size = {"train": len(array)}
+        self.keys_to_handlers = {key: handler}
+        self.keys_to_descriptions = {}
+
+    def rows_gen(self, split: str) -> Any:
+        """Return the array, whose entries are rows themselves."""
+        return self._array
+
+    def digest(self) -> str:
+        """Digest the array: its type, shape and bytes."""
+        from reproducible_ml.utils.digests import array_digest
+
+        return array_digest(self._array)
 
 
 def _check_images(name: str, images: np.ndarray[Any, Any]) -> None:
