@@ -75,6 +75,24 @@ Reachable = Union[Sequence[Any], np.ndarray[Any, Any]]
 Rows = Union[Iterable[Any], Mapping[str, Any]]
 
 
+def check_rows(rows: Any, origin: str) -> None:
+    """Refuse what holds no rows.
+
+    Args:
+        rows: What was given for rows.
+        origin: Where it comes from, for the error.
+
+    Raises:
+        DataError: It can't be iterated over, or it is a text, of which each letter would be a row.
+    """
+    single = isinstance(rows, (str, bytes)) or (isinstance(rows, np.ndarray) and not rows.ndim)
+    if single or not (isinstance(rows, Iterable) or hasattr(rows, "__getitem__")):
+        raise DataError(
+            f"{origin} returned {rows!r:.50}, expected rows: a generator, a list, an array, or a "
+            "mapping of arrays."
+        )
+
+
 def reachable(rows: Rows) -> Reachable | None:
     """Return rows in a form that can be sliced, or None where they can only be read in order."""
     if isinstance(rows, Mapping):

@@ -283,6 +283,61 @@ def test_a_feature_of_two_handlers_from_some_row_on_is_refused(place, tmp_path):
     assert "'label' is made twice" in found or "has the features label, size" in found
 
 
+def broken(value):
+    def function(row, key):
+        return value if row["label"] == 3 else {key: integers(1)}
+
+    return function
+
+
+def failing(error):
+    def function(row, key):
+        if row["label"] == 3:
+            raise error
+        return {key: integers(1)}
+
+    return function
+
+
+@pytest.mark.parametrize("first", ["it", "label"])
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (
+            broken(None),
+            "field 'it': Made.handle returned type NoneType, expected {key: tf.train.Feature}",
+        ),
+        (broken(5), "field 'it': Made.handle returned type int, expected"),
+        (broken([integers(1)]), r"field 'it': Made.handle returned type list, expected"),
+        (broken({"it": 5}), "feature 'it' is of type int, expected a tf.train.Feature"),
+        (broken({"it": None}), "feature 'it' is of type NoneType, expected a tf.train.Feature"),
+        (failing(KeyError("bug")), "field 'it': its handler failed with KeyError: 'bug'"),
+        (failing(OSError(2, "gone")), r"field 'it': its handler failed with .*\[Errno 2\] gone"),
+        (failing(AssertionError()), "field 'it': its handler failed with AssertionError: "),
+    ],
+)
+def test_a_handler_that_fails_is_named_with_shard_record_and_field(function, said, first, tmp_path):
+    """In the very first record, in a block beside a batch method, and row by row."""
+    made = {"it": Made(function), "label": LabelHandler()}
+    handlers = {first: made.pop(first), **made}
+    rows = [{"label": number} for number in range(9)]
+    found = refusal(tmp_path, handlers, rows, samples_per_record=2)
+    assert re.match(rf"train-00001\.tfrecord, record 1: {said}", found), found
+    found = refusal(tmp_path, {"it": handlers["it"]}, rows[3:])
+    assert re.match(rf"train-00000\.tfrecord, record 0: {said}", found), found
+
+
+def test_the_error_of_a_handler_is_the_cause_of_what_is_said(tmp_path):
+    cause = KeyError("bug")
+    with pytest.raises(DataError) as caught:
+        write(tmp_path / "records", {"it": Made(failing(cause))}, [{"label": 3}])
+    found, causes = caught.value, []
+    while found.__cause__ is not None:
+        found = found.__cause__
+        causes.append(found)
+    assert causes[-1] is cause
+
+
 def changed_rows(place, before, after):
     return [before if number < place else after for number in range(COUNT)]
 
@@ -577,7 +632,7 @@ def test_a_record_dir_of_any_name_is_written_verified_and_read(name, tmp_path):
     record_dir = tmp_path / name / name
     handlers = {"image": ImageHandler((4, 4, 1)), "label": LabelHandler()}
     rows = [{"image": np.full((4, 4), 51 * number), "label": number} for number in range(5)]
-    # What a killed writer left is cleaned up, and nothing else.
+    # What a killed writer left, of version 1.0.0 too, is cleaned up, and nothing else.
     left = record_dir.parent / f".{name}.staging-dead"
     left.mkdir(parents=True)
     other = record_dir.parent / ".another.staging-dead"

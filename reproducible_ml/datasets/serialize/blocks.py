@@ -15,7 +15,7 @@ from reproducible_ml.datasets.serialize.examples import (
     ExampleMaker,
     check_features,
     expected_size,
-    naming,
+    handled,
 )
 from reproducible_ml.datasets.serialize.layout import (
     Block,
@@ -70,8 +70,7 @@ class BlockMaker:
 
     def _one(self, number: int, row: Any, key: str) -> bytes:
         try:
-            with naming(key):
-                made = self._handlers[key].handle(row, key)
+            made = handled(self._handlers[key], row, key)
             check_features(made, {key: self._schema[key]})
         except DataError as error:
             raise RowError(number, str(error)) from error

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from reproducible_ml.datasets.serialize.settings import check_text
 from reproducible_ml.handlers import FeatureHandler
 from reproducible_ml.handlers.schema import FeatureSchema
-from reproducible_ml.utils.errors import DataError
+from reproducible_ml.utils.errors import ConfigError, DataError, ReproducibleMLError
 
 
 class ExampleMaker:
@@ -17,6 +18,10 @@ class ExampleMaker:
     Args:
         keys_to_handlers: Feature name -> its handler.
         descriptions: Feature name -> what it is.
+
+    Raises:
+        ConfigError: A name or description is no text, or a handler is none.
+        DataError: There is no handler, or a description of a feature that none makes.
     """
 
     def __init__(
@@ -28,12 +33,21 @@ class ExampleMaker:
             raise DataError("keys_to_handlers is empty: a record needs at least one feature.")
         self.handlers = dict(keys_to_handlers)
         self._descriptions = dict(descriptions or {})
-        unknown = sorted(set(self._descriptions) - set(self.handlers))
+        unknown = [key for key in self._descriptions if key not in self.handlers]
         if unknown:
             raise DataError(
-                f"keys_to_descriptions describes {', '.join(unknown)}, which no handler makes; "
-                f"the handlers' keys are {', '.join(self.handlers)}."
+                f"keys_to_descriptions describes {', '.join(map(str, unknown))}, which no handler "
+                f"makes; the handlers' keys are {', '.join(map(str, self.handlers))}."
             )
+        for key, handler in self.handlers.items():
+            check_text("A key of keys_to_handlers", key)
+            if not isinstance(handler, FeatureHandler):
+                raise ConfigError(
+                    f"keys_to_handlers has {handler!r} for {key!r}, expected a FeatureHandler, "
+                    "such as LabelHandler()."
+                )
+        for key, description in self._descriptions.items():
+            check_text(f"The description of {key!r}", description)
         self._schema: dict[str, FeatureSchema] | None = None
 
     @property
@@ -56,9 +70,8 @@ class ExampleMaker:
                     self.handlers[key] = handler.bind(row, key)
         found: dict[str, Any] = {}
         for key, handler in self.handlers.items():
-            with naming(key):
-                made = handler.handle(row, key)
-            twice = sorted(set(made) & set(found))
+            made = handled(handler, row, key)
+            twice = [name for name in made if name in found]
             if twice:
                 raise DataError(
                     f"feature {twice[0]!r} is made twice, the second time by the handler of "
@@ -81,11 +94,30 @@ class ExampleMaker:
     def _learn(self, features: Mapping[str, Any]) -> dict[str, FeatureSchema]:
         schema = {}
         for name, feature in features.items():
+            if not isinstance(name, str):
+                raise DataError(f"feature {name!r} has a name that is no text")
             handler = self.handlers.get(name)
-            declared = None if handler is None else handler.schema()
+            with naming(name):
+                declared = None if handler is None else handler.schema()
             form = declared or _learnt(name, feature)
             schema[name] = form.described(self._descriptions.get(name, form.description))
         return schema
+
+
+def handled(handler: FeatureHandler, row: Any, key: str) -> Mapping[str, Any]:
+    """Let a handler handle a row.
+
+    Raises:
+        FieldError: It can't, for whatever reason, or returns no features.
+    """
+    with naming(key):
+        made: Any = handler.handle(row, key)
+        if not isinstance(made, Mapping):
+            raise DataError(
+                f"{type(handler).__name__}.handle returned type {type(made).__name__}, "
+                "expected {key: tf.train.Feature}"
+            )
+    return made
 
 
 def _learnt(name: str, feature: Any) -> FeatureSchema:
@@ -114,14 +146,17 @@ class FieldError(DataError):
 
 @contextmanager
 def naming(field: str) -> Iterator[None]:
-    """Name the field in an error of its handler."""
+    """Name the field in an error of its handler, whatever it is."""
+    named = f"field {field!r}"
     try:
         yield
-    except DataError as error:
-        if isinstance(error, FieldError):
-            raise
-        named = f"field {field!r}"
+    except (FieldError, ConfigError, MemoryError):
+        raise
+    except ReproducibleMLError as error:
         text = f"{error}" if named in f"{error}" else f"{named}: {error}"
+        raise FieldError(field, text) from error
+    except Exception as error:
+        text = f"{named}: its handler failed with {type(error).__name__}: {error}"
         raise FieldError(field, text) from error
 
 
@@ -170,7 +205,13 @@ def expected_size(schema: FeatureSchema) -> int | None:
 
 
 def _kind(name: str, feature: Any) -> str:
-    which = feature.WhichOneof("kind")
+    try:
+        which = feature.WhichOneof("kind")
+    except AttributeError:
+        raise FieldError(
+            name,
+            f"feature {name!r} is of type {type(feature).__name__}, expected a tf.train.Feature",
+        ) from None
     if which is None:
         raise FieldError(name, f"feature {name!r} is empty; its handler must put a value into it")
     return str(which).removesuffix("_list")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import reproducible_ml
-from reproducible_ml.datasets.rows import RowReader, Rows, reachable
+from reproducible_ml.datasets.rows import RowReader, Rows, check_rows, reachable
 from reproducible_ml.datasets.serialize.disk import Disk
 from reproducible_ml.datasets.serialize.encoder import Encoder
 from reproducible_ml.datasets.serialize.manifest import (
@@ -22,11 +22,11 @@ from reproducible_ml.datasets.serialize.manifest import (
 )
 from reproducible_ml.datasets.serialize.parallel import ended_workers, write_by_workers
 from reproducible_ml.datasets.serialize.progress import Progress
+from reproducible_ml.datasets.serialize.settings import described, plain, whole
 from reproducible_ml.datasets.serialize.shard_writer import ShardWriter, check_compression
 from reproducible_ml.datasets.serialize.shards import (
     ShardPlan,
     check_splits,
-    div_mod,
     plan_split,
     shard_name,
     write_rows,
@@ -77,6 +77,7 @@ def write_samples(
     Raises:
         DataError: A row can't be handled; the message names the shard and the record.
     """
+    check_rows(rgen, "rgen")
     return write_rows(RowReader(rgen), n_samples, Encoder(keys_to_handlers), writer)
 
 
@@ -121,19 +122,28 @@ def write_records(
             is left behind and what was there is unchanged.
     """
     check_compression(compression)
-    div_mod(0, samples_per_record)
     check_splits(split_to_size)
-    shard_name(record_pattern, "train", 0)
+    plans = {
+        split: plan_split(split, split_to_size[split], samples_per_record, record_pattern)
+        for split in SPLITS
+        if split in split_to_size
+    }
+    workers = whole("workers", workers)
     if workers < 1:
         raise ConfigError(f"workers must be 1 or more, found {workers}.")
+    if not callable(rows_gen):
+        raise ConfigError(f"rows_gen must be a function of a split's name, found {rows_gen!r:.50}.")
     encoder = Encoder(keys_to_handlers, keys_to_descriptions)
-    total = sum(split_to_size.values())
+    # What is known before the rows are: made once here, so that it can't fail after them.
+    make_manifest("", encoder, {}, compression, record_pattern, samples_per_record, source)
+    total = sum(planned[-1].stop for planned in plans.values())
     with staged(record_dir, overwrite) as folder, Progress(total) as bar, ended_workers(workers):
         writing = _Writing(folder, encoder, compression, bar, workers)
         splits = {}
-        for split in (name for name in SPLITS if name in split_to_size):
-            plans = plan_split(split, split_to_size[split], samples_per_record, record_pattern)
-            splits[split] = writing.split(split, rows_gen(split), plans)
+        for split in plans:
+            rows = rows_gen(split)
+            check_rows(rows, f"rows_gen({split!r})")
+            splits[split] = writing.split(split, rows, plans[split])
         manifest = make_manifest(
             folder, encoder, splits, compression, record_pattern, samples_per_record, source
         )
@@ -150,7 +160,11 @@ def make_manifest(
     samples_per_record: int,
     source: Mapping[str, Any] | None,
 ) -> Manifest:
-    """Describe a data set whose shards are written."""
+    """Describe a data set whose shards are written.
+
+    Raises:
+        ConfigError: The source or a handler describes itself by what no manifest can hold.
+    """
     return Manifest(
         record_dir=str(folder),
         features=encoder.schema,
@@ -160,9 +174,12 @@ def make_manifest(
             encoder.schema, {name: (split.records, split.content) for name, split in splits.items()}
         ),
         record_pattern=record_pattern,
-        samples_per_record=samples_per_record,
-        source=dict(source or {}),
-        handlers={key: handler.config() for key, handler in encoder.handlers.items()},
+        samples_per_record=whole("samples_per_record", samples_per_record),
+        source=described("source", source),
+        handlers={
+            key: plain(f"The settings of the handler of {key!r}", handler.config())
+            for key, handler in encoder.handlers.items()
+        },
         library_version=reproducible_ml.__version__,
     )
 

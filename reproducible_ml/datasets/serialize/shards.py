@@ -9,11 +9,14 @@ from pathlib import Path
 
 from reproducible_ml.datasets.rows import Reachable, RowReader
 from reproducible_ml.datasets.serialize.encoder import Encoder
-from reproducible_ml.datasets.serialize.manifest import SPLITS, Shard
+from reproducible_ml.datasets.serialize.manifest import MANIFEST_FILE, SPLITS, Shard
+from reproducible_ml.datasets.serialize.settings import check_text, whole
 from reproducible_ml.datasets.serialize.shard_writer import ShardWriter
 from reproducible_ml.utils.errors import ConfigError
 
 RECORD_PATTERN = "{}-{:05d}.tfrecord"
+# What Linux and macOS take for the name of a file.
+_LONGEST_NAME_BYTES = 255
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,10 @@ def div_mod(size: int, samples_per_record: int) -> tuple[int, int]:
         The number of full shards, and the samples left for one more.
 
     Raises:
-        ConfigError: One of the numbers is out of its range.
+        ConfigError: One of the numbers is out of its range, or not whole.
     """
+    samples_per_record = whole("samples_per_record", samples_per_record)
+    size = whole("The size of a split", size)
     if samples_per_record < 1:
         raise ConfigError(f"samples_per_record must be 1 or more, found {samples_per_record}.")
     if size < 0:
@@ -92,9 +97,14 @@ def shard_name(record_pattern: str, split: str, idx: int) -> str:
 def plan_split(
     split: str, size: int, samples_per_record: int, record_pattern: str
 ) -> list[ShardPlan]:
-    """Plan a split's shards: full ones, then one with the rest."""
+    """Plan a split's shards: full ones, then one with the rest.
+
+    Raises:
+        ConfigError: A number can't be, or the pattern names no files of the data set's folder.
+    """
+    size, samples_per_record = whole("size", size), whole("samples_per_record", samples_per_record)
     full, rest = div_mod(size, samples_per_record)
-    return [
+    plans = [
         ShardPlan(
             shard_name(record_pattern, split, index),
             split,
@@ -103,6 +113,28 @@ def plan_split(
         )
         for index in range(full + (rest > 0))
     ]
+    for plan in plans:
+        _check_file_name(record_pattern, plan.file)
+    return plans
+
+
+def _check_file_name(record_pattern: str, name: str) -> None:
+    """Refuse a name that leads out of the data set's folder, or that no file there can have."""
+    check_text("record_pattern", record_pattern)
+    why = ""
+    if os.path.basename(name) != name:
+        why = "a path; shards lie in the data set's own folder"
+    elif "\0" in name:
+        why = "a name with a zero byte"
+    elif name in (".", "..", MANIFEST_FILE):
+        why = "a name that is taken"
+    elif len(os.fsencode(name)) > _LONGEST_NAME_BYTES:
+        why = f"a name of more than {_LONGEST_NAME_BYTES} bytes"
+    if why:
+        raise ConfigError(
+            f"record_pattern {record_pattern!r} gives a shard {name!r}: {why}. The usual one is "
+            f"{RECORD_PATTERN!r}."
+        )
 
 
 def check_splits(split_to_size: Mapping[str, int]) -> None:
@@ -111,11 +143,11 @@ def check_splits(split_to_size: Mapping[str, int]) -> None:
     Raises:
         ConfigError: There is no split, one has another name than the three, or one is empty.
     """
-    unknown = sorted(set(split_to_size) - set(SPLITS))
+    unknown = [split for split in split_to_size if split not in SPLITS]
     if unknown:
         raise ConfigError(f"There is no split {unknown[0]!r}; the splits are {', '.join(SPLITS)}.")
     for split, size in split_to_size.items():
-        if size < 1:
+        if whole(f"The size of the split {split!r}", size) < 1:
             raise ConfigError(
                 f"The split {split!r} has {size} samples; leave it out of split_to_size, or give "
                 "it at least 1."
