@@ -175,9 +175,9 @@ def changed_lines(diff: str) -> tuple[int, int]:
 
 
 def _data(run: Run) -> dict[str, Any]:
-    # Where a data set lies does not matter, only what it holds.
+    # Where a data set lies, or its raw data, does not matter, only what it holds.
     return {
-        key: {name: value for name, value in facts.items() if name != "record_dir"}
+        key: {name: value for name, value in facts.items() if name not in ("record_dir", "source")}
         for key, facts in (run.info.get("dataset") or {}).items()
     }
 

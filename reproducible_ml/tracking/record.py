@@ -34,6 +34,7 @@ def record_dataset(run: Any, key: str, manifest: Any) -> None:
         "record_dir": str(manifest.record_dir),
         "fingerprint": manifest.fingerprint,
         "records": {name: split.records for name, split in manifest.splits.items()},
+        "source": manifest.source,
     }
     run.info["dataset"] = {**run.info.get("dataset", {}), key: facts}
     run.add_resource(str(manifest.path))

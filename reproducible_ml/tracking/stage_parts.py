@@ -10,10 +10,10 @@ from typing import Any
 from reproducible_ml.datasets.serialize import Manifest, read_manifest
 from reproducible_ml.models.determinism import Determinism, probe_digest
 from reproducible_ml.tracking import record
+from reproducible_ml.tracking.data_choice import SOURCE_KEYS as SOURCE_KEYS
+from reproducible_ml.tracking.data_choice import SOURCE_PATHS as SOURCE_PATHS
+from reproducible_ml.tracking.data_choice import check_place, check_source
 
-# What says where a source's rows lie; and with them, what a source takes.
-SOURCE_PATHS = ("npz_file", "image_dir")
-SOURCE_KEYS = (*SOURCE_PATHS, "image_shape")
 _MANIFEST = "dataset.json"
 
 
@@ -52,11 +52,17 @@ def need_data(run: Any, config: Mapping[str, Any], serialize: Any) -> Manifest:
         run: The running Sacred run.
         config: ``record_dir``, and what ``serialize`` takes of the source's keys.
         serialize: The Sacred experiment that writes ``record_dir``.
+
+    Raises:
+        ConfigError: A source was asked for that is not the one of ``record_dir``.
     """
     record_dir = Path(config["record_dir"])
     if has_data(config):
-        record.record_upstream(run, serialize.path, read_manifest(record_dir).fingerprint)
+        manifest = read_manifest(record_dir)
+        check_source(run, config, manifest)
+        record.record_upstream(run, serialize.path, manifest.fingerprint)
     else:
+        check_place(run, config)
         source = {key: config[key] for key in ("source", *SOURCE_KEYS) if key in config}
         print(f"{record_dir} holds no data set yet: {serialize.path} writes it first.")
         record.run_stage(run, serialize, **source, record_dir=str(record_dir))

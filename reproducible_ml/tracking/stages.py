@@ -25,6 +25,8 @@ from reproducible_ml.models.training import (
     train_gan,
 )
 from reproducible_ml.tracking import record
+from reproducible_ml.tracking.data_choice import check_place
+from reproducible_ml.tracking.going_on import record_model_dir
 from reproducible_ml.tracking.seal import record_stage, seal_run
 from reproducible_ml.tracking.stage_parts import (
     SOURCE_KEYS,
@@ -37,6 +39,7 @@ from reproducible_ml.tracking.stage_parts import (
     values_of,
 )
 from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.text import SHORT_DIGEST
 
 
 def serialize_stage(
@@ -56,6 +59,7 @@ def serialize_stage(
     quiet_tensorflow()
     record_stage(run, inputs=SOURCE_PATHS, outputs=("record_dir",))
     if source is None:
+        check_place(run, config)
         source = make_source(config["source"], **{key: config[key] for key in SOURCE_KEYS})
     manifest = serialize_source(
         source,
@@ -110,6 +114,7 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
     # On one machine, as many devices of it give the bits of as many workers.
     again = {"strategy": MIRRORED} if settings.strategy == MULTI_WORKER else {}
     record_stage(run, inputs=inputs, outputs=("model_dir",), again=again)
+    record_model_dir(run, model_dir)
     watcher = _RunWatcher(run)
     result = train_gan(
         record_dir,
@@ -145,7 +150,8 @@ def _join_cluster(settings: GANSettings, config: Mapping[str, Any], serialize: A
     if not has_data(config):
         raise ConfigError(
             f"{config['record_dir']} holds no data set, and no worker writes it while others "
-            f"wait. Serialize it first, with {serialize.path}."
+            f"wait. Serialize it first: python -m {serialize.origin.module} with "
+            f"record_dir={config['record_dir']}"
         )
     print(
         f"Worker {task.index} of {len(task.addresses)}: begins when all of "
@@ -162,7 +168,7 @@ class _RunWatcher(Points, Watcher):
 
 
 def _say_where(result: TrainingResult, record_dir: Path) -> None:
-    print(f"Step {result.step}, digest {result.digests['run'][:16]}")
+    print(f"Step {result.step}, digest {result.digests['run'][:SHORT_DIGEST]}")
     print(f"Sample grid: {result.grid}")
     print(f"Checkpoint:  {result.checkpoint}")
     print(f"Records:     {record_dir}")
