@@ -93,11 +93,23 @@ def parse_space(arguments: Sequence[str], search: bool = False) -> Space:
             intervals[key] = interval
             continue
         texts = [one for part in split_values(key, text) for one in _listed(key, part)]
-        twice = sorted({one for one in texts if texts.count(one) > 1})
-        if twice:
-            raise ConfigError(f"{key} takes the value {twice[0]} twice; each makes one member.")
+        _refuse_equal(key, texts)
         values[key] = tuple(texts)
     return Space(tuple(named), values, intervals)
+
+
+def _refuse_equal(key: str, texts: Sequence[str]) -> None:
+    """Refuse texts that make one configuration, such as 1e-4 and 0.0001."""
+    known: dict[Any, str] = {}
+    for text in texts:
+        value = read_value(text)
+        # To Python True is 1; to a configuration they are a switch and a number.
+        plain = isinstance(value, (bool, int, float, str))
+        mark = (isinstance(value, bool), value) if plain else repr(value)
+        if mark in known:
+            how = "" if known[mark] == text else f", as {known[mark]} and as {text}"
+            raise ConfigError(f"{key} takes the value {text} twice{how}; each makes one member.")
+        known[mark] = text
 
 
 def product(space: Space) -> list[Parameters]:

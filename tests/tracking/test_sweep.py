@@ -298,6 +298,27 @@ def test_a_search_repeats_with_the_same_seed_and_goes_on_from_what_is_recorded(t
     assert [trial.value for trial in study.trials] == pytest.approx(expected)
 
 
+def test_a_search_goes_on_after_a_trial_that_fails_and_counts_it_as_failed(toy):
+    # Of each trial's two seeds the second fails, but only where the depth is not 2.
+    broken = SOURCE.replace("if seed == fails_at:", "if seed == fails_at and depth != 2:")
+    toy.source.write_text(broken)
+    code, output = search(toy, 4, "fails_at=2")
+    assert code == 1
+    members = toy.members()
+    assert len(members) == 8
+    depths = [one["parameters"]["depth"] for one in members[::2]]
+    for first, second in zip(members[::2], members[1::2]):
+        assert first["status"] == "completed"
+        failed = second["parameters"]["depth"] != "2"
+        assert second["status"] == ("failed" if failed else "completed")
+    study = optuna_study(toy.root / "sweeps/1/study.log")
+    assert [trial.state.name for trial in study.trials] == [
+        "COMPLETE" if depth == "2" else "FAIL" for depth in depths
+    ]
+    assert "FAIL" in [trial.state.name for trial in study.trials]
+    assert f"{len([one for one in depths if one != '2'])} of 8 members failed." in output
+
+
 def optuna_study(path):
     """Load Optuna's own journal of a search."""
     import optuna

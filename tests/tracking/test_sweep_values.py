@@ -1,6 +1,7 @@
 """What a sweep reads from its command line, and how it counts."""
 
 import math
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -59,6 +60,9 @@ def test_a_search_takes_ranges_as_intervals_but_lists_the_seeds():
     [
         (["a=1", "a=2"], "a is given twice"),
         (["a=1,1"], "a takes the value 1 twice"),
+        (["a=1e-4,3,0.0001"], "the value 0.0001 twice, as 1e-4 and as 0.0001; each makes one"),
+        (["a=2,2.0"], "the value 2.0 twice, as 2 and as 2.0"),
+        (["a=[1,2],[1, 2]"], "the value [1, 2] twice, as [1,2] and as [1, 2]"),
         (["a="], "must be KEY=VALUES"),
         (["=1"], "must be KEY=VALUES"),
         (["a=1,,2"], "a value is empty"),
@@ -73,8 +77,12 @@ def test_a_search_takes_ranges_as_intervals_but_lists_the_seeds():
     ],
 )
 def test_what_cannot_be_read_is_named(arguments, sentence):
-    with pytest.raises(ConfigError, match=sentence.replace(".", r"\.").replace("]", r"\]")):
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
         parse_space(arguments)
+
+
+def test_a_switch_and_a_number_are_two_values():
+    assert parse_space(["a=True,1"]).values["a"] == ("True", "1")
 
 
 def test_too_many_members_are_refused():
