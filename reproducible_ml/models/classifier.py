@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError, DataError
 
@@ -157,6 +159,30 @@ class Classifier:
     def close(self) -> None:
         """Free the session."""
         self._session.close()
+
+
+def note_other_data(
+    classifier: Classifier, classifier_dir: str | Path, record_dir: str | Path
+) -> None:
+    """Say in a sentence that a classifier was trained on other data than it judges.
+
+    It is no error: images without labels can only be judged by a classifier of others.
+
+    Args:
+        classifier: What judges.
+        classifier_dir: Where it lies.
+        record_dir: The data set whose images are judged.
+    """
+    trained_on = str((classifier.description.get("data") or {}).get("fingerprint"))
+    here = read_manifest(record_dir).fingerprint
+    if trained_on != here:
+        print(
+            f"The classifier in {classifier_dir} was trained on other data (fingerprint "
+            f"{trained_on[:16]}) than {record_dir} holds ({here[:16]}): compare its figures with "
+            "each other and with their floor, not with those of another classifier.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def network(images: Any, classes: int, seed: int) -> Outputs:

@@ -26,6 +26,7 @@ from reproducible_ml.models.classifier import (
     weights_digest,
 )
 from reproducible_ml.models.determinism import Determinism, apply_determinism
+from reproducible_ml.models.distribution import without_cluster
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError, DataError, ReproducibleMLError
 from reproducible_ml.utils.seeds import child_seed
@@ -133,18 +134,19 @@ def train_classifier(
     )
     manifest = train_input.manifest
     classes = _count_classes(record_dir, label_key)
-    estimator = tf.estimator.Estimator(
-        _model_fn,
-        str(classifier_dir),
-        tf.estimator.RunConfig(
-            tf_random_seed=child_seed(settings.seed, "weights"),
-            save_checkpoints_steps=settings.max_steps,
-            save_summary_steps=log_every_steps,
-            log_step_count_steps=None,
-            session_config=session_config(),
-        ),
-        params={"settings": settings, "classes": classes},
-    )
+    with without_cluster():
+        estimator = tf.estimator.Estimator(
+            _model_fn,
+            str(classifier_dir),
+            tf.estimator.RunConfig(
+                tf_random_seed=child_seed(settings.seed, "weights"),
+                save_checkpoints_steps=settings.max_steps,
+                save_summary_steps=log_every_steps,
+                log_step_count_steps=None,
+                session_config=session_config(),
+            ),
+            params={"settings": settings, "classes": classes},
+        )
     losses = _losses_hook(settings.max_steps, log_every_steps, scalar)
     try:
         estimator.train(train_input, max_steps=settings.max_steps, hooks=[losses])

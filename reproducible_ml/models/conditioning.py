@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from reproducible_ml.datasets.serialize import read_manifest
-from reproducible_ml.utils.errors import DataError
+from reproducible_ml.utils.errors import ConfigError, DataError
 
 # A grid shows this many samples of a class, of the first classes.
 GRID_COLUMNS = 8
@@ -47,6 +47,43 @@ def count_classes(record_dir: str | Path, gan_type: str, label_key: str) -> int:
             f"gan_type {gan_type!r} takes classes 0, 1 and so on, two at least."
         )
     return highest + 1
+
+
+def check_labels(labels: Any, count: int, classes: int) -> np.ndarray[Any, Any] | None:
+    """Refuse labels that a generator would take for something else, or for none at all.
+
+    Args:
+        labels: The class of each sample, or None.
+        count: Number of samples.
+        classes: Number of classes that the GAN was told, 0 for one without labels.
+
+    Returns:
+        int32 array [count]; None for a GAN without labels.
+
+    Raises:
+        ConfigError: The labels are not ``count`` classes, or there are some where there may be
+            none, or the other way round.
+    """
+    if not classes:
+        if labels is not None:
+            raise ConfigError(
+                "This GAN draws no chosen class, and labels are given. Leave them out, or train a "
+                "conditional gan_type: cgan or acgan."
+            )
+        return None
+    if labels is None:
+        raise ConfigError(
+            f"This GAN draws a chosen class, and no labels are given: pass {count} integers from 0 "
+            f"to {classes - 1}."
+        )
+    found = np.asarray(labels)
+    fits = found.shape == (count,) and np.issubdtype(found.dtype, np.integer)
+    if not fits or (count and (found.min() < 0 or found.max() >= classes)):
+        raise ConfigError(
+            f"labels must be {count} integers from 0 to {classes - 1}, found shape {found.shape} "
+            f"of {found.dtype}" + (f" from {found.min()} to {found.max()}." if fits else ".")
+        )
+    return found.astype(np.int32)
 
 
 def class_rows(latents: np.ndarray[Any, Any], classes: int) -> dict[str, Any]:

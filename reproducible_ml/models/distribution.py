@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +65,33 @@ def check_strategy(strategy: str | None, replicas: int) -> None:
             f"strategy={MULTI_WORKER!r} has replicas={replicas}; give the number of workers, 2 or "
             "more, which is part of the result."
         )
+
+
+def refuse_cluster(strategy: str | None) -> None:
+    """Refuse a cluster in ``TF_CONFIG`` that the strategy does not train on.
+
+    TensorFlow's Estimators join it nevertheless: they end in a traceback, or wait for ever.
+
+    Raises:
+        ConfigError: The variable is set, and the strategy is not of several workers.
+    """
+    if strategy != MULTI_WORKER and os.environ.get(TF_CONFIG, "").strip() not in ("", "{}"):
+        raise ConfigError(
+            f"{TF_CONFIG} names a cluster, and strategy={strategy!r} trains on this machine alone. "
+            f"Unset {TF_CONFIG}, or set strategy={MULTI_WORKER!r} and replicas to the number of "
+            "workers."
+        )
+
+
+@contextmanager
+def without_cluster() -> Iterator[None]:
+    """Hide ``TF_CONFIG`` while an Estimator is made that belongs to this process alone."""
+    hidden = os.environ.pop(TF_CONFIG, None)
+    try:
+        yield
+    finally:
+        if hidden is not None:
+            os.environ[TF_CONFIG] = hidden
 
 
 def is_follower(strategy: str | None) -> bool:
@@ -137,8 +166,10 @@ def open_strategy(strategy: str | None, replicas: int) -> Any:
         A ``tf.distribute.Strategy``, or None.
 
     Raises:
-        ConfigError: The machine or the cluster has another number.
+        ConfigError: The machine or the cluster has another number, or ``TF_CONFIG`` names a cluster
+            that the strategy does not use.
     """
+    refuse_cluster(strategy)
     if strategy is None:
         return None
     import tensorflow as tf

@@ -9,15 +9,13 @@ them, the floor with those of the other half.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from reproducible_ml.models.classifier import Classifier, Outputs, split_batches
+from reproducible_ml.models.classifier import Classifier, Outputs, note_other_data, split_batches
 from reproducible_ml.models.figures import (
     FEWEST_SAMPLES,
     LAYERS,
@@ -27,18 +25,15 @@ from reproducible_ml.models.figures import (
     judge,
     need_samples,
     references,
-    small_figures,
+    split_labels,
     split_outputs,
 )
-from reproducible_ml.models.fused_step import StepOutcome
-from reproducible_ml.models.hooks import StepHook
 from reproducible_ml.models.neighbours import Neighbours
-from reproducible_ml.models.sampling import TrainedGAN, image_shape, latents_of_batch
+from reproducible_ml.models.sampling import TrainedGAN, image_shape
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError
 from reproducible_ml.utils.images import save_grid
 
-SMALL_SAMPLES = 250
 _PAIRS = 16
 _PAIRS_A_ROW = 4
 
@@ -90,6 +85,7 @@ def evaluate_gan(
     gan = TrainedGAN(model_dir, record_dir)
     classifier = Classifier.load(classifier_dir)
     classifier.check_images(shape, str(record_dir))
+    note_other_data(classifier, classifier_dir, record_dir)
 
     test = split_outputs(classifier, record_dir, "test")
     train = split_outputs(classifier, record_dir, "train")
@@ -109,7 +105,11 @@ def evaluate_gan(
         train.features[other_half],
     )
     classifier.close()
-    values, floors = figures_of(judged, test), figures_of(floor, test)
+    asked_for = shown = None
+    if gan.classes:
+        asked_for = gan.labels(samples)
+        shown = split_labels(record_dir, "train", gan.settings.label_key)[floor_rows]
+    values, floors = figures_of(judged, test, asked_for), figures_of(floor, test, shown)
     figures = tuple(
         Figure(
             name=name,
@@ -118,6 +118,7 @@ def evaluate_gan(
             floor=floors[name],
             floor_samples=len(floor_rows),
             references=references(name, len(test.features), len(train.features)),
+            floor_references=references(name, len(test.features), len(other_half)),
             layer=LAYERS[name],
             classifier=classifier.digest,
         )
@@ -137,127 +138,6 @@ def evaluate_gan(
     result = Evaluation(gan.step, figures, digests, str(grid))
     (folder / "figures.json").write_text(json.dumps(asdict(result), indent=1), encoding="utf-8")
     return result
-
-
-class SmallEvaluationHook(StepHook):
-    """Logs the figures that need no training images every so many steps, at a small N.
-
-    The generator is added once more to the training graph, as it is when it predicts; the
-    classifier runs in a graph of its own. Nothing is written to the training's state, so training
-    gives the same bits with and without the hook.
-
-    Args:
-        generator: The generator network, ``generator(latents, mode=...)``.
-        noise_dims: Length of a latent vector.
-        classifier: What sees the samples.
-        real: Real images as the classifier sees them.
-        write: Called as ``write(name, value, step)``.
-        every_steps: Steps between two evaluations.
-        samples: N.
-        seed: Root seed of the latents, which are the same each time.
-        classes: Number of classes that the generator is told, in turn; 0 for none.
-    """
-
-    def __init__(
-        self,
-        generator: Callable[..., Any],
-        noise_dims: int,
-        classifier: Classifier,
-        real: Outputs,
-        write: Callable[[str, float, int], None],
-        every_steps: int,
-        samples: int,
-        seed: int,
-        classes: int = 0,
-    ) -> None:
-        self._classes = classes
-        self._generator = generator
-        self._noise_dims = noise_dims
-        self._classifier = classifier
-        self._real = real
-        self._write = write
-        self._every_steps = every_steps
-        self._count = samples
-        self._seed = seed
-
-    def begin(self) -> None:
-        """Add the generator to the graph."""
-        super().begin()
-        self._batch = tf.compat.v1.placeholder(tf.int64, [])
-        latents = latents_of_batch(self._seed, self._batch, self._noise_dims)
-        inputs = latents
-        if self._classes:
-            inputs = {"latents": latents, "labels": tf.range(latents.shape[0]) % self._classes}
-        with tf.compat.v1.variable_scope("Generator", reuse=True):
-            self._samples = self._generator(inputs, mode=tf.estimator.ModeKeys.PREDICT)
-
-    def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
-        """Draw and judge when it is time."""
-        step = int(outcome.step)
-        if step % self._every_steps:
-            return
-        drawn: list[Any] = []
-        while sum(map(len, drawn)) < self._count:
-            drawn.append(session.run(self._samples, {self._batch: len(drawn)}))
-        samples = np.concatenate(drawn)[: self._count]
-        figures = small_figures(self._classifier.outputs(samples), self._real)
-        for name, value in figures.items():
-            self._write(f"small_{name}", value, step)
-
-    def end(self, session: tf.compat.v1.Session) -> None:
-        """Free the classifier."""
-        del session
-        self._classifier.close()
-
-
-def evaluate_small(
-    generator: Callable[..., Any],
-    noise_dims: int,
-    record_dir: str | Path,
-    classifier_dir: str | Path,
-    write: Callable[[str, float, int], None],
-    every_steps: int,
-    samples: int = SMALL_SAMPLES,
-    seed: int = 0,
-    split: str = "eval",
-    classes: int = 0,
-) -> SmallEvaluationHook:
-    """Make the hook that judges a GAN while it trains; put it before ``ExactSaverHook``.
-
-    The values are named ``small_frechet_distance`` and so on: they are for watching one training,
-    not for comparing with figures at N = 10,000. They are taken against the eval split, so that
-    the test split stays unseen until the end.
-
-    Args:
-        generator: The generator network, ``generator(latents, mode=...)``.
-        noise_dims: Length of a latent vector.
-        record_dir: The data set.
-        classifier_dir: Folder of a classifier of such images.
-        write: Called as ``write(name, value, step)``.
-        every_steps: Steps between two evaluations.
-        samples: N, at least ``FEWEST_SAMPLES``; as many real images are taken.
-        seed: Root seed of the latents.
-        split: Split of the real images.
-        classes: Number of classes that the generator is told, in turn; 0 for none.
-
-    Raises:
-        ConfigError: N or ``every_steps`` is too small, or the classifier takes other images.
-        DataError: One of the folders is missing or damaged.
-    """
-    need_samples(samples)
-    if every_steps < 1:
-        raise ConfigError(f"every_steps must be 1 or more, found {every_steps}.")
-    classifier = Classifier.load(classifier_dir)
-    classifier.check_images(image_shape(record_dir), str(record_dir))
-    real = split_outputs(classifier, record_dir, split, limit=samples)
-    if len(real.features) < FEWEST_SAMPLES:
-        raise ConfigError(
-            f"The {split} split of {record_dir} has {len(real.features)} images; judging takes "
-            f"{FEWEST_SAMPLES} at least."
-        )
-    return SmallEvaluationHook(
-        generator, noise_dims, classifier, real, write, every_steps, samples, seed, classes
-    )
 
 
 def _halves(count: int) -> tuple[Any, Any]:

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from reproducible_ml.models.fused_step import StepOutcome
 from reproducible_ml.models.hooks import StepHook
+from reproducible_ml.models.resume import checkpoint_step
 from reproducible_ml.models.step_log import StepLog
 from reproducible_ml.utils.errors import ReproducibleMLError
 
@@ -25,10 +26,19 @@ class TrainingDiverged(ReproducibleMLError):
 
 
 _WHAT_TO_TRY = (
-    "The last checkpoint is kept. Try lower learning rates (gen_lr, crit_lr), for wgan a smaller "
-    "critic_weight_clip, for wgan_gp and dragan another penalty_weight, another gan_type, or "
-    "another seed if it happens once only."
+    "Try lower learning rates (gen_lr, crit_lr), for wgan a smaller critic_weight_clip, for "
+    "wgan_gp and dragan another penalty_weight, another gan_type, or another seed if it happens "
+    "once only."
 )
+
+
+def what_is_kept(model_dir: str | Path) -> str:
+    """Say which checkpoint a training that diverged leaves, and what to try."""
+    kept, step = tf.train.latest_checkpoint(str(model_dir)), checkpoint_step(model_dir)
+    if kept is None:
+        return f"No checkpoint was written. {_WHAT_TO_TRY}"
+    untrained = "" if step else ", which is untrained: the next try may start in another model_dir"
+    return f"The checkpoint of step {step} is kept, {kept}{untrained}. {_WHAT_TO_TRY}"
 
 
 class StepLogHook(StepHook):
@@ -62,7 +72,8 @@ class StepLogHook(StepHook):
         for name in ("generator_loss", "critic_loss"):
             if not math.isfinite(getattr(outcome, name)):
                 raise TrainingDiverged(
-                    f"The {name} is {getattr(outcome, name)} at step {step}. {_WHAT_TO_TRY}"
+                    f"The {name} is {getattr(outcome, name)} at step {step}. "
+                    f"{what_is_kept(self._log.folder)}"
                 )
         self._log.append(step, outcome.generator_loss, outcome.critic_loss)
         if self._digest_every_steps and step % self._digest_every_steps == 0:
@@ -119,7 +130,7 @@ class _LookAndSyncFirst(tf.compat.v1.train.CheckpointSaverListener):
         if spoiled:
             raise TrainingDiverged(
                 f"{spoiled[0]} holds values that are no numbers after step {global_step_value}, "
-                f"one of {len(spoiled)} such variables. {_WHAT_TO_TRY}"
+                f"one of {len(spoiled)} such variables. {what_is_kept(self._log.folder)}"
             )
         self._log.sync()
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 import reproducible_ml
-from reproducible_ml.models.resume import IDENTITY_FILE
+from reproducible_ml.models.resume import IDENTITY_FILE, read_identity
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.environment import describe_environment
 from reproducible_ml.utils.errors import ConfigError, DataError
@@ -166,7 +166,7 @@ def export_gan(
     output = Path(os.path.abspath(output))
     check_output(output, overwrite)
     step, prefix = choose_checkpoint(model_dir, step)
-    identity = read_identity(model_dir)
+    identity = _identity_with_shape(model_dir)
 
     from reproducible_ml.models.determinism import apply_determinism
     from reproducible_ml.models.settings import settings_from
@@ -218,7 +218,7 @@ def export_gan(
             },
             "signature": signature_of(settings, image_shape, classes),
             "samples": {
-                "inputs": "models.training.grid_inputs(seed, noise_dims, classes)",
+                "inputs": "models.drawing.grid_inputs(seed, noise_dims, classes)",
                 "count": len(images),
                 "digest": digest,
                 "same_as_run": same,
@@ -241,31 +241,20 @@ def export_gan(
     return Export(output, step, same)
 
 
-def read_identity(model_dir: str | Path) -> dict[str, Any]:
-    """Return what ``training.json`` says of settings and data.
+def _identity_with_shape(model_dir: str | Path) -> dict[str, Any]:
+    """Return what ``training.json`` says.
 
     Raises:
         DataError: It is missing, damaged, or of a training before it told the images' shape.
     """
-    path = Path(model_dir) / IDENTITY_FILE
-    try:
-        identity = json.loads(path.read_text(encoding="utf-8"))
-        found = identity["data"]["fingerprint"], identity["settings"]["gan_type"]
-    except FileNotFoundError as error:
+    identity = read_identity(model_dir)
+    if "image_shape" not in identity["data"]:
         raise DataError(
-            f"{model_dir} holds checkpoints but no {IDENTITY_FILE}, so nothing tells what network "
-            "they are of. Name the model_dir of a training of this project."
-        ) from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(
-            f"{path} is no description of a training ({error!r}). Restore it from a backup."
-        ) from error
-    if not all(found) or "image_shape" not in identity["data"]:
-        raise DataError(
-            f"{path} does not say of what shape the images are (data.image_shape), as trainings "
-            "of older versions. Train again, or add it as [height, width, channels]."
+            f"{Path(model_dir) / IDENTITY_FILE} does not say of what shape the images are "
+            "(data.image_shape), as trainings of older versions. Train again, or add it as "
+            "[height, width, channels]."
         )
-    return dict(identity)
+    return identity
 
 
 def _recorded_digest(model_dir: str | Path, step: int) -> str | None:
@@ -292,6 +281,13 @@ def _versions() -> dict[str, Any]:
 
 
 def _put_in_place(folder: Path, output: Path, staging: Path) -> None:
+    before = staging / "before"
     if output.exists():
-        os.rename(output, staging / "before")
-    os.rename(folder, output)
+        os.rename(output, before)
+    try:
+        os.rename(folder, output)
+    except BaseException:
+        # The staging folder is removed next, and the export that was there with it.
+        if before.exists():
+            os.rename(before, output)
+        raise

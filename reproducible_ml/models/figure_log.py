@@ -6,6 +6,7 @@ It is cut after the checkpoint that a training continues from, as the log of ste
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,7 +46,13 @@ class FigureLog:
         self.points = [one for one in read_figures(model_dir) if one.step <= restored_step]
         text = "".join(f"{json.dumps(point)}\n" for point in self.points)
         path = Path(model_dir) / FIGURES_FILE
-        path.write_text(text, encoding="utf-8")
+        # Written beside it first: a kill in between loses no figure that was kept.
+        temporary = path.with_name(path.name + ".tmp")
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
 
     def write(self, name: str, value: float, step: int) -> None:

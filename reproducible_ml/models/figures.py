@@ -16,6 +16,7 @@ from reproducible_ml.models.metrics import (
     batchwise_figures,
     frechet_distance,
     kernel_distance,
+    label_agreement,
 )
 from reproducible_ml.models.neighbours import (
     NEIGHBOURS,
@@ -30,6 +31,8 @@ from reproducible_ml.utils.errors import ConfigError
 FEWEST_SAMPLES = max(FEATURES, TUTORIAL_BATCH, NEIGHBOURS) + 1
 SAMPLES = 10_000
 _LOGITS = "logits"
+# Only of a GAN that is told classes.
+_LABELLED = "label_agreement"
 # What each figure compares, in the order in which they are shown.
 LAYERS = {
     "classifier_score": _LOGITS,
@@ -37,6 +40,7 @@ LAYERS = {
     "kernel_distance": LAYER,
     "precision": LAYER,
     "recall": LAYER,
+    _LABELLED: _LOGITS,
     "nearest_training_distance": LAYER,
     "memorized_share": LAYER,
     f"classifier_score_batches_of_{TUTORIAL_BATCH}": _LOGITS,
@@ -56,6 +60,8 @@ class Figure:
         floor: The same figure of real training images.
         floor_samples: How many of those.
         references: How many real images they are compared with; 0 for none.
+        floor_references: With how many the floor's are: of the training images one half, as the
+            other half is what is judged.
         layer: What of the classifier is compared: ``features`` or ``logits``.
         classifier: Digest of the classifier's weights.
     """
@@ -66,6 +72,7 @@ class Figure:
     floor: float
     floor_samples: int
     references: int
+    floor_references: int
     layer: str
     classifier: str
 
@@ -134,43 +141,64 @@ def split_outputs(
     return Outputs(*(np.concatenate(part)[:limit] for part in parts))
 
 
-def figures_of(judged: Judged, real: Outputs) -> dict[str, float]:
+def split_labels(
+    record_dir: str | Path, split: str, label_key: str
+) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """Return a split's labels, in their written order."""
+    return np.concatenate([labels for _, labels in split_batches(record_dir, split, label_key)])
+
+
+def figures_of(judged: Judged, real: Outputs, labels: Any | None = None) -> dict[str, float]:
     """Compute all figures.
 
     Args:
         judged: What is judged.
         real: The test split.
+        labels: The class that each of what is judged should show, or None.
 
     Returns:
         Name -> value, in the order of the table.
     """
     distances = judged.neighbours.distances
     return {
-        **small_figures(judged.outputs, real),
+        **small_figures(judged.outputs, real, labels),
         "nearest_training_distance": float(np.median(distances)),
         "memorized_share": memorized_share(distances, judged.test_distances),
         **_batchwise(judged.outputs, real),
     }
 
 
-def small_figures(judged: Outputs, real: Outputs) -> dict[str, float]:
+def small_names(labelled: bool) -> list[str]:
+    """Name the figures that need no training images.
+
+    Args:
+        labelled: Whether the GAN is told classes.
+    """
+    names = [name for name in LAYERS if name not in _TRAINING_FIGURES and "_batches_" not in name]
+    return [name for name in names if labelled or name != _LABELLED]
+
+
+def small_figures(judged: Outputs, real: Outputs, labels: Any | None = None) -> dict[str, float]:
     """Compute the figures that need no training images.
 
     Args:
         judged: What is judged.
         real: Real images.
+        labels: The class that each of what is judged should show, or None.
 
     Returns:
         Name -> value.
     """
     found = precision_recall(real.features, judged.features)
     moments = [MeanCovariance(FEATURES).update(one.features) for one in (judged, real)]
+    agreed = {} if labels is None else {_LABELLED: label_agreement(judged.logits, labels)}
     return {
         "classifier_score": ClassifierScore(judged.logits.shape[1]).update(judged.logits).value,
         "frechet_distance": frechet_distance(*moments),
         "kernel_distance": kernel_distance(judged.features, real.features),
         "precision": found.precision,
         "recall": found.recall,
+        **agreed,
     }
 
 
@@ -178,7 +206,7 @@ def references(name: str, test: int, train: int) -> int:
     """Return how many real images a figure compares with, of the numbers that there are."""
     if name in _TRAINING_FIGURES:
         return train
-    return 0 if name.startswith("classifier_score") else test
+    return 0 if name.startswith(("classifier_score", _LABELLED)) else test
 
 
 def _batchwise(judged: Outputs, real: Outputs) -> dict[str, float]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from reproducible_ml.models.distribution import MIRRORED, MULTI_WORKER
+from reproducible_ml.models.distribution import MIRRORED, MULTI_WORKER, without_cluster
 from reproducible_ml.models.estimator import GANEstimator
 from reproducible_ml.models.gan_types import GanType, gan_type_row
 from reproducible_ml.models.networks import critic_fn, generator_fn
@@ -21,6 +22,16 @@ _KEPT_CHECKPOINTS = 3
 _SUMMARY_STEPS = 100
 
 
+class RowEstimator(GANEstimator):
+    """The estimator of a row of ``GAN_TYPES``.
+
+    Attributes:
+        classes: Number of classes that the networks were told, 0 for a type without labels.
+    """
+
+    classes: int = 0
+
+
 def make_gan_estimator(
     model_dir: str | Path,
     settings: GANSettings,
@@ -28,7 +39,7 @@ def make_gan_estimator(
     classes: int = 0,
     strategy: Any = None,
     **estimator_arguments: Any,
-) -> GANEstimator:
+) -> RowEstimator:
     """Make the estimator of a GAN type for images of a size.
 
     Args:
@@ -45,35 +56,39 @@ def make_gan_estimator(
     row = gan_type_row(settings.gan_type)
     # A cluster's session would write checkpoints beside those of the exact saver.
     checkpoints = {"save_checkpoints_secs": None} if settings.strategy == MULTI_WORKER else {}
-    config = tf.estimator.RunConfig(
-        model_dir=str(model_dir),
-        tf_random_seed=child_seed(settings.seed, "weights"),
-        keep_checkpoint_max=_KEPT_CHECKPOINTS,
-        save_summary_steps=_SUMMARY_STEPS,
-        log_step_count_steps=None,
-        **checkpoints,
-        train_distribute=strategy,
-        session_config=_session_config(settings),
-    )
     penalty = None
     if row.penalty is not None and settings.penalty_weight is not None:
         penalty = critic_penalty(row.penalty, settings.penalty_weight, settings.seed)
     network = (settings.gan_type, image_shape, settings.seed, classes)
-    return GANEstimator(
-        model_dir=str(model_dir),
-        generator_fn=generator_fn(*network),
-        discriminator_fn=critic_fn(*network),
-        generator_loss_fn=row.generator_loss_fn,
-        discriminator_loss_fn=row.critic_loss_fn,
-        generator_optimizer=_optimizer(row, settings.gen_lr),
-        discriminator_optimizer=_optimizer(row, settings.crit_lr),
-        critic_steps=settings.critic_steps,
-        critic_weight_clip=settings.critic_weight_clip,
-        critic_penalty=penalty,
-        compute_dtype=settings.compute_dtype,
-        config=config,
-        **estimator_arguments,
-    )
+    # Without a strategy the estimator is of this process alone, whatever TF_CONFIG names.
+    with without_cluster() if strategy is None else nullcontext():
+        config = tf.estimator.RunConfig(
+            model_dir=str(model_dir),
+            tf_random_seed=child_seed(settings.seed, "weights"),
+            keep_checkpoint_max=_KEPT_CHECKPOINTS,
+            save_summary_steps=_SUMMARY_STEPS,
+            log_step_count_steps=None,
+            **checkpoints,
+            train_distribute=strategy,
+            session_config=_session_config(settings),
+        )
+        estimator = RowEstimator(
+            model_dir=str(model_dir),
+            generator_fn=generator_fn(*network),
+            discriminator_fn=critic_fn(*network),
+            generator_loss_fn=row.generator_loss_fn,
+            discriminator_loss_fn=row.critic_loss_fn,
+            generator_optimizer=_optimizer(row, settings.gen_lr),
+            discriminator_optimizer=_optimizer(row, settings.crit_lr),
+            critic_steps=settings.critic_steps,
+            critic_weight_clip=settings.critic_weight_clip,
+            critic_penalty=penalty,
+            compute_dtype=settings.compute_dtype,
+            config=config,
+            **estimator_arguments,
+        )
+    estimator.classes = classes if row.conditional else 0
+    return estimator
 
 
 def _session_config(settings: GANSettings) -> tf.compat.v1.ConfigProto:

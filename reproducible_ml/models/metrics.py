@@ -135,6 +135,20 @@ class ClassifierScore:
         return math.exp(max(divergence, 0.0))
 
 
+def label_agreement(logits: Any, labels: Any) -> float:
+    """Compute the share of images in which the classifier sees the class that was asked for.
+
+    Args:
+        logits: [n, classes], n at least 1.
+        labels: Integers [n].
+    """
+    values, wanted = checked_vectors(logits), np.asarray(labels)
+    need_rows(1, values)
+    if wanted.shape != (len(values),):
+        raise DataError(f"The labels have shape {wanted.shape}, expected ({len(values)},).")
+    return float((values.argmax(axis=1) == wanted).mean())
+
+
 def kernel_distance(first: Any, second: Any, degree: int = KERNEL_DEGREE) -> float:
     """Compute the squared maximum mean discrepancy with a polynomial kernel, unbiased.
 

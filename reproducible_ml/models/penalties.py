@@ -37,14 +37,33 @@ def critic_penalty(penalty: str, weight: float, seed: int) -> Callable[[Any, Any
         if tf.distribute.has_strategy():
             worker = tf.distribute.get_replica_context().replica_id_in_sync_group
 
-        def uniform(name: str, shape: Any) -> tf.Tensor:
-            key = stream_key(seed, f"penalty/{name}", step, update, worker)
-            return tf.random.stateless_uniform(shape, seed=key, alg="philox")
+        def drawn(name: str, shape: Any) -> tf.Tensor:
+            return penalty_noise(seed, name, shape, step, update, worker)
 
-        images = _POINTS[penalty](gan_model.real_data, gan_model.generated_data, uniform)
+        images = _POINTS[penalty](gan_model.real_data, gan_model.generated_data, drawn)
         return weight * squared_slope_error(gan_model, images)
 
     return of_update
+
+
+def penalty_noise(
+    seed: int, name: str, shape: Any, step: Any, update: int, worker: Any = 0
+) -> tf.Tensor:
+    """Draw from one of the penalties' streams, ``penalty/share`` or ``penalty/noise``.
+
+    Args:
+        seed: The run's root seed.
+        name: "share" or "noise".
+        shape: Of what is drawn.
+        step: Completed steps.
+        update: Number of the critic update in its step.
+        worker: Which replica draws.
+
+    Returns:
+        float32 tensor, uniform in [0, 1).
+    """
+    key = stream_key(seed, f"penalty/{name}", step, update, worker)
+    return tf.random.stateless_uniform(shape, seed=key, alg="philox")
 
 
 def squared_slope_error(gan_model: Any, images: tf.Tensor) -> tf.Tensor:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 import reproducible_ml
-from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.errors import ConfigError, DataError
 
 IDENTITY_FILE = "training.json"
 _LOOK_SECONDS = 0.2
@@ -36,38 +37,96 @@ def code_digests() -> dict[str, str]:
     }
 
 
+def checkpoint_step(model_dir: str | Path) -> int | None:
+    """Return the step of the checkpoint that a training would continue; None: there is none.
+
+    A training writes one before its first step, so step 0 is a checkpoint like any other: its
+    weights are those of a seed, a GAN type and a data set's size.
+    """
+    import tensorflow as tf
+
+    checkpoint = tf.train.latest_checkpoint(str(model_dir))
+    if checkpoint is None:
+        return None
+    found = re.search(r"-(\d+)$", checkpoint)
+    return int(found.group(1)) if found else 0
+
+
 def check_identity(
-    model_dir: str | Path, identity: dict[str, Any], restored_step: int, allow_changed: bool
+    model_dir: str | Path,
+    identity: dict[str, Any],
+    restored_step: int | None,
+    allow_changed: bool,
 ) -> None:
     """Compare with the identity of the run that is continued, then write the present one.
 
     Args:
         model_dir: Folder of the checkpoints.
         identity: Groups (settings, data, code) of named values, JSON-able.
-        restored_step: Step of the checkpoint to continue from, 0 for a fresh start.
+        restored_step: Step of the checkpoint to continue from; None where there is none.
         allow_changed: Continue in spite of differences.
 
     Raises:
         ConfigError: Something differs and ``allow_changed`` is not set; the differences are named.
+        DataError: What describes the run that is continued is damaged.
     """
     path = Path(model_dir) / IDENTITY_FILE
-    if restored_step and not allow_changed:
+    if restored_step is not None and not allow_changed:
         if not path.exists():
             raise ConfigError(
                 f"{model_dir} holds a checkpoint of step {restored_step} but no {IDENTITY_FILE}, "
                 "so nothing tells what it was trained with. Choose another model_dir, or set "
                 "allow_changed=True to go on from it all the same."
             )
-        differences = _differences(json.loads(path.read_text(encoding="utf-8")), identity)
+        differences = _differences(read_identity(model_dir), identity)
         if differences:
+            untrained = "" if restored_step else f" As step 0 is untrained, {model_dir} may go."
             raise ConfigError(
                 f"{model_dir} was trained up to step {restored_step} with other values: "
                 f"{'; '.join(differences)}. Give the same, choose another model_dir, or set "
-                "allow_changed=True to go on all the same."
+                f"allow_changed=True to go on all the same.{untrained}"
             )
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(identity, indent=1, sort_keys=True), encoding="utf-8")
     os.replace(temporary, path)
+
+
+def read_identity(model_dir: str | Path) -> dict[str, Any]:
+    """Return what ``training.json`` says of settings, data and code.
+
+    Raises:
+        DataError: It is missing or damaged.
+    """
+    path = Path(model_dir) / IDENTITY_FILE
+    try:
+        identity = _load(path)
+        found = identity["data"]["fingerprint"], identity["settings"]["gan_type"]
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{model_dir} holds checkpoints but no {IDENTITY_FILE}, so nothing tells what network "
+            "they are of. Name the model_dir of a training of this project."
+        ) from error
+    except KeyError as error:
+        raise _damaged(path, error) from error
+    if not all(found):
+        raise _damaged(path, ValueError("empty values"))
+    return identity
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _damaged(path, error) from error
+    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+        raise _damaged(path, TypeError("no groups of values"))
+    return found
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{path} is no description of a training ({error!r}). Restore it from a backup."
+    )
 
 
 def wait_for_identity(model_dir: str | Path, identity: dict[str, Any], seconds: float) -> None:
@@ -80,12 +139,13 @@ def wait_for_identity(model_dir: str | Path, identity: dict[str, Any], seconds: 
 
     Raises:
         ConfigError: The chief's identity is another, or there is none.
+        DataError: What describes it is damaged.
     """
     path = Path(model_dir) / IDENTITY_FILE
     until = time.monotonic() + seconds
     while True:
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = _load(path)
         except FileNotFoundError:
             found = None
         differences = [] if found is None else _differences(found, identity)

@@ -6,7 +6,6 @@ before changes it.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ import tensorflow as tf
 
 from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.input_fn.noise import stateless_normal, stream_key
+from reproducible_ml.models.conditioning import check_labels
 from reproducible_ml.models.gan_estimator import make_gan_estimator
-from reproducible_ml.models.resume import IDENTITY_FILE
+from reproducible_ml.models.resume import IDENTITY_FILE, read_identity
 from reproducible_ml.models.settings import settings_from
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError, DataError
@@ -53,7 +53,7 @@ class TrainedGAN:
                 f"{model_dir} holds no trained GAN: there is no {missing}. Train one: "
                 f"python -m experiments.mnist_wgan with model_dir={model_dir}"
             )
-        identity = json.loads(path.read_text(encoding="utf-8"))
+        identity = read_identity(model_dir)
         manifest = read_manifest(record_dir)
         trained_on = identity["data"]["fingerprint"]
         if trained_on != manifest.fingerprint:
@@ -104,8 +104,9 @@ class TrainedGAN:
         Raises:
             ConfigError: The labels are not ``count`` classes, or the GAN draws without labels.
         """
-        if labels is not None or self.classes:
-            labels = self._checked(self.labels(count) if labels is None else labels, count)
+        if labels is None and self.classes:
+            labels = self.labels(count)
+        labels = check_labels(labels, count, self.classes)
         batches = -(-count // _DRAWN_BATCH)
 
         def latents_input() -> Any:
@@ -120,18 +121,6 @@ class TrainedGAN:
 
         samples = self._estimator.predict(latents_input)
         return np.stack([sample for sample, _ in zip(samples, range(count))])
-
-    def _checked(self, labels: Any, count: int) -> Any:
-        self.labels(1)
-        found = np.asarray(labels)
-        fits = found.shape == (count,) and np.issubdtype(found.dtype, np.integer)
-        if not fits or found.min() < 0 or found.max() >= self.classes:
-            raise ConfigError(
-                f"labels must be {count} integers from 0 to {self.classes - 1}, found shape "
-                f"{found.shape} of {found.dtype}"
-                + (f" from {found.min()} to {found.max()}." if fits else ".")
-            )
-        return found.astype(np.int32)
 
 
 def latents_of_batch(seed: int, batch: Any, noise_dims: int) -> Any:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from reproducible_ml.models.drawing import grid_inputs
 from reproducible_ml.models.export import SIGNATURE
 from reproducible_ml.models.settings import GANSettings
-from reproducible_ml.models.training import grid_inputs
 
 Inputs = dict[str, np.ndarray[Any, Any]]
 
@@ -53,7 +53,10 @@ def save_generator(
         if classes:
             inputs["labels"] = tf.compat.v1.placeholder(tf.int32, [None], "labels")
         spec = estimator.model_fn(
-            _features(inputs), None, tf.estimator.ModeKeys.PREDICT, estimator.config
+            _features(_checked(inputs, classes)),
+            None,
+            tf.estimator.ModeKeys.PREDICT,
+            estimator.config,
         )
         images = tf.identity(spec.predictions, name="images")
         variables = tf.compat.v1.global_variables()
@@ -64,6 +67,17 @@ def save_generator(
             session, [tf.saved_model.SERVING], signature_def_map={SIGNATURE: signature}
         )
         builder.save()
+
+
+def _checked(inputs: dict[str, Any], classes: int) -> dict[str, Any]:
+    """Let the graph itself refuse labels that it would take for no class at all."""
+    if not classes:
+        return inputs
+    labels = inputs["labels"]
+    within = tf.reduce_all(tf.logical_and(labels >= 0, labels < classes))
+    said = f"labels must be from 0 to {classes - 1}, found:"
+    with tf.control_dependencies([tf.debugging.Assert(within, [said, labels])]):
+        return {**inputs, "labels": tf.identity(labels)}
 
 
 def draw_loaded(folder: str | Path, inputs: Inputs) -> np.ndarray[Any, Any]:

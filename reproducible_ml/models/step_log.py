@@ -73,12 +73,15 @@ class StepLog:
         model_dir: Folder of the checkpoints.
         restored_step: Step of the checkpoint that training continues from, 0 for none.
 
+    Attributes:
+        folder: That folder.
+
     Raises:
         DataError: The log lacks steps that the checkpoint has seen.
     """
 
     def __init__(self, model_dir: str | Path, restored_step: int) -> None:
-        folder = Path(model_dir)
+        folder = self.folder = Path(model_dir)
         self.steps = read_steps(folder)[:restored_step]
         complete = len(self.steps) == restored_step
         if not complete or not np.array_equal(self.steps["step"], np.arange(1, restored_step + 1)):

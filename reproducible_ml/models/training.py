@@ -7,25 +7,25 @@ grids in ``samples/``, and ``result.json`` once the last step is done.
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from reproducible_ml.models.conditioning import GRID_COLUMNS, class_rows, count_classes
+from reproducible_ml.models.conditioning import GRID_COLUMNS, count_classes
 from reproducible_ml.models.determinism import apply_determinism
 from reproducible_ml.models.distribution import MULTI_WORKER, open_strategy
+from reproducible_ml.models.drawing import grid_inputs
 from reproducible_ml.models.gan_types import gan_type_row
 from reproducible_ml.models.settings import Cadence, GANSettings
-from reproducible_ml.utils.errors import ConfigError, DataError
-from reproducible_ml.utils.seeds import child_seed
+from reproducible_ml.models.training_result import TrainingResult, finish_training
+from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
 
-GRID_SAMPLES = 64
 # What TensorFlow says of its own calls; the second since replicas are built in threads, where the
 # networks can't silence it.
 _SAID_BY_STRATEGIES = ("To make it possible to preserve tf.data options", "`layer.apply` is depr")
@@ -40,28 +40,8 @@ class Watcher:
     def grid(self, path: Path, step: int) -> None:
         """A sample grid was written."""
 
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What training ended with.
-
-    Attributes:
-        step: Completed steps.
-        resumed_from: Step of the checkpoint that this process continued, 0 for a fresh start.
-        generator_loss: The last step's loss of the generator.
-        critic_loss: The last step's loss of the critic.
-        digests: Digests of ``weights``, ``losses`` and ``samples``, and the one of all, ``run``.
-        grid: PNG of the final samples.
-        checkpoint: Prefix of the final checkpoint.
-    """
-
-    step: int
-    resumed_from: int
-    generator_loss: float
-    critic_loss: float
-    digests: dict[str, str]
-    grid: str
-    checkpoint: str
+    def judged_by(self, basis: Mapping[str, Any]) -> None:
+        """Figures are taken while it trains; ``basis`` says what they rest on."""
 
 
 def train_gan(
@@ -95,6 +75,7 @@ def train_gan(
     """
     model_dir = Path(model_dir)
     parts = _prepare(record_dir, model_dir, settings, cadence.max_steps)
+    restored_step = parts.restored_step or 0
 
     import tensorflow as tf
 
@@ -105,60 +86,64 @@ def train_gan(
     from reproducible_ml.models.step_log import StepLog
 
     watcher = watcher or Watcher()
-    model_dir.mkdir(parents=True, exist_ok=True)
-    check_identity(model_dir, parts.identity, parts.restored_step, allow_changed)
-    if parts.restored_step:
-        steps = f"step {parts.restored_step} of {cadence.max_steps}"
-        print(f"Continuing {model_dir} at {steps}.", file=sys.stderr, flush=True)
-    log = StepLog(model_dir, parts.restored_step)
-    _replay(log.steps, cadence.log_every_steps, watcher)
-    figures = FigureLog(model_dir, parts.restored_step)
-    for point in figures.points:
-        watcher.scalar(*point)
 
     def figure(name: str, value: float, step: int) -> None:
         figures.write(name, value, step)
         watcher.scalar(name, value, step)
 
-    generator = parts.estimator.generator
-    shown = grid_inputs(settings.seed, settings.noise_dims, parts.classes)
-    hooks = [
-        StepLogHook(log, cadence.digest_every_steps),
-        ScalarHook(watcher.scalar, cadence.log_every_steps, cadence.max_steps),
-        GridHook(
-            generator,
-            shown,
-            model_dir / "samples",
-            cadence.grid_every_steps,
-            watcher.grid,
-            columns=GRID_COLUMNS,
-        ),
-        ProgressHook(cadence.max_steps),
-    ]
+    judging = []
     if classifier_dir is not None:
-        from reproducible_ml.models.evaluation import evaluate_small
+        from reproducible_ml.models.small_evaluation import evaluate_small
 
-        hooks.append(
-            evaluate_small(
-                generator,
-                settings.noise_dims,
-                record_dir,
-                classifier_dir,
-                figure,
-                cadence.evaluate_every_steps,
-                seed=settings.seed,
-                classes=parts.classes,
-            )
+        # Before anything is written: the folder may be that of no classifier.
+        hook = evaluate_small(
+            parts.estimator.generator,
+            settings.noise_dims,
+            record_dir,
+            classifier_dir,
+            figure,
+            cadence.evaluate_every_steps,
+            seed=settings.seed,
+            classes=parts.classes,
         )
-    hooks.append(ExactSaverHook(model_dir, log, cadence.checkpoint_every_steps))
-    try:
-        _train(parts, settings, cadence.max_steps, hooks)
-    finally:
-        log.close()
-        figures.close()
-        # The estimator's own summary writers hold their files open otherwise.
-        tf.compat.v1.summary.FileWriterCache.clear()
-    return _finish(parts.estimator, shown, model_dir, parts.restored_step, watcher)
+        watcher.judged_by(hook.basis)
+        judging.append(hook)
+    model_dir.mkdir(parents=True, exist_ok=True)
+    check_identity(model_dir, parts.identity, parts.restored_step, allow_changed)
+    if restored_step:
+        steps = f"step {restored_step} of {cadence.max_steps}"
+        print(f"Continuing {model_dir} at {steps}.", file=sys.stderr, flush=True)
+    shown = grid_inputs(settings.seed, settings.noise_dims, parts.classes)
+    with (
+        closing(StepLog(model_dir, restored_step)) as log,
+        closing(FigureLog(model_dir, restored_step)) as figures,
+    ):
+        _replay(log.steps, cadence.log_every_steps, watcher)
+        for point in figures.points:
+            watcher.scalar(*point)
+        hooks = [
+            StepLogHook(log, cadence.digest_every_steps),
+            ScalarHook(watcher.scalar, cadence.log_every_steps, cadence.max_steps),
+            GridHook(
+                parts.estimator.generator,
+                shown,
+                model_dir / "samples",
+                cadence.grid_every_steps,
+                watcher.grid,
+                columns=GRID_COLUMNS,
+            ),
+            ProgressHook(cadence.max_steps),
+            *judging,
+            ExactSaverHook(model_dir, log, cadence.checkpoint_every_steps),
+        ]
+        try:
+            _train(parts, settings, cadence.max_steps, hooks)
+        finally:
+            # The estimator's own summary writers hold their files open otherwise.
+            tf.compat.v1.summary.FileWriterCache.clear()
+    result = finish_training(parts.estimator, shown, model_dir, restored_step)
+    watcher.grid(Path(result.grid), result.step)
+    return result
 
 
 def follow_training(
@@ -180,23 +165,25 @@ def follow_training(
     Raises:
         ConfigError: Settings, data or code are not the chief's, or its folder is not seen.
         DataError: The data set is missing or damaged.
+        ReproducibleMLError: Training diverged, or another worker is gone.
     """
     from reproducible_ml.models.resume import wait_for_identity
 
     parts = _prepare(record_dir, Path(model_dir), settings, max_steps)
     wait_for_identity(model_dir, parts.identity, wait_seconds)
-    _train(parts, settings, max_steps, hooks=[])
+    with _ends_with_the_chief(model_dir):
+        _train(parts, settings, max_steps, hooks=[])
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """What every process of a training has."""
+    """What every process of a training has; the step is None where there is no checkpoint."""
 
     estimator: Any
     train_input: Any
     identity: dict[str, Any]
     classes: int
-    restored_step: int
+    restored_step: int | None
 
 
 def _prepare(
@@ -207,7 +194,9 @@ def _prepare(
 
     from reproducible_ml.input_fn import input_fn
     from reproducible_ml.models.gan_estimator import make_gan_estimator
-    from reproducible_ml.models.resume import code_digests
+    from reproducible_ml.models.resume import checkpoint_step, code_digests
+    from reproducible_ml.models.sampling import image_shape
+    from reproducible_ml.utils.images import check_channels
 
     conditional = gan_type_row(settings.gan_type).conditional
     classes = 0
@@ -223,14 +212,10 @@ def _prepare(
         label_key=settings.label_key if conditional else None,
     )
     manifest = train_input.manifest
-    image_shape = manifest.features["image"].shape
-    if image_shape is None:
-        raise DataError(
-            f"{record_dir}: the images have no common shape, which a GAN needs. Serialize "
-            "them with a handler that resizes: ImageHandler(shape)."
-        )
-    restored_step = _restored_step(model_dir)
-    if restored_step > max_steps:
+    shape = image_shape(record_dir)
+    check_channels(shape, f"The images of {record_dir}")
+    restored_step = checkpoint_step(model_dir)
+    if restored_step is not None and restored_step > max_steps:
         raise ConfigError(
             f"{model_dir} is already at step {restored_step}, beyond max_steps={max_steps}. "
             "Raise max_steps or choose another model_dir."
@@ -240,12 +225,12 @@ def _prepare(
         # Shape and classes say of what size the networks are where the data set is not at hand.
         "data": {
             "fingerprint": manifest.fingerprint,
-            "image_shape": list(image_shape),
+            "image_shape": list(shape),
             **({"classes": classes} if classes else {}),
         },
         "code": code_digests(),
     }
-    estimator = make_gan_estimator(model_dir, settings, image_shape, classes, strategy)
+    estimator = make_gan_estimator(model_dir, settings, shape, classes, strategy)
     return _Parts(estimator, train_input, identity, classes, restored_step)
 
 
@@ -266,46 +251,26 @@ def _train(parts: _Parts, settings: GANSettings, max_steps: int, hooks: list[Any
         )
 
 
-def evaluation_latents(seed: int, count: int, noise_dims: int) -> np.ndarray[Any, Any]:
-    """Draw the latents of the sample grids, which no training step sees.
-
-    Args:
-        seed: The run's root seed.
-        count: Number of samples.
-        noise_dims: Length of a latent vector.
-
-    Returns:
-        float32 array [count, noise_dims], standard normal, from NumPy's Philox generator.
-    """
-    draw = np.random.Generator(np.random.Philox(child_seed(seed, "evaluation")))
-    return draw.standard_normal((count, noise_dims), dtype=np.float32)
-
-
-def grid_inputs(seed: int, noise_dims: int, classes: int = 0) -> Any:
-    """Return the generator's inputs of the sample grids.
-
-    Args:
-        seed: The run's root seed.
-        noise_dims: Length of a latent vector.
-        classes: Number of classes, 0 for a GAN without labels.
-
-    Returns:
-        Latents [64, noise_dims]; or for a conditional GAN a dictionary of ``latents`` and
-        ``labels``, eight samples a class, from the same eight latents for each.
-    """
-    if not classes:
-        return evaluation_latents(seed, GRID_SAMPLES, noise_dims)
-    return class_rows(evaluation_latents(seed, GRID_COLUMNS, noise_dims), classes)
-
-
-def _restored_step(model_dir: Path) -> int:
+@contextmanager
+def _ends_with_the_chief(model_dir: str | Path) -> Iterator[None]:
+    """Say in a sentence why a worker stops that TensorFlow alone would end with a traceback."""
     import tensorflow as tf
 
-    checkpoint = tf.train.latest_checkpoint(str(model_dir))
-    if checkpoint is None:
-        return 0
-    found = re.search(r"-(\d+)$", checkpoint)
-    return int(found.group(1)) if found else 0
+    from reproducible_ml.models.exact_hooks import TrainingDiverged, what_is_kept
+
+    errors = tf.errors
+    try:
+        yield
+    except tf.estimator.NanLossDuringTrainingError as error:
+        raise TrainingDiverged(
+            f"The critic_loss is no number. {what_is_kept(model_dir)}"
+        ) from error
+    except (errors.UnavailableError, errors.AbortedError, errors.CancelledError) as error:
+        raise ReproducibleMLError(
+            "Another worker of the cluster is gone, so this one stops; what happened stands in "
+            "that one's output, the chief's first. Give all workers their commands again to go on "
+            f"from the last checkpoint ({str(error).splitlines()[0]})."
+        ) from error
 
 
 def _replay(steps: np.ndarray[Any, Any], every_steps: int, watcher: Watcher) -> None:
@@ -313,75 +278,3 @@ def _replay(steps: np.ndarray[Any, Any], every_steps: int, watcher: Watcher) -> 
     for entry in steps[every_steps - 1 :: every_steps]:
         for name in ("generator_loss", "critic_loss"):
             watcher.scalar(name, float(entry[name]), int(entry["step"]))
-
-
-def _finish(
-    estimator: Any,
-    shown: Any,
-    model_dir: Path,
-    restored_step: int,
-    watcher: Watcher,
-) -> TrainingResult:
-    from reproducible_ml.models.step_log import losses_digest, read_steps
-    from reproducible_ml.utils.digests import array_digest, combined_digest
-    from reproducible_ml.utils.images import save_grid
-
-    steps = read_steps(model_dir)
-    step = int(steps["step"][-1])
-    inputs = shown if isinstance(shown, dict) else {"latents": shown}
-    samples = draw_samples(estimator, **inputs)
-    path = model_dir / "samples" / f"step-{step:08d}.png"
-    grid = save_grid(samples, path, columns=GRID_COLUMNS)
-    watcher.grid(grid, step)
-    weights = {
-        name: array_digest(estimator.get_variable_value(name))
-        for name in estimator.get_variable_names()
-    }
-    digests = {
-        "weights": combined_digest(weights),
-        "losses": losses_digest(steps),
-        "samples": combined_digest(
-            {
-                **{name: array_digest(inputs[name]) for name in inputs},
-                "pixels": array_digest(samples),
-            }
-        ),
-    }
-    digests["run"] = combined_digest(digests)
-    result = TrainingResult(
-        step=step,
-        resumed_from=restored_step,
-        generator_loss=float(steps["generator_loss"][-1]),
-        critic_loss=float(steps["critic_loss"][-1]),
-        digests=digests,
-        grid=str(grid),
-        checkpoint=estimator.latest_checkpoint(),
-    )
-    details = {**asdict(result), "tensors": weights}
-    (model_dir / "result.json").write_text(json.dumps(details, indent=1), encoding="utf-8")
-    return result
-
-
-def draw_samples(
-    estimator: Any, latents: np.ndarray[Any, Any], labels: np.ndarray[Any, Any] | None = None
-) -> np.ndarray[Any, Any]:
-    """Draw samples with the newest checkpoint.
-
-    Args:
-        estimator: A trained ``GANEstimator``.
-        latents: float32 array [count, dims].
-        labels: Integer array [count], the class of each sample; None for a GAN without labels.
-
-    Returns:
-        float32 array [count, height, width, channels] in [-1, 1].
-    """
-    import tensorflow as tf
-
-    inputs: Any = latents
-    if labels is not None:
-        inputs = {"latents": latents, "labels": np.asarray(labels, np.int32)}
-
-    def one_batch() -> Any:
-        return tf.data.Dataset.from_tensors(inputs)
-
-    return np.stack(list(estimator.predict(one_batch)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -23,8 +22,7 @@ from reproducible_ml.models.determinism import (
     set_environment,
 )
 from reproducible_ml.tracking import record
-from reproducible_ml.tracking.local_store import LocalStore
-from reproducible_ml.tracking.run_folder import read_json, run_directories
+from reproducible_ml.tracking.origins import WRITTEN_BY, record_origin
 from reproducible_ml.tracking.seal import record_stage, seal_run
 from reproducible_ml.tracking.stage_parts import (
     SOURCE_PATHS,
@@ -34,10 +32,7 @@ from reproducible_ml.tracking.stage_parts import (
     record_probe,
     values_of,
 )
-from reproducible_ml.utils.errors import ConfigError, TrackingError
-
-# What the evaluation reads, and the experiment that writes it.
-_TRAINED_BY = {"model_dir": "mnist_wgan", "classifier_dir": "mnist_classifier"}
+from reproducible_ml.utils.errors import ConfigError
 
 
 def classifier_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, Any]:
@@ -97,7 +92,7 @@ def evaluation_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
         DataError: A folder is missing or damaged.
     """
     determinism = Determinism(**values_of(Determinism, config))
-    for name, trained_by in _TRAINED_BY.items():
+    for name, trained_by in WRITTEN_BY.items():
         if config[name] is None:
             raise ConfigError(
                 f"Say what to judge, and by what: {name} is not given. It is written by: "
@@ -122,9 +117,9 @@ def evaluation_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
             record_dir, model_dir, classifier_dir, evaluation_dir, config["samples"], config["seed"]
         )
     trained = _result_digest(model_dir / "result.json", result.step)
-    _record_origin(run, "model_dir", model_dir, "run", trained)
+    record_origin(run, "model_dir", model_dir, "run", trained)
     judge = result.digests["classifier"]
-    _record_origin(run, "classifier_dir", classifier_dir, "weights", judge)
+    record_origin(run, "classifier_dir", classifier_dir, "weights", judge)
     run.add_resource(str(classifier_dir / DESCRIPTION_FILE))
     # What each value rests on, beside it: N, the layer and the classifier.
     run.info["evaluation"] = [asdict(one) for one in result.figures]
@@ -166,7 +161,7 @@ def figures_table(figures: Sequence[Any]) -> str:
             f"{one.samples:,}",
             f"{one.floor:.4f}",
             f"{one.floor_samples:,}",
-            f"{one.references:,}" if one.references else "",
+            _against(one),
             one.layer,
         )
     # Wide enough for every column, whatever the terminal: a cut number is worse than a long line.
@@ -176,34 +171,14 @@ def figures_table(figures: Sequence[Any]) -> str:
     return "\n".join([*lines, f"Classifier {figures[0].classifier[:16]}"])
 
 
-def _record_origin(run: Any, key: str, path: Path, covers: str, digest: str | None) -> None:
-    """Record the run that wrote what a configuration key names, found by a digest of its result.
-
-    Of several with the same bits it is the one that wrote this path, else the first: later ones
-    may be second executions, whose folders are gone.
-    """
-    name: str = _TRAINED_BY[key]
-    origin: int | str | None = None
-    store = next((one for one in run.observers if isinstance(one, LocalStore)), None)
-    if store is not None and digest is not None and store.runs_dir.is_dir():
-        for directory in run_directories(store.runs_dir):
-            try:
-                info = read_json(directory / "info.json", {}) or {}
-                entry = read_json(directory / "run.json", {}) or {}
-                written = (read_json(directory / "config.json", {}) or {}).get(key)
-            except TrackingError:
-                continue  # another run's damaged file is not this run's business
-            found = (info.get("digest") or {}).get(covers) == digest
-            if not found or entry.get("status") != "COMPLETED":
-                continue
-            cwd = str((info.get("stage") or {}).get("cwd", ""))
-            here = written and os.path.normpath(os.path.join(cwd, written)) == str(path.absolute())
-            if origin is None or here:
-                name = str(entry["experiment"]["name"])
-                origin = int(directory.name) if directory.name.isdecimal() else directory.name
-            if here:
-                break
-    record.record_upstream(run, name, origin)
+def _against(figure: Any) -> str:
+    """Say with how many real images a figure and its floor are compared."""
+    if not figure.references:
+        return ""
+    found = f"{figure.references:,}"
+    if figure.floor_references == figure.references:
+        return found
+    return f"{found} (floor {figure.floor_references:,})"
 
 
 def _result_digest(path: Path, step: int) -> str | None:

@@ -14,19 +14,23 @@ from typing import Any
 
 from reproducible_ml.datasets.serialize import serialize_source
 from reproducible_ml.datasets.sources import Source, make_source
+from reproducible_ml.models.classifier import DESCRIPTION_FILE
 from reproducible_ml.models.determinism import Determinism, quiet_tensorflow, set_environment
-from reproducible_ml.models.distribution import MIRRORED, MULTI_WORKER, Task, read_task
+from reproducible_ml.models.distribution import (
+    MIRRORED,
+    MULTI_WORKER,
+    Task,
+    read_task,
+    refuse_cluster,
+)
 from reproducible_ml.models.settings import Cadence, GANSettings
 from reproducible_ml.models.step_log import STEPS_FILE, TENSORS_FILE
-from reproducible_ml.models.training import (
-    TrainingResult,
-    Watcher,
-    follow_training,
-    train_gan,
-)
+from reproducible_ml.models.training import Watcher, follow_training, train_gan
+from reproducible_ml.models.training_result import TrainingResult
 from reproducible_ml.tracking import record
 from reproducible_ml.tracking.data_choice import check_place
 from reproducible_ml.tracking.going_on import record_model_dir
+from reproducible_ml.tracking.origins import record_origin
 from reproducible_ml.tracking.seal import record_stage, seal_run
 from reproducible_ml.tracking.stage_parts import (
     SOURCE_KEYS,
@@ -99,6 +103,7 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
 
     # What can't work is refused before anything is written.
     gan_type_row(settings.gan_type)
+    refuse_cluster(settings.strategy)
     if settings.strategy == MULTI_WORKER:
         task = _join_cluster(settings, config, serialize)
         if not task.is_chief:
@@ -115,7 +120,7 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
     again = {"strategy": MIRRORED} if settings.strategy == MULTI_WORKER else {}
     record_stage(run, inputs=inputs, outputs=("model_dir",), again=again)
     record_model_dir(run, model_dir)
-    watcher = _RunWatcher(run)
+    watcher = _RunWatcher(run, config.get("classifier_dir"))
     result = train_gan(
         record_dir,
         model_dir,
@@ -161,10 +166,22 @@ def _join_cluster(settings: GANSettings, config: Mapping[str, Any], serialize: A
 
 
 class _RunWatcher(Points, Watcher):
-    """Hands points and grids to the Sacred run."""
+    """Hands points, grids and what figures rest on to the Sacred run."""
+
+    def __init__(self, run: Any, classifier_dir: str | None) -> None:
+        super().__init__(run)
+        self._classifier_dir = classifier_dir
 
     def grid(self, path: Path, step: int) -> None:
         record.record_image(self._run, path, f"samples-{step:08d}.png", step)
+
+    def judged_by(self, basis: Mapping[str, Any]) -> None:
+        assert self._classifier_dir is not None
+        folder = Path(self._classifier_dir)
+        # Once for all: N, split, layer and classifier are the same for every point.
+        self._run.info["small_evaluation"] = dict(basis)
+        record_origin(self._run, "classifier_dir", folder, "weights", basis["classifier"])
+        self._run.add_resource(str(folder / DESCRIPTION_FILE))
 
 
 def _say_where(result: TrainingResult, record_dir: Path) -> None:

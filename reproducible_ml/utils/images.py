@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from reproducible_ml.utils.errors import DataError
 # Grey between the tiles, so that the frame of a dark image is seen.
 _GAP_VALUE = 128
 _GAP_PIXELS = 1
+# Grey, RGB, and RGB with opacity.
+CHANNELS = (1, 3, 4)
 
 
 def to_uint8(images: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -28,23 +31,40 @@ def to_uint8(images: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.rint(scaled).astype(np.uint8)
 
 
+def check_channels(shape: Sequence[int], whose: str) -> None:
+    """Refuse images that no picture can show.
+
+    Args:
+        shape: (height, width, channels).
+        whose: Whose images they are, the subject of the message.
+
+    Raises:
+        DataError: They have another number of channels than grey, RGB or RGBA images.
+    """
+    if shape[-1] not in CHANNELS:
+        raise DataError(
+            f"{whose} have {shape[-1]} channels, so no grid can show their samples. Serialize "
+            "images with 1 (grey), 3 (RGB) or 4 (RGBA)."
+        )
+
+
 def tile(images: Any, columns: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Set images side by side.
 
     Args:
-        images: uint8 array [count, height, width, channels] with 1 or 3 channels.
+        images: uint8 array [count, height, width, channels] with 1, 3 or 4 channels.
         columns: Images a row; 0 makes the grid as square as it gets.
 
     Returns:
         uint8 array [rows * (height + 1) + 1, columns * (width + 1) + 1, channels].
 
     Raises:
-        DataError: The array is not a batch of grey or colour images.
+        DataError: The array is not a batch of grey, RGB or RGBA images.
     """
     batch = np.asarray(images)
-    if batch.ndim != 4 or batch.shape[0] == 0 or batch.shape[3] not in (1, 3):
+    if batch.ndim != 4 or batch.shape[0] == 0 or batch.shape[3] not in CHANNELS:
         raise DataError(
-            f"A grid takes images of shape [count, height, width, 1 or 3], found {batch.shape}."
+            f"A grid takes images of shape [count, height, width, 1, 3 or 4], found {batch.shape}."
         )
     count, height, width, channels = batch.shape
     columns = columns or math.ceil(math.sqrt(count))
@@ -55,6 +75,8 @@ def tile(images: Any, columns: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]]:
         _GAP_VALUE,
         dtype=np.uint8,
     )
+    # The frame is seen where the images are not.
+    grid[:, :, 3:] = 255
     for position, image in enumerate(batch):
         top = position // columns * cell_height + _GAP_PIXELS
         left = position % columns * cell_width + _GAP_PIXELS
@@ -66,7 +88,7 @@ def save_grid(images: Any, path: str | Path, columns: int = 0) -> Path:
     """Write a batch of samples as one PNG.
 
     Args:
-        images: Floats in [-1, 1], [count, height, width, 1 or 3].
+        images: Floats in [-1, 1], [count, height, width, 1, 3 or 4].
         path: File to write; its folder is made.
         columns: Images a row; 0 makes the grid as square as it gets.
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from reproducible_ml.cli import main
 from reproducible_ml.datasets.serialize import read_manifest
-from reproducible_ml.models.export import check_output, choose_checkpoint, read_identity
+from reproducible_ml.models.export import _put_in_place, check_output, choose_checkpoint, export_gan
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.tracking.toy_project import run
@@ -25,7 +25,7 @@ import sys
 import numpy as np
 from pathlib import Path
 from reproducible_ml.models.sampling import TrainedGAN
-from reproducible_ml.models.training import draw_samples, evaluation_latents
+from reproducible_ml.models.drawing import draw_samples, evaluation_latents
 from reproducible_ml.models.determinism import Determinism, apply_determinism
 apply_determinism(Determinism(), 1)
 gan = TrainedGAN("models/smoke", "data/smoke")
@@ -206,15 +206,27 @@ def test_other_files_are_never_replaced(tmp_path):
 
 
 def test_a_folder_that_says_nothing_of_its_training_is_refused(tmp_path):
+    for name in ("index", "data-00000-of-00001"):
+        (tmp_path / f"model.ckpt-4.{name}").touch()
     with pytest.raises(DataError, match=r"checkpoints but no training\.json"):
-        read_identity(tmp_path)
+        export_gan(tmp_path, tmp_path / "out")
     path = tmp_path / "training.json"
     path.write_text("{}")
     with pytest.raises(DataError, match="is no description of a training"):
-        read_identity(tmp_path)
+        export_gan(tmp_path, tmp_path / "out")
     path.write_text('{"data": {"fingerprint": "f"}, "settings": {"gan_type": "wgan"}}')
     with pytest.raises(DataError, match="does not say of what shape the images are"):
-        read_identity(tmp_path)
+        export_gan(tmp_path, tmp_path / "out")
+
+
+def test_an_export_that_can_not_be_replaced_stays(tmp_path):
+    output, staging = tmp_path / "mine", tmp_path / "staging"
+    for folder in (output, staging):
+        folder.mkdir()
+    (output / "provenance.json").write_text("mine")
+    with pytest.raises(FileNotFoundError):
+        _put_in_place(staging / "missing", output, staging)
+    assert (output / "provenance.json").read_text() == "mine"
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """A GAN judged as a user judges it: classifier, training and evaluation in real processes."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +84,10 @@ def test_every_value_stands_beside_n_layer_and_classifier(judged):
         assert np.isfinite([one["value"], one["floor"]]).all()
     assert figures["frechet_distance"]["references"] == 150
     assert figures["memorized_share"]["references"] == 1500
+    # The floor's images are one half of the training images, compared with the other.
+    assert figures["memorized_share"]["floor_references"] == 750
+    assert figures["frechet_distance"]["floor_references"] == 150
+    assert figures["classifier_score"]["floor_references"] == 0
 
 
 def test_real_images_are_judged_better_than_four_steps_of_training(judged):
@@ -161,12 +167,15 @@ def test_the_grid_shows_samples_beside_training_images(judged):
 
 
 def test_the_table_is_printed(judged):
+    def shown(name):
+        lines = (line.split() for line in judged.output.splitlines())
+        return next(line for line in lines if line[:1] == [name])
+
     one = judged.figures["frechet_distance"]
-    line = next(line for line in judged.output.splitlines() if line.startswith("frechet_distance "))
-    assert line.split() == [
-        "frechet_distance", f"{one['value']:.4f}", "150", f"{one['floor']:.4f}", "150", "150",
-        "features",
-    ]  # fmt: skip
+    values = [f"{one['value']:.4f}", "150", f"{one['floor']:.4f}", "150", "150", "features"]
+    assert shown("frechet_distance") == ["frechet_distance", *values]
+    # One half of the training images is compared with the other.
+    assert shown("memorized_share")[5:] == ["1,500", "(floor", "750)", "features"]
 
 
 def test_an_evaluation_is_made_again_with_the_same_bits(judged):
@@ -184,20 +193,64 @@ def test_all_that_leads_to_an_evaluation_is_made_again(judged):
         assert f"executes run {run_id} again: identical." in output
 
 
-def test_judging_while_training_changes_no_bit(judged):
+@pytest.fixture(scope="module")
+def watched(judged):
+    """The same training once more, judged while it trains; return its run's id."""
     code, output = experiment(
-        "mnist_wgan", judged.folder, "-F", "watched", "with", "smoke", "classifier_dir=judge",
-        "evaluate_every_steps=2", "model_dir=watched/gan",
+        "mnist_wgan", judged.folder, "with", "smoke", "classifier_dir=judge",
+        "evaluate_every_steps=2", "model_dir=watched",
     )  # fmt: skip
     assert code == 0, output
-    watched = judged.folder / "watched" / "1"
-    info = json.loads((watched / "info.json").read_text())
+    return re.findall(r"^Run (\d+): ", output, re.MULTILINE)[-1]
+
+
+def test_judging_while_training_changes_no_bit(judged, watched):
+    info, metrics = judged.read("info", watched), judged.read("metrics", watched)
     assert info["digest"] == judged.read("info", 3)["digest"]
-    metrics = json.loads((watched / "metrics.json").read_text())
     # At the end of training, against another split and with other latents than the evaluation.
     assert metrics["small_frechet_distance"]["steps"] == [2, 4]
     found = metrics["small_frechet_distance"]["values"]
     assert found[1] == pytest.approx(judged.figures["frechet_distance"]["value"], rel=0.3)
+
+
+def test_figures_taken_while_training_stand_beside_n_layer_and_classifier(judged, watched):
+    description = json.loads((judged.folder / "judge" / "classifier.json").read_text())
+    info, run = judged.read("info", watched), judged.read("run", watched)
+    found = info["small_evaluation"]
+    assert found["classifier"] == description["digest"]
+    # Of the eval split's 147 images all are taken.
+    assert (found["samples"], found["references"], found["split"]) == (250, 147, "eval")
+    taken = [name for name in judged.read("metrics", watched) if name.startswith("small_")]
+    assert sorted(found["layers"]) == sorted(taken)
+    assert found["layers"]["small_recall"] == "features"
+    upstream = {one["stage"]: one["run_id"] for one in info["upstream"]}
+    judge = next(
+        n
+        for n in (1, 2, 3)
+        if judged.read("info", n)["digest"].get("weights") == description["digest"]
+    )
+    assert upstream["mnist_classifier"] == judge
+    assert "classifier.json" in [Path(name).name for name, _ in run["resources"]]
+
+
+def test_a_cluster_that_the_shell_names_does_not_join_in(judged, tmp_path):
+    cluster = {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}
+    task = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}})
+    code, output = experiment(
+        "mnist_evaluate", judged.folder, "-u", "with", "smoke", "classifier_dir=judge",
+        "model_dir=gan", f"evaluation_dir={tmp_path}", TF_CONFIG=task,
+    )  # fmt: skip
+    assert code == 0, output
+    found = json.loads((tmp_path / "figures.json").read_text())["digests"]
+    assert found == judged.read("info")["digest"]
+    code, output = experiment(
+        "mnist_wgan", tmp_path, "-u", "with", "smoke", "strategy=mirrored", "replicas=2",
+        TF_CONFIG=task,
+    )  # fmt: skip
+    assert code == 1
+    assert "TF_CONFIG names a cluster, and strategy='mirrored' trains on this machine" in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "data").exists()
 
 
 def test_figures_of_an_interrupted_training_are_kept(judged):

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,8 @@ def test_one_bit_of_one_weight_is_found_at_its_step(tree):
     training = tree.root / "reproducible_ml" / "models" / "training.py"
     bias = "Generator/Conv/biases:0"
     source = training.read_text()
-    changed = source.replace("\n    try:\n        _train(", FLIP.replace("BIAS", repr(bias)))
+    begins = "\n        try:\n            _train("
+    changed = source.replace(begins, textwrap.indent(FLIP.replace("BIAS", repr(bias)), "    "))
     assert changed != source
     training.write_text(changed)
     code, output = tree.reproduce("--sources", "current")

@@ -46,10 +46,10 @@ def shapes(tmp_path_factory):
     return write_shapes(tmp_path_factory.mktemp("data") / "shapes")
 
 
-def _train(results, record_dir, classifier_dir, settings):
+def _train(results, record_dir, classifier_dir, settings, environment):
     from reproducible_ml.models.classifier_training import ClassifierSettings, train_classifier
 
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", **environment)
     points = []
     try:
         settings = {"batch_size": 20, "max_steps": 60, "shift_pixels": 1, "seed": 3, **settings}
@@ -66,11 +66,11 @@ def _train(results, record_dir, classifier_dir, settings):
     results.put((result, points))
 
 
-def train(record_dir, classifier_dir, **settings):
+def train(record_dir, classifier_dir, environment=None, **settings):
     """Train in a process of its own; return the result and the points, or raise its error."""
     results = CONTEXT.Queue()
     process = CONTEXT.Process(
-        target=_train, args=(results, record_dir, str(classifier_dir), settings)
+        target=_train, args=(results, record_dir, str(classifier_dir), settings, environment or {})
     )
     process.start()
     found = results.get(timeout=200)
@@ -182,6 +182,20 @@ def test_two_processes_give_the_same_bits_and_another_seed_others(trained, shape
     other, _ = train(shapes, tmp_path / "other", seed=4, max_steps=2)
     same, _ = train(shapes, tmp_path / "same", max_steps=2)
     assert all(other.digests[part] != same.digests[part] for part in ("weights", "losses"))
+
+
+def test_a_cluster_that_the_shell_names_changes_nothing(trained, shapes, tmp_path):
+    cluster = {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}
+    task = {"cluster": cluster, "task": {"type": "worker", "index": 1}}
+    result, _ = train(shapes, tmp_path / "judge", {"TF_CONFIG": json.dumps(task)})
+    assert result.digests == trained.result.digests
+
+
+def test_a_loss_that_is_no_number_stops_training_and_leaves_no_classifier(shapes, tmp_path):
+    with pytest.raises(ReproducibleMLError, match=r"loss is (nan|inf) at step \d+\. Try a lower"):
+        train(shapes, tmp_path / "judge", learning_rate=1e38)
+    with pytest.raises(DataError, match=r"there is no classifier\.json"):
+        Classifier.load(tmp_path / "judge")
 
 
 def test_shifts_change_what_is_learned(shapes, tmp_path):

@@ -13,7 +13,13 @@ import numpy as np
 import pytest
 
 from reproducible_ml.models import GANSettings
-from reproducible_ml.models.distribution import is_follower, read_task
+from reproducible_ml.models.distribution import (
+    is_follower,
+    open_strategy,
+    read_task,
+    refuse_cluster,
+)
+from reproducible_ml.models.gan_estimator import make_gan_estimator
 from reproducible_ml.models.resume import wait_for_identity
 from reproducible_ml.utils.errors import ConfigError
 from tests.models.labelled import write_labelled_records
@@ -33,6 +39,16 @@ if is_follower(settings.strategy):
 else:
     cadence = Cadence(steps, 1, steps, 2, 1)
     print(json.dumps(train_gan(records, model_dir, settings, cadence).digests))
+"""
+
+# The same, with the project's own errors in one line.
+TRAIN_OR_SAY = f"""
+from reproducible_ml.utils.errors import ReproducibleMLError
+try:
+    exec({TRAIN!r})
+except ReproducibleMLError as error:
+    print(type(error).__name__, error, sep=": ", flush=True)
+    sys.exit(1)
 """
 
 STEP = """
@@ -225,6 +241,44 @@ def test_a_cluster_that_can_not_train_is_refused(monkeypatch, text, message):
         monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ConfigError, match=message):
         read_task(2)
+
+
+@pytest.mark.parametrize("strategy", [None, "mirrored"])
+@pytest.mark.parametrize("text", [WORKERS % 0, WORKERS.replace('"worker":', '"chief":'), "{"])
+def test_a_cluster_that_the_strategy_does_not_use_is_refused(monkeypatch, strategy, text):
+    refuse_cluster(strategy)
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(ConfigError, match=r"TF_CONFIG names a cluster, and strategy=.* alone\. "):
+        open_strategy(strategy, 1)
+    refuse_cluster("multi_worker")
+
+
+def test_an_estimator_without_strategy_joins_no_cluster(monkeypatch, tmp_path):
+    monkeypatch.setenv("TF_CONFIG", WORKERS % 1)
+    estimator = make_gan_estimator(tmp_path, GANSettings(), (28, 28, 1))
+    assert (estimator.config.num_worker_replicas, estimator.config.is_chief) == (1, True)
+    assert os.environ["TF_CONFIG"] == WORKERS % 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("critic_steps", [1, 2])
+def test_the_workers_of_a_training_that_diverges_end_with_a_sentence_each(
+    tmp_path, records, critic_steps
+):
+    settings = {"gan_type": "wgan", "crit_lr": 1e38, "critic_weight_clip": 1e38}
+    settings.update(strategy="multi_worker", replicas=2, critic_steps=critic_steps)
+    ports = free_ports(2)
+    workers = [
+        start(TRAIN_OR_SAY, records, str(tmp_path), settings, 50, cluster=ports, index=index)
+        for index in (0, 1)
+    ]
+    chief, follower = [worker.communicate(timeout=300)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [1, 1], (chief, follower)
+    assert "TrainingDiverged: The " in chief
+    assert "The checkpoint of step 0 is kept" in chief
+    assert follower.startswith(("TrainingDiverged: The critic_loss is no", "Rep")), follower
+    assert len(follower.splitlines()) == 1
 
 
 def test_the_first_worker_is_the_chief_and_the_others_keep_no_record(monkeypatch):

@@ -172,6 +172,7 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_checkpoint(
     assert "is " in error
     assert "at step " in error
     assert "lower learning rates" in error
+    assert f"The checkpoint of step 10 is kept, {tmp_path}/model.ckpt-10. " in error
     assert 'model_checkpoint_path: "model.ckpt-10"' in (tmp_path / "checkpoint").read_text()
 
 

@@ -6,8 +6,10 @@ import tensorflow as tf
 from reproducible_ml.input_fn.augment import augment_images
 from reproducible_ml.input_fn.noise import latents
 from reproducible_ml.input_fn.order import record_indices
+from reproducible_ml.models.drawing import evaluation_latents
+from reproducible_ml.models.penalties import penalty_noise
+from reproducible_ml.models.sampling import latents_of_batch
 from reproducible_ml.models.seeding import GlorotUniform
-from reproducible_ml.models.training import evaluation_latents
 
 SEED = 1
 # The last bit of a logarithm is the C library's; everything else is integer arithmetic.
@@ -40,3 +42,16 @@ def test_the_flips_of_the_first_images_are_golden():
     images = tf.reshape(tf.range(16, dtype=tf.float32), [8, 1, 2, 1])
     changed = augment_images(images, tf.range(8, dtype=tf.int64), SEED, ["flip"])
     assert tf.squeeze(changed).numpy()[:, 0].tolist() == [0, 3, 4, 6, 8, 10, 13, 15]
+
+
+def test_the_noise_of_the_penalties_is_golden():
+    share, noise = (penalty_noise(SEED, name, [3], 5, 2) for name in ("share", "noise"))
+    np.testing.assert_array_equal(share, np.float32([0.9557564, 0.5515847, 0.5325985]))
+    np.testing.assert_array_equal(noise, np.float32([0.59194934, 0.64185226, 0.72132766]))
+
+
+def test_the_latents_that_are_judged_are_golden():
+    drawn = latents_of_batch(SEED, 1, 3)
+    expected = [[0.92762715, -0.33431372, 0.0116616385], [0.7327154, -0.2513977, -1.4291397]]
+    assert drawn.shape == (250, 3)
+    np.testing.assert_allclose(drawn[:2], expected, **CLOSE)

@@ -13,6 +13,7 @@ from reproducible_ml.models.metrics import (
     batchwise_figures,
     frechet_distance,
     kernel_distance,
+    label_agreement,
 )
 from reproducible_ml.models.neighbours import (
     memorized_share,
@@ -113,6 +114,13 @@ def test_the_score_has_its_known_ends():
     assert ClassifierScore(10).update(np.zeros((9, 10))).value == pytest.approx(1, rel=1e-12)
     # Large logits of one class only: no overflow, no log of zero.
     assert ClassifierScore(10).update(certain[:1].repeat(5, 0)).value == pytest.approx(1)
+
+
+def test_label_agreement_is_the_share_of_images_that_show_what_was_asked_for():
+    logits = [[2, 1, 0], [0, 1, 2], [0, 5, 1], [9, 8, 7]]
+    assert label_agreement(logits, [0, 2, 2, 1]) == 0.5
+    with pytest.raises(DataError, match=r"labels have shape \(3,\), expected \(4,\)"):
+        label_agreement(logits, [0, 2, 2])
 
 
 def test_the_kernel_distance_is_that_of_plain_loops(random, small_blocks):

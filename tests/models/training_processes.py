@@ -28,7 +28,7 @@ CONTEXT.set_forkserver_preload(
 )
 
 
-def train(record_dir, model_dir, settings=(), cadence=(), allow_changed=False):
+def train(record_dir, model_dir, settings=(), cadence=(), allow_changed=False, classifier_dir=None):
     """Train in this process, and leave the metrics that were told in ``points.json``."""
     from reproducible_ml.models import Cadence, Determinism, GANSettings, Watcher, train_gan
 
@@ -48,6 +48,7 @@ def train(record_dir, model_dir, settings=(), cadence=(), allow_changed=False):
         Cadence(**{**CADENCE, **dict(cadence)}),
         Points(),
         allow_changed,
+        classifier_dir,
     )
     losses = [point for point in points if point[0] != "steps_per_second"]
     Path(model_dir, "points.json").write_text(json.dumps(losses))

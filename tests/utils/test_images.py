@@ -28,7 +28,7 @@ def test_tiles_stand_row_by_row_with_a_gap():
     assert (grid[4:6, 5:8] == 128).all()
 
 
-@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
 def test_a_grid_is_written_as_png_with_equal_bytes_each_time(tmp_path, channels, mode):
     images = np.linspace(-1, 1, 5 * 4 * 4 * channels).reshape(5, 4, 4, channels)
     first = save_grid(images, tmp_path / "new folder" / "a.png")
