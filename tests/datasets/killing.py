@@ -69,7 +69,7 @@ def check_kills(tmp_path, rounds, longest, imports, call):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    _wait_for_orphans(tmp_path)
+    wait_for_orphans(tmp_path)
     outcomes = set()
     for folder, overwrite, _ in plans:
         data = os.path.join(folder, "data")
@@ -84,7 +84,7 @@ def check_kills(tmp_path, rounds, longest, imports, call):
     return outcomes
 
 
-def _wait_for_orphans(tmp_path):
+def wait_for_orphans(tmp_path):
     """Wait until the workers of killed writers have ended by themselves."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

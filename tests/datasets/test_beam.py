@@ -1,7 +1,6 @@
 """A Beam pipeline writes what the local writer writes, also when bundles are tried again."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.datasets.serialize.verify import verify
 from reproducible_ml.utils.errors import ConfigError, DataError
-from tests.datasets.killing import SIZES, arrays, check_kills
+from tests.datasets.killing import SIZES, arrays
 from tests.datasets.writing import PATTERN, ROOT, handlers, rows_of, tree, write
 from tests.require import skip_or_fail
 
@@ -51,9 +50,9 @@ def test_a_pipeline_writes_the_bytes_of_the_local_writer(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["beam", "local"]
 
 
-def test_a_bundle_that_is_tried_again_leaves_no_duplicate(tmp_path):
+def test_a_bundle_that_is_tried_again_leaves_no_duplicate(tmp_path, monkeypatch):
     """A worker ends after the shard was put in place, before or after its note was."""
-    from reproducible_ml.datasets.serialize import beam
+    from reproducible_ml.datasets.serialize import beam, beam_files
 
     seen = tmp_path / "seen"
     seen.mkdir()
@@ -67,15 +66,11 @@ def test_a_bundle_that_is_tried_again_leaves_no_duplicate(tmp_path):
             yield from super().process(plan)
             (seen / plan.file).touch()
             # What a worker leaves that is stopped within a shard.
-            Path(self._folder, f"{beam._PART}stopped").mkdir(exist_ok=True)
-            Path(self._folder, f"{plan.file}{beam._PART}stopped").write_text("half")
+            Path(self._folder, f"{beam_files.PART}stopped").mkdir(exist_ok=True)
+            Path(self._folder, f"{plan.file}{beam_files.PART}stopped").write_text("half")
 
-    original = beam._ShardWriting
-    beam._ShardWriting = Twice
-    try:
-        write_by_beam(tmp_path / "beam", rows_gen)
-    finally:
-        beam._ShardWriting = original
+    monkeypatch.setattr(beam, "_ShardWriting", Twice)
+    write_by_beam(tmp_path / "beam", rows_gen)
     assert len(list(seen.iterdir())) == 13
     write(tmp_path / "local", SIZES, rows_gen=arrays)
     assert tree(tmp_path / "beam") == tree(tmp_path / "local")
@@ -122,48 +117,14 @@ def test_rows_may_be_anything_with_a_length_and_slices(tmp_path):
 
 
 @pytest.fixture
-def shared(tmp_path):
-    """An address of Beam's file systems, here over a folder."""
-    from apache_beam.io.localfilesystem import LocalFileSystem
+def shared(tmp_path, monkeypatch):
+    """An address of Beam's file systems, and the folder that it stands for."""
+    from tests.datasets import shared_address
 
     root = tmp_path / "bucket"
     root.mkdir()
-
-    class Shared(LocalFileSystem):
-        @classmethod
-        def scheme(cls):
-            return "shared"
-
-        @staticmethod
-        def local(path):
-            return path.replace("shared:/", str(root))
-
-        def join(self, basepath, *paths):
-            return "/".join([basepath.rstrip("/"), *paths])
-
-        def mkdirs(self, path):
-            super().mkdirs(self.local(path))
-
-        def create(self, path, *arguments, **options):
-            return super().create(self.local(path), *arguments, **options)
-
-        def open(self, path, *arguments, **options):
-            return super().open(self.local(path), *arguments, **options)
-
-        def exists(self, path):
-            return super().exists(self.local(path))
-
-        def match(self, patterns, limits=None):
-            return super().match([self.local(pattern) for pattern in patterns], limits)
-
-        def rename(self, sources, destinations):
-            super().rename(list(map(self.local, sources)), list(map(self.local, destinations)))
-
-        def delete(self, paths):
-            super().delete(list(map(self.local, paths)))
-
-    yield "shared://data/set", root / "data" / "set"
-    del Shared
+    monkeypatch.setenv(shared_address.ROOT_VARIABLE, str(root))
+    return "shared://data/set", root / "data" / "set"
 
 
 def test_an_address_gets_the_files_of_a_folder(shared, tmp_path):
@@ -176,35 +137,172 @@ def test_an_address_gets_the_files_of_a_folder(shared, tmp_path):
         write_by_beam(address, overwrite=True)
 
 
-def test_the_command_writes_a_source(tmp_path):
+def test_a_bundle_that_is_tried_again_at_an_address_replaces_its_files(
+    shared, tmp_path, monkeypatch
+):
+    from reproducible_ml.datasets.serialize import beam
+
+    class Twice(beam._ShardWriting):
+        def process(self, plan):
+            list(super().process(plan))
+            yield from super().process(plan)
+
+    address, folder = shared
+    monkeypatch.setattr(beam, "_ShardWriting", Twice)
+    write_by_beam(address)
+    write(tmp_path / "local", SIZES, rows_gen=arrays)
+    assert tree(folder) == tree(tmp_path / "local")
+
+
+def die_after_the_shards(address, monkeypatch, **options):
+    """Write all shards and notes at an address, and no manifest, as a killed pipeline does."""
+    from reproducible_ml.datasets.serialize import beam_files
+
+    def killed(folder, plans):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(beam_files, "collected", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_by_beam(address, **options)
+
+
+def test_shards_of_a_dead_pipeline_do_not_mix_with_the_next_data_set(shared, tmp_path, monkeypatch):
+    address, folder = shared
+    die_after_the_shards(address, monkeypatch)
+    # A worker that was stopped within a shard, and one between a shard and its note.
+    (folder / "train-00003.tfrecord.part-0123").write_text("half")
+    (folder / "train-00009.tfrecord.note").unlink()
+    assert len(list(folder.iterdir())) == 2 * 13
+    few = {"train": 6}
+    write_by_beam(address, sizes=few, rows_gen=rows_of_few)
+    write(tmp_path / "local", few, rows_gen=rows_of_few)
+    assert tree(folder) == tree(tmp_path / "local")
+    assert verify(folder) == []
+
+
+def rows_of_few(split):
+    return {key: values[:6] for key, values in arrays(split).items()}
+
+
+def test_notes_of_a_dead_pipeline_do_not_hide_that_workers_write_elsewhere(shared, monkeypatch):
+    from reproducible_ml.datasets.serialize import beam, beam_files
+
+    class Elsewhere(beam._ShardWriting):
+        def process(self, plan):
+            yield plan.stop - plan.start
+
+    address, folder = shared
+    die_after_the_shards(address, monkeypatch)
+    monkeypatch.setattr(beam, "_ShardWriting", Elsewhere)
+    with pytest.raises(DataError, match=r"set/train-00000.tfrecord was not written, although"):
+        write_by_beam(address)
+    assert not (folder / "dataset.json").exists()
+    assert not list(folder.glob(f"*{beam_files.NOTE}"))
+
+
+def test_a_shard_that_is_not_what_its_worker_noted_is_named(shared, monkeypatch):
+    from reproducible_ml.datasets.serialize import beam
+
+    class Meddled(beam._ShardWriting):
+        def process(self, plan):
+            yield from super().process(plan)
+            if plan.file == "test-00001.tfrecord":
+                (folder / plan.file).write_bytes(b"of another pipeline")
+
+    address, folder = shared
+    monkeypatch.setattr(beam, "_ShardWriting", Meddled)
+    with pytest.raises(DataError, match=r"set/test-00001.tfrecord has 19 bytes, but its worker"):
+        write_by_beam(address)
+    assert not (folder / "dataset.json").exists()
+
+
+def test_an_address_with_other_files_is_refused_and_they_stay(shared):
+    address, folder = shared
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").write_text("mine")
+    (folder / "train-00000.tfrecord").write_text("left")
+    with pytest.raises(DataError, match=r"holds files but no data set .*: notes.txt\. Choose"):
+        write_by_beam(address)
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "train-00000.tfrecord"]
+
+
+def test_an_address_without_a_file_system_is_refused():
+    with pytest.raises(ConfigError, match=r"nowhere://data can't be written: "):
+        write_by_beam("nowhere://data")
+
+
+@pytest.mark.parametrize("pattern", ["{}-{}.note", "{}-{}.part-x"])
+def test_a_pattern_that_gives_the_names_of_notes_is_refused(pattern, tmp_path):
+    from reproducible_ml.datasets.serialize import beam
+
+    with pytest.raises(ConfigError, match=r"record_pattern .* the pipeline's own files"):
+        beam.write_records(tmp_path / "data", pattern, handlers(), 4, SIZES, arrays)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bad_row_in_another_process_is_named_as_well(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with pytest.raises(
+        DataError, match=r"^train-00007.tfrecord, record 2: field .label.: found label 7[^\n]*$"
+    ):
+        write_by_beam(tmp_path / "data", WithABadRow(), options=PROCESSES)
+    assert not list(tmp_path.iterdir())
+
+
+class WithABadRow:
+    def __call__(self, split):
+        found = {key: values.copy() for key, values in arrays(split).items()}
+        if split == "train":
+            found["label"][30] = 7
+        return found
+
+
+def command(*options):
+    """Run the command in a process of its own."""
+    called = [sys.executable, "-m", "reproducible_ml.datasets.serialize.beam", *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(called, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def npz():
     draw = np.random.default_rng(0)
     images, labels = draw.integers(0, 256, (30, 4, 4), np.uint8), np.arange(30) % 3
-    np.savez(tmp_path / "rows.npz", x_train=images, y_train=labels)
-    command = [sys.executable, "-m", "reproducible_ml.datasets.serialize.beam", "--source=npz"]
-    command += ["--npz-file=rows.npz", "--record-dir=out", "--samples-per-record=7", *PROCESSES]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    np.savez("rows.npz", x_train=images, y_train=labels)
+    return ["--source=npz", "--npz-file=rows.npz", "--record-dir=out"]
+
+
+def test_the_command_writes_a_source(npz):
+    done = command(*npz, "--samples-per-record=7", *PROCESSES)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("30 records in out; fingerprint ")
-    assert verify(tmp_path / "out") == []
-    assert read_manifest(tmp_path / "out").splits["train"].records == 28
+    assert verify("out") == []
+    assert read_manifest("out").splits["train"].records == 28
 
 
-BEAM_IMPORTS = """
-import logging; logging.disable()
-from reproducible_ml.datasets.serialize import beam
-from tests.datasets.writing import PATTERN, handlers
-"""
-BEAM_CALL = 'beam.write_records("data", PATTERN, handlers(), 3, SIZES, arrays, overwrite=overwrite)'
-
-
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "rounds", [range(3), pytest.param(range(100, 150), marks=pytest.mark.slow)]
+    ("options", "said"),
+    [
+        (["--overwirte"], "--overwirte: neither an option of this command nor one of Beam's."),
+        (["--sampels-per-record=3"], "--sampels-per-record=3: neither an option of this command"),
+        (["out"], "out: neither an option"),
+        (["--samples-per-record=0"], "samples_per_record must be 1 or more, found 0."),
+        (["--image-shape=64x64"], "--image-shape=64x64 is not height,width,channels"),
+        (["--npz-file=missing.npz"], "missing.npz"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
 )
-def test_a_killed_pipeline_leaves_the_old_data_set_or_none(rounds, tmp_path):
-    outcomes = check_kills(tmp_path, rounds, 1.0, BEAM_IMPORTS, BEAM_CALL)
-    assert outcomes <= {"old", "new"}
-    shutil.rmtree(tmp_path)
+def test_the_command_says_in_one_sentence_what_is_wrong(options, said, npz):
+    done = command(*npz, *options)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("Error: ")
+    assert said in done.stderr.splitlines()[-1]
+    assert not os.path.exists("out")
+
+
+def test_an_option_that_beam_does_not_know_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"^--direct_num_wrokers=2: neither"):
+        write_by_beam(tmp_path / "data", options=["--direct_num_wrokers=2"])
+    assert not list(tmp_path.iterdir())

@@ -13,15 +13,10 @@ systems know, such as ``gs://bucket/mnist``. Needs the extra ``[beam]``. See doc
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,11 +26,8 @@ import click
 from reproducible_ml.datasets.rows import Reachable, Rows, reachable
 from reproducible_ml.datasets.serialize.encoder import Encoder
 from reproducible_ml.datasets.serialize.manifest import (
-    MANIFEST_FILE,
     SPLITS,
     Manifest,
-    Shard,
-    Split,
     manifest_text,
     write_manifest,
 )
@@ -48,25 +40,22 @@ from reproducible_ml.datasets.serialize.shards import (
     plan_split,
     write_shard,
 )
-from reproducible_ml.datasets.serialize.staging import staged
 from reproducible_ml.datasets.sources import SOURCES, Source, make_source
 from reproducible_ml.handlers import FeatureHandler
-from reproducible_ml.utils.errors import ConfigError, DataError
+from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
 
 try:
     import apache_beam
-    from apache_beam.io.filesystems import FileSystems
-    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-except ImportError as error:
-    raise ConfigError(
-        f"Apache Beam can't be imported ({error}). Install it: pip install 'reproducible-ml[beam]'."
-    ) from error
 
-# Beam's runner of this machine. Its newer name, DirectRunner, may first download another one.
-_LOCAL_RUNNER = "FnApiRunner"
-# Beside each shard until all are written: what it is, and what its records' digest is made over.
-_NOTE = ".note"
-_PART = ".part-"
+    from reproducible_ml.datasets.serialize import beam_files
+    from reproducible_ml.datasets.serialize.beam_pipeline import parse_options, run
+except ImportError as error:
+    _missing = (
+        f"Apache Beam can't be imported ({error}). Install it: pip install 'reproducible-ml[beam]'."
+    )
+    raise (
+        SystemExit(f"Error: {_missing}") if __name__ == "__main__" else ConfigError(_missing)
+    ) from error
 
 
 def write_records(
@@ -107,6 +96,7 @@ def write_records(
     """
     check_compression(compression)
     check_splits(split_to_size)
+    chosen = parse_options(options)
     encoder = Encoder(keys_to_handlers, keys_to_descriptions)
     plans = {
         split: plan_split(split, split_to_size[split], samples_per_record, record_pattern)
@@ -114,21 +104,27 @@ def write_records(
         if split in split_to_size
     }
     first = next(iter(plans.values()))[0]
+    if first.file.endswith(beam_files.NOTE) or beam_files.PART in first.file:
+        raise ConfigError(
+            f"record_pattern {record_pattern!r}: names that end with {beam_files.NOTE!r} or have "
+            f"{beam_files.PART!r} in them are those of the pipeline's own files. The usual one is "
+            f"{RECORD_PATTERN!r}."
+        )
     for split, size in split_to_size.items():
         found = len(_parts(rows_gen, split))
         if found != size:
             raise wrong_number(split, size, f"{found}")
     # Binds the handlers by the first row, which must be the same for all workers.
     encoder.encode(_parts(rows_gen, first.split)[:1], first.file, 0)
-    with _destination(record_dir, overwrite) as folder:
-        _run(plans, _ShardWriting(folder, rows_gen, encoder, compression), options)
-        splits = {split: _collected(folder, plans[split]) for split in plans}
+    with beam_files.destination(record_dir, overwrite, record_pattern) as folder:
+        run(plans, _ShardWriting(folder, rows_gen, encoder, compression), chosen)
+        splits = {split: beam_files.collected(folder, plans[split]) for split in plans}
         manifest = make_manifest(
             folder, encoder, splits, compression, record_pattern, samples_per_record, source
         )
-        _clean(folder)
-        if _is_address(folder):
-            _publish(manifest_text(manifest).encode("utf-8"), f"{folder}/{MANIFEST_FILE}")
+        beam_files.clean(folder)
+        if beam_files.is_address(folder):
+            beam_files.publish_manifest(folder, manifest_text(manifest))
         else:
             write_manifest(manifest)
     return manifest.moved_to(str(record_dir))
@@ -178,51 +174,21 @@ class _ShardWriting(apache_beam.DoFn):
 
     def process(self, plan: ShardPlan) -> Iterator[int]:
         """Write one shard and the note beside it; yield its number of records."""
-        remote = _is_address(self._folder)
+        remote = beam_files.is_address(self._folder)
         parent = None if remote else self._folder
-        with tempfile.TemporaryDirectory(prefix=_PART, dir=parent) as part:
+        with tempfile.TemporaryDirectory(prefix=beam_files.PART, dir=parent) as part:
             rows = _parts(self._rows_gen, plan.split)[plan.start : plan.stop]
             written = write_shard(part, plan, rows, self._encoder, self._compression)
             target = f"{self._folder}/{plan.file}"
-            note = json.dumps(asdict(written.shard)).encode("ascii") + b"\n" + written.content
             if remote:
                 with open(os.path.join(part, plan.file), "rb") as file:
-                    _publish(file, target)
+                    beam_files.publish(file, target)
             else:
                 os.replace(os.path.join(part, plan.file), target)
         # Last, since it says that the shard is there.
-        _publish(note, target + _NOTE)
+        note = beam_files.note_of(written.shard, written.content)
+        beam_files.publish(note, target + beam_files.NOTE)
         yield written.shard.records
-
-
-def _run(
-    plans: Mapping[str, Sequence[ShardPlan]], writing: _ShardWriting, options: Sequence[str]
-) -> None:
-    chosen = PipelineOptions(list(options))
-    runner = chosen.view_as(StandardOptions).runner or _LOCAL_RUNNER
-    every = [plan for split in plans.values() for plan in split]
-    try:
-        with apache_beam.Pipeline(runner=runner, options=chosen) as pipeline:
-            (
-                pipeline
-                | "shards" >> apache_beam.Create(every)
-                | "spread" >> apache_beam.Reshuffle()
-                | "write" >> apache_beam.ParDo(writing)
-            )
-    except Exception as error:
-        # Runners wrap what a worker raised, some as text only.
-        found = _data_error_in(error)
-        if found is None:
-            raise
-        raise DataError(found) from error
-
-
-def _data_error_in(error: BaseException | None) -> str | None:
-    while error is not None:
-        if isinstance(error, DataError):
-            return str(error).split(" [while running")[0]
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def _parts(rows_gen: Callable[[str], Rows], split: str) -> Reachable:
@@ -236,77 +202,6 @@ def _parts(rows_gen: Callable[[str], Rows], split: str) -> Reachable:
         f"A shard's worker takes only its own rows, but rows_gen({split!r}) yields them one after "
         "the other. Return a list, a mapping of arrays, or what has a length and slices."
     )
-
-
-@contextmanager
-def _destination(record_dir: str | Path, overwrite: bool) -> Iterator[str]:
-    """Give the folder or address to write into."""
-    if not _is_address(str(record_dir)):
-        with staged(record_dir, overwrite) as folder:
-            yield str(folder)
-        return
-    address = str(record_dir).rstrip("/")
-    if FileSystems.exists(f"{address}/{MANIFEST_FILE}"):
-        hint = " Addresses can't be overwritten as a whole." if overwrite else ""
-        raise DataError(
-            f"{address} holds a data set already. Choose another record_dir, or remove it.{hint}"
-        )
-    if not FileSystems.exists(address):
-        FileSystems.mkdirs(address)
-    yield address
-
-
-def _collected(folder: str, plans: Sequence[ShardPlan]) -> Split:
-    """Put together what the workers noted."""
-    content, shards = hashlib.sha256(), []
-    for plan in plans:
-        try:
-            with FileSystems.open(f"{folder}/{plan.file}{_NOTE}", compression_type=_PLAIN) as file:
-                described, _, digested = file.read().partition(b"\n")
-        except OSError as error:
-            raise DataError(
-                f"{folder}/{plan.file} was not written, although the pipeline ended well: do all "
-                "workers reach record_dir?"
-            ) from error
-        shards.append(Shard(**json.loads(described)))
-        content.update(digested)
-    return Split(plans[-1].stop, tuple(shards), content.hexdigest())
-
-
-_PLAIN = "uncompressed"
-
-
-def _publish(content: Any, target: str) -> None:
-    """Write a file so that it is whole as soon as it has its name."""
-    part = f"{target}{_PART}{uuid.uuid4().hex}"
-    with FileSystems.create(part, compression_type=_PLAIN) as file:
-        if isinstance(content, bytes):
-            file.write(content)
-        else:
-            shutil.copyfileobj(content, file, 1 << 20)
-    if _is_address(target):
-        FileSystems.rename([part], [target])
-    else:
-        os.replace(part, target)
-
-
-def _clean(folder: str) -> None:
-    """Remove the notes, and what workers left that were stopped on the way."""
-    if _is_address(folder):
-        names = [found.path for found in FileSystems.match([f"{folder}/*"])[0].metadata_list]
-        gone = [name for name in names if name.endswith(_NOTE) or _PART in name]
-        if gone:
-            FileSystems.delete(gone)
-        return
-    for path in Path(folder).iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name.endswith(_NOTE) or _PART in path.name:
-            path.unlink()
-
-
-def _is_address(folder: str) -> bool:
-    return "://" in folder
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -333,25 +228,39 @@ def main(
     beam_options: tuple[str, ...],
 ) -> None:
     """Serialize a source by an Apache Beam pipeline; what is unknown here are Beam's options."""
-    shape = [int(size) for size in image_shape.split(",")]
-    arguments = {"npz_file": npz_file, "image_dir": image_dir, "image_shape": shape}
-    rows = SourceRows(source, {name: value for name, value in arguments.items() if value})
-    opened = rows.source()
-    manifest = write_records(
-        record_dir,
-        record_pattern,
-        opened.keys_to_handlers,
-        samples_per_record,
-        opened.split_to_size,
-        rows,
-        compression,
-        opened.keys_to_descriptions,
-        overwrite,
-        opened.describe(),
-        options=beam_options,
-    )
+    try:
+        # Before the source, whose opening may take long.
+        parse_options(beam_options)
+        shape = _shape_of(image_shape)
+        arguments = {"npz_file": npz_file, "image_dir": image_dir, "image_shape": shape}
+        rows = SourceRows(source, {name: value for name, value in arguments.items() if value})
+        opened = rows.source()
+        manifest = write_records(
+            record_dir,
+            record_pattern,
+            opened.keys_to_handlers,
+            samples_per_record,
+            opened.split_to_size,
+            rows,
+            compression,
+            opened.keys_to_descriptions,
+            overwrite,
+            opened.describe(),
+            options=beam_options,
+        )
+    except ReproducibleMLError as error:
+        raise click.ClickException(str(error)) from error
     records = sum(split.records for split in manifest.splits.values())
     click.echo(f"{records:,} records in {record_dir}; fingerprint {manifest.fingerprint[:16]}")
+
+
+def _shape_of(text: str) -> list[int]:
+    try:
+        return [int(size) for size in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(
+            f"--image-shape={text} is not height,width,channels, such as 64,64,3."
+        ) from error
 
 
 if __name__ == "__main__":
