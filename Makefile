@@ -44,7 +44,7 @@ coverage: extras  ## `make test`, and the share of lines and branches that it ru
 	@$(MAKE) --no-print-directory test \
 		OPTIONS="--cov --cov-report=term-missing:skip-covered --cov-fail-under=90 $(OPTIONS)"
 
-wheel: environment  ## build sdist and wheel, install and use them; PYTHONS="python3.9" in these too
+wheel: environment  ## build sdist and wheel, install and use them; PYTHONS="3.9 3.10" in these too
 	@sh scripts/check_wheel.sh $(VENV) $(PYTHONS)
 
 docs: extras  ## the documentation site, in build/docs; warnings are errors

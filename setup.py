@@ -97,9 +97,10 @@ def version() -> str:
 
 
 def readme() -> str:
-    """Return the README, or nothing in a checkout that has none yet."""
-    path = HERE / "README.md"
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+    """Return the README without pictures and links of the checkout, which a package lacks."""
+    text = (HERE / "README.md").read_text(encoding="utf-8")
+    text = re.sub(r"!\[[^]]*\]\((?!https?:)[^)]*\)\n*", "", text)
+    return re.sub(r"\[([^]]*)\]\((?!https?:)[^)]*\)", r"\1", text)
 
 
 setup(
@@ -116,8 +117,10 @@ setup(
     package_data={
         "reproducible_ml": ["py.typed", "templates/project/*"],
         "reproducible_ml.report": ["templates/*"],
+        "reproducible_ml.tracking.board": ["static/**/*", "templates/*"],
     },
-    include_package_data=True,
+    # With it each folder of data counts as a package that is not listed.
+    include_package_data=False,
     zip_safe=False,
     install_requires=INSTALL,
     extras_require=EXTRAS,

@@ -1,13 +1,15 @@
 #!/bin/sh
-# Build sdist and wheel, install the wheel into an empty environment outside the checkout, use it.
+# Build sdist and wheel, install the wheel into empty environments outside the checkout, use it.
 #
-#   scripts/check_wheel.sh .venv                         with the Python of .venv
-#   scripts/check_wheel.sh .venv python3.9 python3.10    and with these, as found on the PATH
+#   scripts/check_wheel.sh .venv                    with the Python of .venv
+#   scripts/check_wheel.sh .venv 3.9 3.10 3.11      and with these versions, if the machine has them
 set -eu
 
-venv=$PWD/$1
+root=$PWD
+venv=$root/$1
 shift
-lock=$PWD/requirements.txt
+# It holds all that requirements.txt does, and what a notebook needs.
+lock=$root/requirements-extras.txt
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
 
@@ -15,6 +17,14 @@ trap 'rm -rf "$work"' EXIT INT TERM
 quietly() {
     "$@" >"$work/log.txt" 2>&1 || {
         cat "$work/log.txt" >&2
+        exit 1
+    }
+}
+
+# Fail when a file holds what it should not.
+holds_no() {
+    ! grep -n "$1" "$2" >&2 || {
+        echo "Error: $2 holds the above, expected no $1." >&2
         exit 1
     }
 }
@@ -27,6 +37,16 @@ check_sdist() {
     done
     diff -r --exclude='*.dist-info' --exclude=bin "$work/tar.gz" "$work/whl"
     test -f "$work/whl/reproducible_ml/py.typed"
+    # A link into the checkout leads nowhere on a package index.
+    holds_no '](docs/' "$work"/whl/reproducible_ml-*.dist-info/METADATA
+    # What the Makefile and the tests need comes with the sources.
+    tar -tzf "$work"/dist/*.tar.gz | sed 's|^[^/]*/||' | sort >"$work/sources.txt"
+    git -C "$root" ls-files 2>/dev/null | sort >"$work/tracked.txt"
+    lacking=$(comm -23 "$work/tracked.txt" "$work/sources.txt" | grep -v '^\.gitignore$' || true)
+    [ -z "$lacking" ] || {
+        echo "Error: the sdist lacks what git has; name it in MANIFEST.in: $lacking" >&2
+        exit 1
+    }
 }
 
 # Install the wheel into an empty environment of this Python and use what came along.
@@ -43,18 +63,43 @@ check_wheel() {
     ./clean/bin/python -W error -c 'import reproducible_ml'
     ./clean/bin/reproducible-ml --help | grep -q verify
     echo "Installed: $(./clean/bin/python -V), $(./clean/bin/reproducible-ml --version)."
-    # The templates came along: a new project writes its data, and a report tells of it.
+    # The templates came along: a new project trains, proves it, and a report tells of it.
     quietly ./clean/bin/reproducible-ml new tried_project
     cd tried_project
-    quietly ../clean/bin/python -m experiments.serialize
+    quietly ../clean/bin/python -m experiments.train with smoke
+    quietly ../clean/bin/reproducible-ml reproduce 1
+    tail -1 "$work/log.txt"
     ../clean/bin/reproducible-ml report 1
     cd "$work"
 }
 
+# Execute the first notebook where nothing but the wheel and its notebook extra is installed.
+check_notebook() {
+    for wheel in dist/*.whl; do
+        quietly $pip install --constraint "$lock" "$wheel[notebook]" nbclient
+    done
+    mkdir notebooks
+    cp "$root/notebooks/first-steps.ipynb" notebooks
+    cd notebooks
+    IPYTHONDIR=$work/ipython quietly ../clean/bin/jupyter execute --timeout=300 first-steps.ipynb
+    cd "$work"
+    echo "Executed notebooks/first-steps.ipynb there."
+}
+
 # The wheel is built from the sdist, so this also finds what the sdist lacks.
 quietly "$venv/bin/python" -m build --no-isolation --outdir "$work/dist" .
+holds_no 'would be ignored' "$work/log.txt"
 echo "Built $(cd "$work/dist" && echo *)."
 check_sdist
-for python in "$venv/bin/python" "$@"; do
-    check_wheel "$python"
+check_wheel "$venv/bin/python"
+check_notebook
+own=$("$venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+for version in "$@"; do
+    [ "$version" != "$own" ] || continue
+    python=$(sh "$root/scripts/find_pythons.sh" "$version" | head -1)
+    if [ -n "$python" ]; then
+        check_wheel "$python"
+    else
+        echo "Not tried: Python $version (not on this machine)."
+    fi
 done

@@ -37,17 +37,17 @@ find_python() {
         return
     fi
     without_venv=
-    for candidate in python3.11 python3.10 python3.9 python3 python \
-        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.11.*/bin/python \
-        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.10.*/bin/python \
-        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.9.*/bin/python; do
-        fits "$candidate" || continue
+    # Newlines alone part the names: a folder may have spaces.
+    IFS='
+'
+    for candidate in $(sh "${0%/*}/find_pythons.sh"); do
         if has_venv "$candidate"; then
             echo "$candidate"
             return
         fi
         without_venv=$candidate
     done
+    unset IFS
     [ -z "$without_venv" ] ||
         die "$without_venv has no venv module; install it (Debian and Ubuntu: apt-get install $without_venv-venv)."
     die "no $wanted was found, and TensorFlow 2.15 runs on no other; install one (Debian: apt-get install python3.11 python3.11-venv; macOS: brew install python@3.11) or name it with PYTHON=."

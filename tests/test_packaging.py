@@ -57,7 +57,7 @@ def pins(lock, python):
     ("lock", "extras"),
     [
         ("requirements.txt", ["", "dev"]),
-        ("requirements-extras.txt", ["", "dev", "beam", "search", "docs", "bench"]),
+        ("requirements-extras.txt", list(ranges())),
     ],
 )
 def test_the_lock_holds_every_requirement_of_setup_within_its_range(lock, extras, python):
@@ -158,22 +158,27 @@ def test_the_library_works_without_sacred_and_mongodb(package):
 # itself needs the package index, so CI's own first stage is its test.
 
 
-def make_venv(folder, *names, **variables):
-    """Run the script in a folder whose PATH has only the shell's tools and these Pythons."""
+def run_script(folder, name, arguments, pythons, variables):
+    """Run a script in a folder whose PATH has only the shell's tools and these Pythons."""
     path = folder / "bin"
     path.mkdir()
     for tool in ("cat", "cksum", "tr", "grep", "mkdir", "rm", "sh"):
         (path / tool).symlink_to(
             f"/bin/{tool}" if Path(f"/bin/{tool}").exists() else f"/usr/bin/{tool}"
         )
-    for name, script in names:
-        (path / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-        (path / name).chmod(0o755)
+    for python, script in pythons:
+        (path / python).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (path / python).chmod(0o755)
     for lock in ("requirements.txt", "requirements-extras.txt", "setup.py"):
         (folder / lock).write_text("", encoding="utf-8")
     environment = {"PATH": str(path), "HOME": str(folder), **variables}
-    command = ["/bin/sh", str(ROOT / "scripts" / "make_venv.sh"), ".venv", "requirements.txt"]
+    command = ["/bin/sh", str(ROOT / "scripts" / name), *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
+
+
+def make_venv(folder, *pythons, **variables):
+    """Run ``make_venv.sh`` where there are only these Pythons."""
+    return run_script(folder, "make_venv.sh", [".venv", "requirements.txt"], pythons, variables)
 
 
 def sentence(done):
@@ -191,7 +196,7 @@ def test_a_machine_without_a_fitting_python_is_told_what_to_install(tmp_path):
 
 
 def test_a_python_without_venv_is_told_which_package_brings_it(tmp_path):
-    bare = ("python3.11", 'case "$2" in *ensurepip*) exit 1;; esac')
+    bare = ("python3.11", 'case "$2" in *ensurepip*) exit 1;; *) [ "$3" = 3.11 ];; esac')
     assert "apt-get install python3.11-venv" in sentence(make_venv(tmp_path, bare))
 
 
@@ -213,3 +218,21 @@ def test_an_environment_of_another_python_is_not_overwritten(tmp_path):
     python.chmod(0o755)
     assert "make clean" in sentence(make_venv(tmp_path))
     assert python.exists()
+
+
+# -- scripts/find_pythons.sh
+
+
+def test_pythons_are_found_on_the_path_and_among_those_of_pyenv(tmp_path):
+    # As pyenv's shims do for a version that is not chosen.
+    shim = ("python3.9", "echo 'pyenv: python3.9: command not found' >&2; exit 127")
+    own = ("python3.11", '[ "$3" = 3.11 ]')
+    kept = tmp_path / "py env" / "versions" / "3.9.18" / "bin" / "python"
+    kept.parent.mkdir(parents=True)
+    kept.write_text('#!/bin/sh\n[ "$3" = 3.9 ]\n', encoding="utf-8")
+    kept.chmod(0o755)
+    done = run_script(
+        tmp_path, "find_pythons.sh", [], [shim, own], {"PYENV_ROOT": str(tmp_path / "py env")}
+    )
+    assert done.stdout.splitlines() == ["python3.11", str(kept)]
+    assert done.stderr == ""
