@@ -10,14 +10,14 @@ import click
 def command(record_dir: str) -> None:
     """Write the damaged and missing shards of a data set again from their source.
 
-    A shard is replaced only by exactly the bytes that were written, or the command says why it
-    can't be.
+    A shard that lies in the folder under another name is put back. A shard is replaced only by
+    exactly the bytes that were written, or the command says why it can't be.
     """
     from reproducible_ml.datasets.serialize.repair import repair
     from reproducible_ml.models.determinism import quiet_tensorflow
 
     quiet_tensorflow()
-    written = repair(record_dir)
-    for name in written:
-        click.echo(f"{name}: written again")
-    click.echo(f"{record_dir}: {len(written) or 'no'} shards needed repair")
+    repaired = repair(record_dir)
+    for name in repaired:
+        click.echo(f"{name}: is as it was written again")
+    click.echo(f"{record_dir}: {len(repaired) or 'no'} files needed repair")

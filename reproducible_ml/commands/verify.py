@@ -23,10 +23,11 @@ def command(record_dir: str, bytes_only: bool) -> None:
         click.echo(str(defect))
     if defects:
         count = "1 defect" if len(defects) == 1 else f"{len(defects)} defects"
-        click.echo(
-            f"{record_dir}: {count}. Write the damaged shards again: "
-            f"reproducible-ml repair {record_dir}"
+        # A manifest that can't be read says itself what to do: nothing can repair by it.
+        hint = (
+            f" Mend them: reproducible-ml repair {record_dir}" if _is_readable(record_dir) else ""
         )
+        click.echo(f"{record_dir}: {count}.{hint}")
         raise SystemExit(1)
     manifest = read_manifest(record_dir)
     shards = sum(len(split.shards) for split in manifest.splits.values())
@@ -35,3 +36,14 @@ def command(record_dir: str, bytes_only: bool) -> None:
         f"{record_dir}: {shards} shards are as they were written ({records}); "
         f"fingerprint {manifest.fingerprint[:16]}"
     )
+
+
+def _is_readable(record_dir: str) -> bool:
+    from reproducible_ml.datasets.serialize import read_manifest
+    from reproducible_ml.utils.errors import DataError
+
+    try:
+        read_manifest(record_dir)
+    except DataError:
+        return False
+    return True

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from reproducible_ml.datasets.serialize import write_records
+from reproducible_ml.datasets.serialize.repair import repair
 from reproducible_ml.datasets.serialize.verify import verify
 from reproducible_ml.handlers import ImageHandler, LabelHandler
 from reproducible_ml.input_fn import input_fn
@@ -117,7 +118,7 @@ def write_a_digit(draw, data, compression):
 
 
 def change_white_space(draw, data, compression):
-    """No damage, where it hits the white space between values."""
+    """The values stay as they are, where it hits the white space between them."""
     places = [at for at, byte in enumerate(data) if byte in b" \n"]
     at = draw.choice(places)
     return data[:at] + draw.choice([b"", b"\n", b"\t", b"  "]) + data[at + 1 :]
@@ -171,9 +172,13 @@ def same(one, other):
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def harmless(damaged, values):
+def keeps_values(damaged, values):
+    """Tell whether a manifest says what it did, and each thing once."""
     try:
-        return same(json.loads(damaged), values)
+        pairs = []
+        found = json.loads(damaged, object_pairs_hook=lambda one: pairs.append(one) or dict(one))
+        once = all(len(dict(one)) == len(one) for one in pairs)
+        return once and same(found, values)
     except ValueError:
         return False
 
@@ -213,11 +218,10 @@ def test_damage_of_a_manifest_is_found_and_stops_training(count, tmp_path):
     values = json.loads((data / MANIFEST).read_bytes())
     wrong, harmful = [], 0
     for number, (kind, damaged) in enumerate(damages(data / MANIFEST, IN_MANIFESTS, count)):
-        fine = harmless(damaged, values)
+        fine = keeps_values(damaged, values)
         harmful += not fine
-        found = verify(data)
-        if fine != (found == []) or {one.file for one in found} - {MANIFEST}:
-            wrong.append(("verify", number, kind, found, damaged))
+        if {one.file for one in verify(data)} != {MANIFEST}:
+            wrong.append(("verify", number, kind, damaged))
         for check in ("auto", "size"):
             if fine != opened(data, check=check):
                 wrong.append((check, number, kind, damaged))
@@ -225,17 +229,42 @@ def test_damage_of_a_manifest_is_found_and_stops_training(count, tmp_path):
     assert count // 2 < harmful < count, "both kinds of damage must come"
 
 
-def test_a_manifest_laid_out_anew_is_the_same_manifest(tmp_path):
+def test_a_manifest_laid_out_anew_is_found_and_trains_as_before(tmp_path):
+    """Its checksum is over its values, so these are known to be those that were written."""
     data = make(tmp_path / "data")
-    values = json.loads((data / MANIFEST).read_bytes())
-    for text in (
+    text = (data / MANIFEST).read_text("utf-8")
+    values = json.loads(text)
+    for changed in (
+        text[:-1],
+        text + "\n",
+        text.replace("\n", "\n   ", 5),
         "\ufeff" + json.dumps(values),
-        json.dumps(values, indent=7, sort_keys=True),
+        json.dumps(dict(reversed(values.items())), indent=1) + "\n",
+        json.dumps(values, indent=7),
+        json.dumps(values, indent=1),
         "\n\n" + json.dumps(values, separators=("\t,\r\n", " :"), ensure_ascii=False) + "\n\n",
     ):
-        (data / MANIFEST).write_text(text, encoding="utf-8")
-        assert verify(data) == []
+        (data / MANIFEST).write_text(changed, encoding="utf-8")
+        assert [str(one) for one in verify(data)] == [
+            "dataset.json: is laid out otherwise than it was written, with the same values"
+        ]
         assert opened(data)
+        assert repair(data) == [MANIFEST]
+        assert (data / MANIFEST).read_text("utf-8") == text
+
+
+def test_a_key_that_stands_twice_in_a_manifest_is_found(tmp_path):
+    """JSON's usual reader takes the last of both, here the one that was written."""
+    data = make(tmp_path / "data")
+    text = (data / MANIFEST).read_text("utf-8")
+    for changed in (
+        text.replace('"format":', '"format": "evil", "format":', 1),
+        text.replace('"records": 3', '"records": 99, "records": 3', 1),
+    ):
+        assert json.loads(changed) == json.loads(text)
+        (data / MANIFEST).write_text(changed, encoding="utf-8")
+        assert "stands twice" in str(verify(data)[0])
+        assert not opened(data)
 
 
 def test_a_manifest_nested_without_end_is_an_error_of_the_data(tmp_path):

@@ -1,18 +1,24 @@
 """Every defect of a data set is found, named, and nothing else is."""
 
 import json
+import os
 import random
 import shutil
 import struct
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from reproducible_ml.datasets.serialize import read_manifest, write_records
 from reproducible_ml.datasets.serialize.manifest import write_manifest
 from reproducible_ml.datasets.serialize.tfrecord import frame, scan
 from reproducible_ml.datasets.serialize.verify import verify
-from reproducible_ml.handlers import ArrayHandler, LabelHandler, TextHandler
+from reproducible_ml.handlers import ArrayHandler, IntegersHandler, LabelHandler, TextHandler
 from tests.tracking.toy_project import command
 
 ROWS = 7
@@ -174,6 +180,136 @@ def test_a_missing_gzip_trailer_is_named(tmp_path):
     assert "its end or trailer is missing" in texts(data)[0]
 
 
+def test_a_folder_in_the_place_of_a_shard_is_named(data):
+    shard(data).unlink()
+    shard(data).mkdir()
+    assert texts(data) == ["train-00000.tfrecord: is a folder where a file of records belongs"]
+
+
+@contextmanager
+def as_nobody():
+    """Leave the rights of root, who may read everything; others keep theirs."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def readable():
+    """A folder that anyone can read, unlike the tests' own."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_shard_that_cannot_be_read_is_named(plain, readable):
+    copy = shutil.copytree(plain, readable / "data")
+    shard(copy, 1).chmod(0)
+    with as_nobody():
+        assert texts(copy) == ["train-00001.tfrecord: can't be read: Permission denied"]
+
+
+def write_lengths(folder, lengths, compression=""):
+    """Write texts of given lengths beside labels of one and two bytes and lists of integers."""
+    rows = [
+        {"name": "x" * length, "label": i % 300, "list": list(range(i % 5))}
+        for i, length in enumerate(lengths)
+    ]
+    handlers = {"name": TextHandler(), "label": LabelHandler(), "list": IntegersHandler()}
+    write_records(
+        folder, "{}-{:05d}.tfrecord", handlers, 1000, {"train": len(rows)},
+        lambda split: iter(rows), compression=compression,
+    )  # fmt: skip
+    return folder
+
+
+@pytest.mark.parametrize("compression", ["", "GZIP", "ZLIB"])
+def test_records_of_many_lengths_are_as_they_were_written(tmp_path, compression):
+    lengths = [(7 * i) % 400 for i in range(1500)] + [0, 127, 128, 20_000]
+    assert verify(write_lengths(tmp_path / "data", lengths, compression)) == []
+
+
+WRONG_FORMS = {
+    "another label's kind": lambda one: one["label"].bytes_list.value.append(b"three"),
+    "two labels": lambda one: one["label"].int64_list.value.append(9),
+    "no label": lambda one: one["label"].int64_list.ClearField("value"),
+    "two names": lambda one: one["name"].bytes_list.value.append(b"more"),
+    "another feature": lambda one: one["other"].int64_list.value.append(1),
+    "a feature less": lambda one: one.pop("list"),
+}
+
+
+@pytest.mark.parametrize("number", [0, 2, 4])
+@pytest.mark.parametrize("wrong", WRONG_FORMS)
+def test_a_record_of_another_form_is_named_among_others_of_many_lengths(tmp_path, wrong, number):
+    """Framed, listed and summed as if it belonged there; protobuf alone says what is in it."""
+    data = write_lengths(tmp_path / "data", [3, 200, 5, 130, 7])
+    payloads = payloads_of(shard(data))
+    example = tf.train.Example.FromString(payloads[number])
+    WRONG_FORMS[wrong](example.features.feature)
+    payloads[number] = example.SerializeToString(deterministic=True)
+    list_anew(data, b"".join(map(frame, payloads)))
+    found = [one for one in verify(data) if one.file != "dataset.json"]
+    assert [(one.file, one.record) for one in found] == [("train-00000.tfrecord", number)]
+
+
+def test_records_whose_features_come_in_another_order_are_of_the_form(tmp_path):
+    """What another writer may do: the order on the wire is nobody's promise."""
+    data = write_lengths(tmp_path / "data", [3, 200, 5])
+    payloads = payloads_of(shard(data))
+    parts = {
+        key: tf.train.Features(feature={key: value}).SerializeToString()
+        for key, value in tf.train.Example.FromString(payloads[1]).features.feature.items()
+    }
+    inner = b"".join(parts[key] for key in sorted(parts, reverse=True))
+    length = tf.train.Example.FromString(payloads[1]).features.ByteSize()
+    assert len(inner) == length
+    payloads[1] = payloads[1][: len(payloads[1]) - length] + inner
+    list_anew(data, b"".join(map(frame, payloads)))
+    assert {one.file for one in verify(data)} == {"dataset.json"}, "only the content digest differs"
+
+
+def payloads_of(path):
+    content = path.read_bytes()
+    return [content[one.payload] for one in scan(content)]
+
+
+def list_anew(data, content):
+    """Put other bytes in place of the first shard and list them in the manifest."""
+    import crc32c
+
+    shard(data).write_bytes(content)
+
+    def change(manifest):
+        first = manifest.splits["train"].shards[0]
+        object.__setattr__(first, "bytes", len(content))
+        object.__setattr__(first, "checksum", f"{crc32c.crc32c(content):08x}")
+
+    rewritten(data, change)
+
+
+@pytest.mark.parametrize("compression", ["GZIP", "ZLIB"])
+def test_a_large_record_is_put_together_once_whatever_pieces_it_comes_in(
+    tmp_path, compression, monkeypatch
+):
+    """With a copy of all that came so far for each piece, this would take a minute."""
+    rows = np.zeros((2, 16 << 20), np.uint8)
+    write_records(
+        tmp_path / "data", "{}-{}.tfrecord", {"rows": ArrayHandler()}, 2, {"train": 2},
+        lambda split: {"rows": rows}, compression=compression,
+    )  # fmt: skip
+    monkeypatch.setattr("reproducible_ml.datasets.serialize.shard_reader._PIECE_BYTES", 1024)
+    begun = time.process_time()
+    assert verify(tmp_path / "data") == []
+    assert time.process_time() - begun < 20
+
+
 def test_an_edited_manifest_is_named(data):
     path = data / "dataset.json"
     values = json.loads(path.read_text())
@@ -204,7 +340,6 @@ def test_wrong_counts_in_a_manifest_that_fits_itself_are_named(data):
 def test_a_record_of_another_form_is_named_with_its_field(data):
     """A record whose label is a text, framed and listed as if it belonged there."""
     import crc32c
-    import tensorflow as tf
 
     whole = shard(data, 2).read_bytes()
     example = tf.train.Example.FromString(whole[next(scan(whole)).payload])
@@ -234,14 +369,16 @@ def test_the_command_says_what_it_found_and_what_to_do(data, tmp_path):
     assert code == 1
     assert "train-00000.tfrecord, record 0: the payload at byte 0 does not fit its CRC" in output
     assert "reproducible-ml repair" in output
+    (data / "dataset.json").write_text("{}")
+    code, output = command(["verify", str(data)], tmp_path)
+    assert code == 1
+    assert "reproducible-ml repair" not in output, "a repair needs the manifest"
     code, output = command(["verify", str(tmp_path / "nothing")], tmp_path)
     assert code == 1
     assert "holds no data set" in output
 
 
 def test_the_framing_is_that_of_tensorflow(plain):
-    import tensorflow as tf
-
     shards = [shard(plain, number) for number in range(3)]
     payloads = [one.numpy() for one in tf.data.TFRecordDataset([str(one) for one in shards])]
     lengths = []

@@ -21,10 +21,14 @@ from reproducible_ml.handlers.schema import FeatureSchema
 from reproducible_ml.utils.errors import DataError
 
 MANIFEST_FILE = "dataset.json"
+# Behind the name of a shard that a repair is writing.
+REPAIR_SUFFIX = ".repair"
 FORMAT_NAME = "reproducible-ml data set"
 FORMAT_VERSION = 1
 SPLITS = ("train", "eval", "test")
 COMPRESSIONS = ("", "GZIP", "ZLIB")
+# What helps when the manifest itself is damaged: nothing else says what the shards must be.
+_RESTORE = "Restore it from a backup, or serialize the data set again"
 
 
 @dataclass(frozen=True)
@@ -170,11 +174,12 @@ def read_manifest(record_dir: str | Path) -> Manifest:
         record_dir: Folder of a data set.
 
     Raises:
-        DataError: There is no manifest, it is of another format, or it was altered.
+        DataError: There is no manifest, it is of another format, or it was altered. Its layout may
+            differ from what was written (see ``is_as_written``), its values may not.
     """
     path = Path(record_dir) / MANIFEST_FILE
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(path.read_bytes(), object_pairs_hook=_without_duplicates)
     except FileNotFoundError:
         raise DataError(
             f"{record_dir} holds no data set: there is no {MANIFEST_FILE}. Serialize one first, "
@@ -182,7 +187,7 @@ def read_manifest(record_dir: str | Path) -> Manifest:
             f"record_dir={record_dir}"
         ) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} can't be read: {error}. Serialize the data set again.") from error
+        raise DataError(f"{path} can't be read: {error}. {_RESTORE}.") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT_NAME:
         raise DataError(f"{path} is no manifest of this library. Serialize the data set again.")
     if values.get("format_version") != FORMAT_VERSION:
@@ -194,8 +199,8 @@ def read_manifest(record_dir: str | Path) -> Manifest:
     checksum = values.pop("checksum", None)
     if checksum != hashlib.sha256(_canonical(values)).hexdigest():
         raise DataError(
-            f"{path} was altered: its checksum does not fit its content. "
-            f"Run: reproducible-ml verify {record_dir}"
+            f"{path} was altered: its checksum does not fit its content. {_RESTORE}"
+            f"{_origin(values)}."
         )
     try:
         return _from_json(str(record_dir), values)
@@ -203,6 +208,29 @@ def read_manifest(record_dir: str | Path) -> Manifest:
         raise DataError(
             f"{path} is incomplete: {error!r}. Serialize the data set again."
         ) from error
+
+
+def is_as_written(manifest: Manifest) -> bool:
+    """Tell whether the manifest's file has the very bytes that were written."""
+    return manifest.path.read_bytes() == manifest_text(manifest).encode("utf-8", "surrogatepass")
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of JSON; of two equal keys the first would be dropped without a word."""
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return values
+
+
+def _origin(values: dict[str, Any]) -> str:
+    """Say what an altered manifest still tells of where the rows came from."""
+    source = values.get("source")
+    if not isinstance(source, dict) or not source.get("name"):
+        return " from where its rows came (no source is recorded)"
+    return f" from the source that it records: {source['name']} {source.get('arguments', '')}"
 
 
 def _from_json(record_dir: str, values: dict[str, Any]) -> Manifest:

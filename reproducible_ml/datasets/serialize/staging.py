@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reproducible_ml.datasets.serialize.leftovers import clean_leftovers, made_staging
-from reproducible_ml.datasets.serialize.manifest import MANIFEST_FILE, read_manifest
+from reproducible_ml.datasets.serialize.manifest import MANIFEST_FILE, REPAIR_SUFFIX, read_manifest
 from reproducible_ml.datasets.serialize.replacing import put_in_place
 from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.paths import mkdir_and_join
@@ -153,6 +153,7 @@ def _own_names(target: Path) -> set[str]:
         # A damaged manifest names nothing: what looks like its shards is taken for them.
         return {MANIFEST_FILE} | {path.name for path in target.glob("*.tfrecord*")}
     shards = [shard.file for split in manifest.splits.values() for shard in split.shards]
+    shards += [name + REPAIR_SUFFIX for name in shards]  # what a killed repair left
     return {MANIFEST_FILE, *(Path(name).parts[0] for name in shards)}
 
 

@@ -30,25 +30,24 @@ from reproducible_ml.datasets.serialize.manifest import (
     Manifest,
     Shard,
     compute_fingerprint,
+    is_as_written,
     pack_content,
     read_manifest,
 )
 from reproducible_ml.datasets.serialize.progress import Progress
+from reproducible_ml.datasets.serialize.record_form import RecordForm
 from reproducible_ml.datasets.serialize.shard_reader import (
-    Record,
+    Batch,
     StreamError,
     Table,
     as_table,
+    batches_of,
     checksum,
     mapped,
-    records_of,
     same_bytes,
 )
-from reproducible_ml.datasets.serialize.tfrecord import FrameError
+from reproducible_ml.datasets.serialize.tfrecord import HEADER_BYTES, FrameError
 from reproducible_ml.utils.errors import DataError
-
-# How many records' lengths and checksums are digested at once.
-_RECORDS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -97,11 +96,16 @@ def verify(record_dir: str | Path, schema: bool = True) -> list[Defect]:
     return _Verification(manifest, schema).defects()
 
 
+# Such a manifest says what was written, so a repair may lay it out again.
+LAID_OUT_ANEW = "is laid out otherwise than it was written, with the same values"
+
+
 class _Opened(NamedTuple):
-    """A shard's bytes and their checksum."""
+    """A shard's bytes and their checksum, or why they can't be read."""
 
     view: memoryview
     checksum: str
+    problem: str = ""
 
 
 class _Verification:
@@ -117,8 +121,14 @@ class _Verification:
         self.present = {
             path.relative_to(self.folder).as_posix(): path
             for path in sorted(self.folder.rglob("*"))
-            if path.is_file() and self._is_shard_name(path)
+            if self._is_present(path) and self._is_shard_name(path)
         }
+
+    def _is_present(self, path: Path) -> bool:
+        # A folder may bear any name, but stands in the way where it bears a shard's.
+        return path.is_file() or (
+            path.exists() and path.relative_to(self.folder).as_posix() in self.listed
+        )
 
     def _is_shard_name(self, path: Path) -> bool:
         name = path.relative_to(self.folder).as_posix()
@@ -158,6 +168,8 @@ class _Verification:
                 yield shard, waiting.popleft().result()
 
     def _manifest_itself(self) -> Iterator[Defect]:
+        if not is_as_written(self.manifest):
+            yield Defect(MANIFEST_FILE, LAID_OUT_ANEW)
         splits = self.manifest.splits
         stated = {name: (split.records, split.content) for name, split in splits.items()}
         if compute_fingerprint(self.manifest.features, stated) != self.manifest.fingerprint:
@@ -187,7 +199,10 @@ class _Verification:
         if opened is None:
             yield Defect(shard.file, f"is missing; it holds {shard.records} records")
             return
-        view, found = opened
+        view, found, problem = opened
+        if problem:
+            yield Defect(shard.file, problem)
+            return
         if not len(view):
             yield Defect(shard.file, f"is empty; expected {shard.bytes} bytes")
             return
@@ -224,21 +239,13 @@ class _Verification:
     ) -> Iterator[Defect]:
         """Walk over a shard's records."""
         number = located = 0
-        waiting: list[tuple[int, int]] = []
-
-        def flush() -> None:
-            content.update(pack_content(*zip(*waiting)) if waiting else b"")
-            waiting.clear()
-
         try:
-            for record in records_of(view, self.manifest.compression):
-                for defect in self._record(shard, number, record, intact):
+            for batch in batches_of(view, self.manifest.compression):
+                content.update(pack_content(batch.lengths, batch.crcs))
+                for defect in self._batch(shard, number, batch, intact):
                     located += 1
                     yield defect
-                number += 1
-                waiting.append((len(record.payload), record.crc))
-                if len(waiting) >= _RECORDS_AT_ONCE:
-                    flush()
+                number += len(batch.starts)
         except FrameError as error:
             located += 1
             after = f" after {shard.records} whole records" if number == shard.records else ""
@@ -248,7 +255,6 @@ class _Verification:
         except StreamError as error:
             located += 1
             yield Defect(shard.file, str(error))
-        flush()
         if not intact and not located:
             wrong = (
                 f"has {len(view)} bytes, expected {shard.bytes}"
@@ -259,13 +265,30 @@ class _Verification:
         if not located and number != shard.records:
             yield Defect(shard.file, f"holds {number} records, expected {shard.records}")
 
-    def _record(self, shard: Shard, number: int, record: Record, intact: bool) -> Iterator[Defect]:
-        if not intact and crc32c.crc32c(record.payload) != record.crc:
-            yield Defect(
-                shard.file, f"the payload at byte {record.offset} does not fit its CRC", number
-            )
-        elif self.schema:
-            yield from self._form(shard, number, record.payload)
+    def _batch(self, shard: Shard, first: int, batch: Batch, intact: bool) -> Iterator[Defect]:
+        """Hold each record to its CRC, where the shard's own did not tell, and to the schema."""
+        count = len(batch.starts)
+        damaged = np.zeros(count, bool)
+        if not intact:
+            found = (crc32c.crc32c(batch.payload(number)) for number in range(count))
+            damaged = np.fromiter(found, np.uint32, count) != batch.crcs
+        odd = ~self._fits(batch) if self.schema else np.zeros(count, bool)
+        for number in np.flatnonzero(damaged | odd).tolist():
+            if damaged[number]:
+                at = batch.offset + int(batch.starts[number]) - HEADER_BYTES
+                yield Defect(
+                    shard.file, f"the payload at byte {at} does not fit its CRC", first + number
+                )
+            else:
+                yield from self._form(shard, first + number, bytes(batch.payload(number)))
+
+    def _fits(self, batch: Batch) -> np.ndarray[Any, Any]:
+        """Tell which records are surely of the schema's form, taking the first one's layout."""
+        try:
+            form = RecordForm(bytes(batch.payload(0)), self.manifest.features)
+        except (ValueError, IndexError):
+            return np.zeros(len(batch.starts), bool)
+        return form.fits(batch.data, batch.starts, batch.lengths)
 
     def _form(self, shard: Shard, number: int, payload: bytes) -> Iterator[Defect]:
         try:
@@ -279,8 +302,24 @@ def _open(path: Path | None) -> _Opened | None:
     """Map a shard and compute its checksum; None where it is missing."""
     if path is None:
         return None
-    view = mapped(path) if path.stat().st_size else memoryview(b"")
+    nothing = memoryview(b"")
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "something else"
+        return _Opened(nothing, "", f"is {kind} where a file of records belongs")
+    try:
+        view = mapped(path) if path.stat().st_size else nothing
+    except OSError as error:
+        return _Opened(nothing, "", f"can't be read: {error.strerror}")
     return _Opened(view, checksum(view))
+
+
+def is_intact(path: Path, shard: Shard) -> bool:
+    """Tell whether a file has the very bytes that the manifest states of a shard."""
+    opened = _open(path if path.exists() else None)
+    return opened is not None and (len(opened.view), opened.checksum) == (
+        shard.bytes,
+        shard.checksum,
+    )
 
 
 def _same_form(table: Table) -> Any:
