@@ -116,6 +116,16 @@ def test_rows_may_be_anything_with_a_length_and_slices(tmp_path):
     assert tree(tmp_path / "beam") == tree(tmp_path / "local")
 
 
+def test_a_source_that_no_manifest_can_hold_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ConfigError, match="source"):
+        write_by_beam(tmp_path / "data", no_rows, source={"name": b"bytes"})
+    assert not list(tmp_path.iterdir())
+
+
+def no_rows(split):
+    raise AssertionError("rows were asked for")
+
+
 @pytest.fixture
 def shared(tmp_path, monkeypatch):
     """An address of Beam's file systems, and the folder that it stands for."""

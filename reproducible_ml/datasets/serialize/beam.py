@@ -98,6 +98,8 @@ def write_records(
     check_splits(split_to_size)
     chosen = parse_options(options)
     encoder = Encoder(keys_to_handlers, keys_to_descriptions)
+    # What is known before the rows are: made once here, so that it can't fail after them.
+    make_manifest("", encoder, {}, compression, record_pattern, samples_per_record, source)
     plans = {
         split: plan_split(split, split_to_size[split], samples_per_record, record_pattern)
         for split in SPLITS
