@@ -1,261 +1,191 @@
-"""Reading one shuffled epoch of MNIST, and verifying what was written."""
+"""Reading shuffled epochs: MNIST with all peers, larger pictures, and PNG files of any length."""
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.data_write import ours, write_array_record
+from benchmarks.data_epochs import drained, opened, scaled
+from benchmarks.data_peers import LIMIT, TFDS, peers
+from benchmarks.data_write import ours
 from benchmarks.measure import Contender, Part, Target, take_turns
 
-BATCH, BUFFER = 256, 10_000
-# How many epochs share the opening of a reader; those that take seconds for one read just that.
-EPOCHS = 10
-# array_record is read record by record, hundreds of times slower than a gather.
-GRAIN_RECORDS = 5_000
-TITLE, GZIP_TITLE, VERIFY = "read MNIST, none", "read MNIST, GZIP", "verify MNIST"
+BUFFER = 10_000
+TITLE, GZIP_TITLE = "read MNIST, none", "read MNIST, GZIP"
+PICTURES_TITLE, PNG_TITLE = "read 128x128x3, none", "read PNG"
 DOCUMENT = "map(parse_single), batch, shuffle"
 PLAIN = "shuffle(buffer), batch, parse_example"
-BUFFERED = "in memory, shuffle(buffer), batch"
-LIMIT = "in memory, in order, cast only"
+MEMORY, MEMMAP, STREAM = "ours, memory", "ours, memmap", "ours, stream"
 LOADED = "ours, memory, once loaded"
-TFDS = "TFDS, shuffle, batch"
-GRAIN = "Grain over array_record"
-TORCH = "PyTorch DataLoader"
-CAT, CHECK = "cat", "verify"
 TARGETS = [
-    Target("read MNIST, memory gather, shuffled", TITLE, "ours, memory", DOCUMENT, 18),
-    Target("read MNIST, memory gather, shuffled", TITLE, "ours, memory", TFDS, 20),
-    Target("read MNIST, memory gather, shuffled", TITLE, LOADED, LIMIT, 0.8, "percent"),
-    Target("read MNIST, streaming shuffled, none", TITLE, "ours, stream", DOCUMENT, 5),
-    Target("read MNIST, streaming shuffled, GZIP", GZIP_TITLE, "ours, stream", DOCUMENT, 4),
-    Target("memory-mapped global shuffle", TITLE, "ours, memmap", PLAIN, 1.4),
-    Target("verify", VERIFY, CHECK, CAT, 0.5, "percent"),
+    Target("read MNIST, memory gather, shuffled", TITLE, MEMORY, DOCUMENT, 18),
+    Target("read MNIST, memory gather, shuffled", TITLE, MEMORY, TFDS, 20),
+    Target("read MNIST, memory gather once loaded, shuffled", TITLE, LOADED, LIMIT, 0.8, "percent"),
+    Target("read MNIST, streaming shuffled, none", TITLE, STREAM, DOCUMENT, 5),
+    Target("read MNIST, streaming shuffled, GZIP", GZIP_TITLE, STREAM, DOCUMENT, 4),
+    Target("memory-mapped global shuffle", TITLE, MEMMAP, PLAIN, 1.4),
+    Target("read 128x128x3, memory gather, shuffled", PICTURES_TITLE, MEMORY, DOCUMENT, None),
+    Target("read 128x128x3, memory-mapped, shuffled", PICTURES_TITLE, MEMMAP, DOCUMENT, None),
+    Target("read 128x128x3, streaming shuffled", PICTURES_TITLE, STREAM, DOCUMENT, None),
+    Target("read PNG, memory gather, shuffled", PNG_TITLE, MEMORY, DOCUMENT, None),
+    Target("read PNG, streaming shuffled", PNG_TITLE, STREAM, DOCUMENT, None),
 ]
 
 
-def measure(work: Path, mnist: dict[str, Any], rounds: int) -> Iterator[Part]:
+@dataclass(frozen=True)
+class Work:
+    """A data set to read, and how.
+
+    Attributes:
+        title: Of the part.
+        folder: The data set.
+        records: Number of its records.
+        record_bytes: Bytes of an image when it is decoded.
+        decode: From images' strings to bytes; of one image, or of a batch for raw ones.
+        readers: Of ours.
+        compression: "" or "GZIP".
+        batch: Batch size.
+        epochs: How many of them share the opening of a reader that takes no seconds for one.
+    """
+
+    title: str
+    folder: Path
+    records: int
+    record_bytes: int
+    decode: Callable[[Any], Any]
+    readers: tuple[str, ...]
+    compression: str = ""
+    batch: int = 256
+    epochs: int = 10
+
+
+def measure(
+    work: Path, mnist: dict[str, Any], pictures: dict[str, Any], rounds: int
+) -> Iterator[Part]:
     """Measure all parts of reading.
 
     Args:
         work: An empty folder.
         mnist: ``image`` uint8 [n, 28, 28] and ``label`` int64 [n].
+        pictures: The same with images [n, 128, 128, 3].
         rounds: How often each contender runs.
     """
     count = len(mnist["label"])
     for compression, title in (("", TITLE), ("GZIP", GZIP_TITLE)):
         folder = work / f"read{compression}"
         ours(folder, mnist, mnist, compression)
-        contenders = _readers(folder, compression, count)
+        # A memory map needs the records as they are.
+        names = ("memory", "stream") if compression else ("memory", "memmap", "stream")
+        reading = Work(title, folder, count, 784, _raw, names, compression)
+        contenders = _readers(reading)
         if not compression:
-            contenders.update(_peers(work, mnist))
-        yield take_turns(Part(title, DOCUMENT, count, 784), contenders, rounds)
-    folder = work / "read"
-    files = sorted(str(path) for path in folder.iterdir())
-    turns = {CAT: Contender(lambda: _cat(files)), CHECK: Contender(lambda: _verify(folder))}
-    yield take_turns(Part(VERIFY, CAT, count, 784), turns, rounds)
+            batches = count // reading.batch * reading.epochs
+            contenders[LOADED] = opened(
+                _reader(reading, "memory", repeat=True), batches, reading.batch
+            )
+            contenders.update(peers(work, mnist, reading.batch, BUFFER, reading.epochs))
+        yield _part(reading, contenders, rounds)
+    folder = work / "pictures"
+    ours(folder, pictures, pictures)
+    reading = Work(
+        PICTURES_TITLE, folder, len(pictures["label"]), 128 * 128 * 3, _raw,
+        ("memory", "memmap", "stream"), batch=64, epochs=2,
+    )  # fmt: skip
+    yield _part(reading, _readers(reading), rounds)
+    folder = work / "png"
+    few = {key: values[:10_000] for key, values in mnist.items()}
+    _write_png(folder, few)
+    reading = Work(
+        PNG_TITLE, folder, len(few["label"]), 784, _png, ("memory", "stream"), epochs=2
+    )  # fmt: skip
+    yield _part(reading, _readers(reading), rounds)
 
 
-def _readers(folder: Path, compression: str, count: int) -> dict[str, Contender]:
+def _part(reading: Work, contenders: dict[str, Contender], rounds: int) -> Part:
+    part = Part(reading.title, DOCUMENT, reading.records, reading.record_bytes)
+    return take_turns(part, contenders, rounds)
+
+
+def _raw(images: Any) -> Any:
     import tensorflow as tf
 
-    from reproducible_ml.input_fn import input_fn
+    return tf.io.decode_raw(images, tf.uint8)
+
+
+def _png(image: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.io.decode_png(image, channels=1)
+
+
+def _write_png(folder: Path, rows: dict[str, Any]) -> None:
+    from reproducible_ml.datasets.serialize import write_records
+    from reproducible_ml.handlers import ImageHandler, LabelHandler
+
+    write_records(
+        folder,
+        "{}-{:05d}.tfrecord",
+        {"image": ImageHandler((28, 28, 1), encoding="png"), "label": LabelHandler()},
+        samples_per_record=5000,
+        split_to_size={"train": len(rows["label"])},
+        rows_gen=lambda split: rows,
+    )
+
+
+def _readers(reading: Work) -> dict[str, Contender]:
+    import tensorflow as tf
 
     form = {
         "image": tf.io.FixedLenFeature([], tf.string),
         "label": tf.io.FixedLenFeature([], tf.int64),
     }
-    shards = sorted(str(path) for path in folder.glob("*.tfrecord"))
+    shards = sorted(str(path) for path in reading.folder.glob("*.tfrecord"))
 
     def document() -> Any:
         def parse(one: Any) -> Any:
             parsed = tf.io.parse_single_example(one, form)
-            return _scaled(tf.io.decode_raw(parsed["image"], tf.uint8), parsed["label"])
+            return scaled(reading.decode(parsed["image"]), parsed["label"])
 
-        data = tf.data.TFRecordDataset(shards, compression).map(parse)
-        return data.batch(BATCH).shuffle(1000).prefetch(2)
-
-    def reader(name: str, repeat: bool = False) -> Callable[[], Any]:
-        def read() -> Any:
-            opened = input_fn(
-                folder,
-                batch_size=BATCH,
-                # The others draw no latents: as few as can be.
-                noise_dims=1,
-                label_key="label",
-                repeat=repeat,
-                reader=name,
-                check="size",
-            )
-            return opened()
-
-        return read
+        data = tf.data.TFRecordDataset(shards, reading.compression).map(parse)
+        return data.batch(reading.batch).shuffle(1000).prefetch(2)
 
     def plain() -> Any:
         def parse(batch: Any) -> Any:
             parsed = tf.io.parse_example(batch, form)
-            return _scaled(tf.io.decode_raw(parsed["image"], tf.uint8), parsed["label"])
+            images = parsed["image"]
+            if reading.decode is _raw:
+                return scaled(_raw(images), parsed["label"])
+            decoded = tf.map_fn(reading.decode, images, fn_output_signature=tf.uint8)
+            return scaled(decoded, parsed["label"])
 
-        data = tf.data.TFRecordDataset(shards, compression).shuffle(BUFFER).batch(BATCH)
-        return data.map(parse).prefetch(2)
+        data = tf.data.TFRecordDataset(shards, reading.compression).shuffle(BUFFER)
+        return data.batch(reading.batch).map(parse).prefetch(2)
 
-    readers = {DOCUMENT: _drained(document), PLAIN: _drained(plain, count)}
-    for name in ("memory", "memmap", "stream"):
-        if not (compression and name == "memmap"):
-            readers[f"ours, {name}"] = _drained(reader(name), count)
-    if not compression:
-        readers[LOADED] = _opened(reader("memory", repeat=True), count)
-    return readers
-
-
-def _peers(work: Path, mnist: dict[str, Any]) -> dict[str, Contender]:
-    import tensorflow as tf
-
-    images, labels = mnist["image"], mnist["label"]
-
-    def buffered() -> Any:
-        data = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(BUFFER).batch(BATCH)
-        return data.map(_scaled).prefetch(2)
-
-    whole = len(images) // BATCH
-    batches = images[: whole * BATCH].reshape(whole, BATCH, 784)
-
-    def limit() -> Any:
-        batched = labels[: whole * BATCH].reshape(whole, BATCH)
-        data = tf.data.Dataset.from_tensor_slices((batches, batched))
-        return data.map(_scaled).prefetch(2).repeat()
-
-    peers = {BUFFERED: _drained(buffered, len(images)), LIMIT: _opened(limit, len(images))}
-    try:
-        from benchmarks import tfds_peer
-
-        builder = tfds_peer.write(work / "tfds", images, labels)
-        peers[TFDS] = _drained(lambda: tfds_peer.read(builder, BATCH, BUFFER, _scaled))
-    except ImportError:
-        pass
-    return {**peers, **_grain(work, mnist), **_torch(mnist)}
+    found = {
+        DOCUMENT: drained(document, reading.records),
+        PLAIN: drained(plain, reading.records, reading.epochs),
+    }
+    for name in reading.readers:
+        found[f"ours, {name}"] = drained(_reader(reading, name), reading.records, reading.epochs)
+    return found
 
 
-def _scaled(image: Any, label: Any) -> Any:
-    import tensorflow as tf
+def _reader(reading: Work, name: str, repeat: bool = False) -> Callable[[], Any]:
+    from reproducible_ml.input_fn import input_fn
 
-    return tf.cast(image, tf.float32) / 127.5 - 1.0, label
-
-
-def _drained(make: Callable[[], Any], records: int | None = None) -> Contender:
-    """Read a dataset to its end inside a graph, so that Python's loop costs none of them.
-
-    Opening counts too, since reading into memory is a part of the work; tracing does not.
-
-    Args:
-        make: Makes the dataset, one epoch long.
-        records: Of one epoch, to read ``EPOCHS`` of them; None reads one.
-    """
-    import tensorflow as tf
-
-    epochs = 1 if records is None else EPOCHS
-    traced: list[Any] = []
-
-    def drain() -> Any:
-        # repeat() keeps what is in memory, as training does.
-        return make().repeat(epochs).reduce(tf.constant(0, tf.int64), lambda count, *_: count + 1)
-
-    def run() -> None:
-        if not traced:
-            traced.append(tf.function(drain, autograph=False).get_concrete_function())
-        traced[0]().numpy()
-
-    return Contender(run, records=None if records is None else records * epochs)
-
-
-def _opened(make: Callable[[], Any], records: int) -> Contender:
-    """Read batches of an endless dataset that is open already, inside a graph."""
-    import tensorflow as tf
-
-    batches = records * EPOCHS // BATCH
-    open_ones: list[Any] = []
-
-    @tf.function(autograph=False)
-    def drain(iterator: Any) -> Any:
-        def one(count: Any) -> Any:
-            # Waits for the batch before it and takes the next.
-            with tf.control_dependencies(tf.nest.flatten(iterator.get_next())):
-                return (count + 1,)
-
-        return tf.while_loop(lambda count: count < batches, one, (tf.constant(0),))
-
-    def run() -> None:
-        if not open_ones:
-            open_ones.append(iter(make()))
-        drain(open_ones[0])[0].numpy()
-
-    return Contender(run, records=batches * BATCH)
-
-
-def _grain(work: Path, mnist: dict[str, Any]) -> dict[str, Contender]:
-    try:
-        import grain.python as grain
-        from array_record.python.array_record_data_source import ArrayRecordDataSource
-    except ImportError:
-        return {}
-    import tensorflow as tf
-
-    path = work / "grain.array_record"
-    few = {key: values[:GRAIN_RECORDS] for key, values in mnist.items()}
-    write_array_record(path, few, compressed=False)
-
-    class Parse(grain.MapTransform):
-        def map(self, element: bytes) -> Any:
-            import numpy as np
-
-            feature = tf.train.Example.FromString(element).features.feature
-            image = np.frombuffer(feature["image"].bytes_list.value[0], np.uint8)
-            label = feature["label"].int64_list.value[0]
-            return image.astype(np.float32) / 127.5 - 1.0, label
-
-    def read() -> None:
-        source = ArrayRecordDataSource([str(path)])
-        sampler = grain.IndexSampler(
-            len(source), grain.NoSharding(), shuffle=True, num_epochs=1, seed=0
+    def read() -> Any:
+        made = input_fn(
+            reading.folder,
+            batch_size=reading.batch,
+            # The others draw no latents: as few as can be.
+            noise_dims=1,
+            label_key="label",
+            repeat=repeat,
+            reader=name,
+            check="size",
         )
-        operations = [Parse(), grain.Batch(BATCH)]
-        for _ in grain.DataLoader(data_source=source, sampler=sampler, operations=operations):
-            pass
+        return made()
 
-    return {GRAIN: Contender(read, records=len(few["label"]))}
-
-
-def _torch(mnist: dict[str, Any]) -> dict[str, Contender]:
-    try:
-        import torch
-    except ImportError:
-        return {}
-    images = torch.from_numpy(mnist["image"])
-    labels = torch.from_numpy(mnist["label"])
-
-    class Digits(torch.utils.data.Dataset):
-        def __len__(self) -> int:
-            return len(labels)
-
-        def __getitem__(self, index: int) -> Any:
-            return images[index].float() / 127.5 - 1.0, labels[index]
-
-    def read() -> None:
-        for _ in torch.utils.data.DataLoader(Digits(), BATCH, shuffle=True):
-            pass
-
-    return {TORCH: Contender(read)}
-
-
-def _cat(files: list[str]) -> None:
-    subprocess.run(["cat", *files], stdout=subprocess.DEVNULL, check=True)
-
-
-def _verify(folder: Path) -> None:
-    from reproducible_ml.datasets.serialize.verify import verify
-
-    defects = verify(folder)
-    if defects:
-        raise RuntimeError(f"the benchmark's own data set is damaged: {defects[0]}")
+    return read

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import statistics
 import sys
 import time
@@ -12,6 +13,9 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+# In place of a target where a figure is only stated.
+NO_TARGET = "-"
 
 
 def _nothing() -> None:
@@ -108,7 +112,7 @@ class Target:
         part: Title of the part.
         name: The contender.
         against: The other.
-        least: The ratio of their speeds to reach.
+        least: The ratio of their speeds to reach; None states the ratio without a target.
         style: How the ratio is shown: "times", "percent", or "more time", how much longer it takes.
     """
 
@@ -116,7 +120,7 @@ class Target:
     part: str
     name: str
     against: str
-    least: float
+    least: float | None
     style: str = "times"
 
     def show(self, ratio: float) -> str:
@@ -136,9 +140,9 @@ class Target:
         return {
             "work": self.work,
             "against": self.against,
-            "target": self.show(self.least),
+            "target": NO_TARGET if self.least is None else self.show(self.least),
             "measured": self.show(ratio),
-            "reached": ratio >= self.least,
+            "reached": None if self.least is None else ratio >= self.least,
         }
 
 
@@ -182,7 +186,7 @@ def show_part(part: Part, targets: Sequence[Target]) -> str:
         )
     for target in targets:
         row = target.row({part.title: part})
-        if row is not None:
+        if row is not None and row["reached"] is not None:
             verdict = "reached" if row["reached"] else "MISSED"
             lines.append(
                 f"  {target.name} against {target.against}: {row['measured']}, "
@@ -192,14 +196,24 @@ def show_part(part: Part, targets: Sequence[Target]) -> str:
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Give the table of figures."""
+    """Give the table of figures.
+
+    Args:
+        rows: ``work``, ``against``, ``target``, ``measured``, and ``reached``: None where there is
+            no target.
+    """
     lines = ["| work | against | target | measured |", "| --- | --- | --- | --- |"]
     for row in rows:
-        missed = "" if row["reached"] else " (missed)"
+        missed = " (missed)" if row["reached"] is False else ""
         lines.append(
             f"| {row['work']} | {row['against']} | {row['target']} | {row['measured']}{missed} |"
         )
     return "\n".join(lines)
+
+
+def command_line(module: str) -> str:
+    """Give the command that this process was started with."""
+    return shlex.join(["python", "-m", module, *sys.argv[1:]])
 
 
 def put_into(page: Path, name: str, text: str) -> None:
