@@ -37,6 +37,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=10, help="steps of each training")
+    parser.add_argument("--settings", type=int, default=len(SETTINGS), help="only the first ones")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -48,7 +49,8 @@ def main() -> None:
         print("| setting | weights | probe | first step that differs |")
         print("| --- | --- | --- | --- |")
         reference = None
-        for index, (name, values, variables, cores) in enumerate(SETTINGS):
+        chosen = SETTINGS[: arguments.settings]
+        for index, (name, values, variables, cores) in enumerate(chosen):
             request = {
                 "data": f"{folder}/data",
                 "model": f"{folder}/model-{index}",

@@ -26,6 +26,7 @@ from benchmarks.measure import (
     Contender,
     Part,
     Target,
+    command_line,
     describe_machine,
     machine_line,
     markdown,
@@ -123,7 +124,7 @@ def measure(work: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         rows.append(_start_row(parts[STARTS]))
     print("\n" + markdown(rows), flush=True)
     found: dict[str, Any] = {
-        "command": "python -m benchmarks.training",
+        "command": command_line("benchmarks.training"),
         "machine": machine,
         "parts": {title: part.to_json() for title, part in parts.items()},
         "figures": rows,
