@@ -14,6 +14,7 @@ import numpy as np
 
 from reproducible_ml.datasets.serialize.examples import expected_size
 from reproducible_ml.datasets.serialize.layout import wire_fields
+from reproducible_ml.datasets.serialize.shard_reader import Table, same_bytes
 from reproducible_ml.handlers.schema import FeatureSchema
 
 Numbers = np.ndarray[Any, Any]
@@ -81,6 +82,29 @@ class RecordForm:
             at = entry
         walk.need(at == stops)
         return walk.good
+
+
+def same_form(table: Table) -> Any:
+    """Tell which records have the form of the first one: bool [n].
+
+    They are equal outside the values, and their packed integers are as many.
+    """
+    first = table.payloads[0].tobytes()
+    try:
+        fields = wire_fields(first)
+    except (ValueError, IndexError):
+        return np.arange(len(table.payloads)) == 0
+    starts = [0, *(field.payload.stop for field in fields)]
+    stops = [*(field.payload.start for field in fields), len(first)]
+    same = np.ones(len(table.payloads), bool)
+    for start, stop in zip(starts, stops):
+        same &= same_bytes(table.payloads, slice(start, stop))
+    for field in fields:
+        if field.kind == "int64":
+            # A number ends with the first byte below 0x80.
+            ends = table.payloads[:, field.payload] < 0x80
+            same &= ends.sum(axis=1) == ends[0].sum() if ends.shape[1] > 1 else ends[:, 0]
+    return same
 
 
 class _Walk:

@@ -182,7 +182,8 @@ def _headers(data: Any, array: np.ndarray[Any, Any], begin: int) -> np.ndarray[A
                 return begin + step * np.arange(alike + 1)
     bounds = [begin]
     end = begin
-    while end < most and end + HEADER_BYTES <= len(data):
+    last = min(most, len(data) - HEADER_BYTES + 1)
+    while end < last:
         end += length_of(data, end)[0] + FRAME_BYTES
         bounds.append(end)
     if end > len(data):

@@ -24,7 +24,6 @@ import crc32c
 import numpy as np
 
 from reproducible_ml.datasets.serialize.examples import check_features
-from reproducible_ml.datasets.serialize.layout import wire_fields
 from reproducible_ml.datasets.serialize.manifest import (
     MANIFEST_FILE,
     Manifest,
@@ -35,7 +34,7 @@ from reproducible_ml.datasets.serialize.manifest import (
     read_manifest,
 )
 from reproducible_ml.datasets.serialize.progress import Progress
-from reproducible_ml.datasets.serialize.record_form import RecordForm
+from reproducible_ml.datasets.serialize.record_form import RecordForm, same_form
 from reproducible_ml.datasets.serialize.shard_reader import (
     Batch,
     StreamError,
@@ -44,7 +43,6 @@ from reproducible_ml.datasets.serialize.shard_reader import (
     batches_of,
     checksum,
     mapped,
-    same_bytes,
 )
 from reproducible_ml.datasets.serialize.tfrecord import HEADER_BYTES, FrameError
 from reproducible_ml.utils.errors import DataError
@@ -229,7 +227,7 @@ class _Verification:
             return
         found = list(self._form(shard, 0, table.payloads[0].tobytes()))
         yield from found
-        same = _same_form(table)
+        same = same_form(table)
         others = np.arange(1, shard.records) if found else np.flatnonzero(~same)
         for number in others.tolist():
             yield from self._form(shard, number, table.payloads[number].tobytes())
@@ -320,29 +318,6 @@ def is_intact(path: Path, shard: Shard) -> bool:
         shard.bytes,
         shard.checksum,
     )
-
-
-def _same_form(table: Table) -> Any:
-    """Tell which records have the form of the first one: bool [n].
-
-    They are equal outside the values, and their packed integers are as many.
-    """
-    first = table.payloads[0].tobytes()
-    try:
-        fields = wire_fields(first)
-    except (ValueError, IndexError):
-        return np.arange(len(table.payloads)) == 0
-    starts = [0, *(field.payload.stop for field in fields)]
-    stops = [*(field.payload.start for field in fields), len(first)]
-    same = np.ones(len(table.payloads), bool)
-    for start, stop in zip(starts, stops):
-        same &= same_bytes(table.payloads, slice(start, stop))
-    for field in fields:
-        if field.kind == "int64":
-            # A number ends with the first byte below 0x80.
-            ends = table.payloads[:, field.payload] < 0x80
-            same &= ends.sum(axis=1) == ends[0].sum() if ends.shape[1] > 1 else ends[:, 0]
-    return same
 
 
 def _features(payload: bytes) -> dict[str, Any]:
