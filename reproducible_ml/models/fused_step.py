@@ -46,7 +46,9 @@ class Updates(NamedTuple):
     """How the two networks are scored and updated.
 
     Attributes:
-        make_gan_model: From (latents, real batch) to a TF-GAN ``GANModel``; called once an update.
+        critic_steps: Critic updates a step.
+        make_gan_model: From (latents, real batch) to a TF-GAN ``GANModel``; called once, the critic
+            updates use its networks again.
         make_gan_loss: From a ``GANModel`` to a TF-GAN ``GANLoss``.
         generator_optimizer: Optimizer of the generator.
         critic_optimizer: Optimizer of the critic.
@@ -55,6 +57,7 @@ class Updates(NamedTuple):
             scalar that is added to the critic's loss, or None.
     """
 
+    critic_steps: int
     make_gan_model: Callable[[Any, tf.Tensor], Any]
     make_gan_loss: Callable[[Any], Any]
     generator_optimizer: tf.compat.v1.train.Optimizer
@@ -68,9 +71,9 @@ def build_step(updates: Updates, inputs: Any, real: tf.Tensor) -> StepOutcome:
 
     Args:
         updates: The networks' losses and optimizers.
-        inputs: Latents [1 + critic_steps, batch, dims], the first for the generator's update; or a
-            dictionary of ``latents`` and of ``labels`` of the real images. Generated images have
-            the labels of the real batch that their update sees.
+        inputs: The generator's inputs, each tensor [1 + critic_steps, batch, ...], the first for
+            the generator's update. In a dictionary with ``labels`` these are the labels of the real
+            images: generated ones have the labels of the real batch that their update sees.
         real: [critic_steps, batch, ...], or [1 + critic_steps, batch, ...] where the first batch
             belongs to the generator's update (only relativistic losses look at it). With fewer the
             generator's update looks at that of the first critic update.
@@ -78,36 +81,44 @@ def build_step(updates: Updates, inputs: Any, real: tf.Tensor) -> StepOutcome:
     Returns:
         The step's outcome; fetching any of it executes the whole step.
     """
-    latents = inputs["latents"] if isinstance(inputs, dict) else inputs
-    critic_steps = int(latents.shape[0]) - 1
+    critic_steps = updates.critic_steps
     shared_batch = int(real.shape[0]) == critic_steps
     global_step = tf.compat.v1.train.get_global_step()
     completed = tf.identity(global_step) if updates.critic_penalty is not None else None
     seen = _UpdateOps()
 
-    gan_model = updates.make_gan_model(_of_update(inputs, 0, 0), real[0])
+    first = updates.make_gan_model(_of_update(inputs, 0, 0), real[0])
     generator_loss = contrib_utils.create_train_op(
-        updates.make_gan_loss(gan_model).generator_loss,
+        updates.make_gan_loss(first).generator_loss,
         updates.generator_optimizer,
         global_step=None,
-        update_ops=seen.new_ones_in(gan_model.generator_scope.name),
-        variables_to_train=gan_model.generator_variables,
+        update_ops=seen.new_ones_in(first.generator_scope.name),
+        variables_to_train=first.generator_variables,
         check_numerics=False,
     )
     critic_optimizer = updates.critic_optimizer
     if updates.critic_weight_clip is not None:
         critic_optimizer = tfgan.features.clip_discriminator_weights(
-            critic_optimizer, gan_model, updates.critic_weight_clip
+            critic_optimizer, first, updates.critic_weight_clip
         )
 
     done = generator_loss
     for update in range(critic_steps):
-        # Everything below waits for the update before it, so each read sees its weights.
         with tf.control_dependencies([done]):
-            ready = [done, *power_iterations()]
-        with tf.control_dependencies(ready):
-            batch = update if shared_batch else 1 + update
-            gan_model = updates.make_gan_model(_of_update(inputs, 1 + update, batch), real[batch])
+            moved = power_iterations()
+        # What an update reads waits for who wrote it, and for nothing else: samples for the
+        # generator's update, scores for the critic update before. So what needs neither runs
+        # beside them, such as the scores of the first real batch.
+        critic_ready = moved if update == 0 else [done, *moved]
+        batch = update if shared_batch else 1 + update
+        gan_model = _built_again(
+            first,
+            _of_update(inputs, 1 + update, batch),
+            real[batch],
+            [generator_loss],
+            critic_ready,
+        )
+        with tf.control_dependencies(critic_ready):
             critic_loss = updates.make_gan_loss(gan_model).discriminator_loss
             if updates.critic_penalty is not None:
                 critic_loss += updates.critic_penalty(gan_model, completed, update)
@@ -128,6 +139,38 @@ def build_step(updates: Updates, inputs: Any, real: tf.Tensor) -> StepOutcome:
         return StepOutcome(step, tf.identity(losses[0]), tf.identity(losses[1]))
 
 
+def _built_again(
+    gan_model: Any, inputs: Any, real: tf.Tensor, generator_ready: Any, critic_ready: Any
+) -> Any:
+    """Build the two networks once more, on other inputs.
+
+    Args:
+        gan_model: A TF-GAN ``GANModel``, whose scopes, variables and functions are used.
+        inputs: The generator's inputs.
+        real: The real batch.
+        generator_ready: What the generator waits for before it reads its weights.
+        critic_ready: What the critic waits for before it reads its weights.
+
+    Returns:
+        A ``GANModel`` of these inputs.
+    """
+    generator, critic = gan_model.generator_scope, gan_model.discriminator_scope
+    scope = tf.compat.v1.variable_scope
+    with tf.control_dependencies(generator_ready), scope(generator, reuse=True):
+        generated = gan_model.generator_fn(inputs)
+    with tf.control_dependencies(critic_ready), scope(critic, reuse=True):
+        of_generated = gan_model.discriminator_fn(generated, inputs)
+    with tf.control_dependencies(critic_ready), scope(critic, reuse=True):
+        of_real = gan_model.discriminator_fn(real, inputs)
+    return gan_model._replace(
+        generator_inputs=inputs,
+        generated_data=generated,
+        real_data=real,
+        discriminator_gen_outputs=of_generated,
+        discriminator_real_outputs=of_real,
+    )
+
+
 def _mean_of_replicas(losses: list[tf.Tensor]) -> list[tf.Tensor]:
     """Average what each replica of a distribution strategy found on its own batch."""
     replica = tf.distribute.get_replica_context()
@@ -137,10 +180,11 @@ def _mean_of_replicas(losses: list[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def _of_update(inputs: Any, update: int, batch: int) -> Any:
-    """Take the latents of an update, and the labels of a real batch where there are any."""
-    if not isinstance(inputs, dict):
-        return inputs[update]
-    return {"latents": inputs["latents"][update], "labels": inputs["labels"][batch]}
+    """Take the inputs of an update, and the labels of a real batch where there are any."""
+    if not isinstance(inputs, dict) or "labels" not in inputs:
+        return tf.nest.map_structure(lambda tensor: tensor[update], inputs)
+    others = {name: value for name, value in inputs.items() if name != "labels"}
+    return {**_of_update(others, update, batch), "labels": inputs["labels"][batch]}
 
 
 class _UpdateOps:

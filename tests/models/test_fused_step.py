@@ -30,12 +30,13 @@ def optimizers(rate=1e-3):
     }
 
 
-def networks():
+def networks(gan_type="wgan"):
+    row = GAN_TYPES[gan_type]
     return {
-        "generator_fn": generator_fn("wgan", SHAPE, seed=3),
-        "discriminator_fn": critic_fn("wgan", SHAPE, seed=3),
-        "generator_loss_fn": ROW.generator_loss_fn,
-        "discriminator_loss_fn": ROW.critic_loss_fn,
+        "generator_fn": generator_fn(gan_type, SHAPE, seed=3),
+        "discriminator_fn": critic_fn(gan_type, SHAPE, seed=3),
+        "generator_loss_fn": row.generator_loss_fn,
+        "discriminator_loss_fn": row.critic_loss_fn,
     }
 
 
@@ -49,8 +50,21 @@ def fused(model_dir, critic_steps=1, **arguments):
     )
 
 
-@pytest.mark.parametrize("critic_steps", [1, 3])
-def test_a_fused_step_is_a_step_of_the_stock_estimator_on_the_same_batches(tmp_path, critic_steps):
+def adam(rate=1e-3):
+    return {
+        "generator_optimizer": tf.compat.v1.train.AdamOptimizer(rate, 0.5),
+        "discriminator_optimizer": tf.compat.v1.train.AdamOptimizer(rate, 0.5),
+    }
+
+
+# lsgan's critic has batch norm, nsgan trains through sigmoids.
+@pytest.mark.parametrize(
+    ("gan_type", "make_optimizers", "critic_steps"),
+    [("wgan", optimizers, 1), ("wgan", optimizers, 5), ("lsgan", adam, 1), ("nsgan", adam, 3)],
+)
+def test_a_fused_step_is_a_step_of_the_stock_estimator_on_the_same_batches(
+    tmp_path, gan_type, make_optimizers, critic_steps
+):
     # The stock estimator pulls one more batch a step, only to log a loss; it is left out of ours.
     steps, pulls = 3, critic_steps + 2
     latents, real = batches(steps * pulls)
@@ -58,23 +72,32 @@ def test_a_fused_step_is_a_step_of_the_stock_estimator_on_the_same_batches(tmp_p
 
     stock = tfgan.estimator.GANEstimator(
         str(tmp_path / "stock"),
-        **networks(),
-        **optimizers(),
+        **networks(gan_type),
+        **make_optimizers(),
         get_hooks_fn=tfgan.get_sequential_train_hooks(
             tfgan.GANTrainSteps(generator_train_steps=1, discriminator_train_steps=critic_steps)
         ),
     )
     stock.train(lambda: tf.data.Dataset.from_tensor_slices((latents, real)), max_steps=steps)
-    ours = fused(tmp_path / "fused", critic_steps)
+    ours = GANEstimator(
+        str(tmp_path / "fused"),
+        critic_steps=critic_steps,
+        **networks(gan_type),
+        **make_optimizers(),
+    )
     ours.train(
         lambda: tf.data.Dataset.from_tensor_slices((latents[used], real[used])), max_steps=steps
     )
 
-    expected, found = variables(stock), variables(ours)
+    # Adam's powers of the step number lie in name scopes of TF-GAN's own.
+    expected, found = (
+        {name: value for name, value in variables(one).items() if "_power" not in name}
+        for one in (stock, ours)
+    )
     assert set(found) == set(expected)
     for name, value in expected.items():
         # The graphs differ, so sums may be taken in another order: a few units in the last place,
-        # which RMSProp's division by a small root raises to at most 1e-5 of the weight's scale.
+        # which both optimizers divide by the root of a small square.
         np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=2e-6, err_msg=name)
 
 
@@ -144,6 +167,52 @@ def test_evaluate_and_predict_work_as_in_the_stock_estimator(tmp_path):
     samples = np.stack(list(estimator.predict(lambda: tf.data.Dataset.from_tensors(latents[0]))))
     assert samples.shape == (BATCH, *SHAPE)
     assert np.abs(samples).max() <= 1.0
+
+
+def test_the_generator_takes_inputs_of_any_structure(tmp_path):
+    def generator(inputs, mode=None):
+        noise, style = inputs
+        weight = tf.compat.v1.get_variable(
+            "w", [NOISE_DIMS, 100], initializer=tf.ones_initializer()
+        )
+        return tf.tanh(tf.reshape(noise @ weight, [-1, *SHAPE]) + style[:, :, None, None])
+
+    latents, real = batches(4)
+    estimator = GANEstimator(
+        str(tmp_path), **{**networks(), "generator_fn": generator}, **optimizers()
+    )
+    inputs = (latents, latents[..., :1])
+    estimator.train(lambda: tf.data.Dataset.from_tensor_slices((inputs, real)), max_steps=2)
+    assert estimator.get_variable_value("global_step") == 2
+
+
+def test_loss_summaries_are_written_unless_they_are_refused(tmp_path):
+    def tags(folder):
+        return {
+            value.tag
+            for file in folder.glob("events*")
+            for event in tf.compat.v1.train.summary_iterator(str(file))
+            for value in event.summary.value
+        }
+
+    fused(tmp_path / "with").train(plain_input_fn(2), max_steps=1)
+    assert {"generator_loss", "critic_loss"} <= tags(tmp_path / "with")
+    fused(tmp_path / "without", use_loss_summaries=False).train(plain_input_fn(2), max_steps=1)
+    assert not {"generator_loss", "critic_loss"} & tags(tmp_path / "without")
+    kinds = tfgan.estimator.SummaryType.VARIABLES
+    fused(tmp_path / "more", add_summaries=kinds).train(plain_input_fn(2), max_steps=1)
+    assert any("fully_connected/weights" in tag for tag in tags(tmp_path / "more"))
+
+
+def test_data_that_end_before_the_first_step_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"ended before the first step, which takes 3 batches"):
+        fused(tmp_path, critic_steps=2).train(plain_input_fn(2), max_steps=1)
+
+
+def test_an_input_fn_that_returns_tensors_is_refused(tmp_path):
+    latents, real = batches(1)
+    with pytest.raises(ConfigError, match=r"returns a tf\.data\.Dataset, found a tuple"):
+        fused(tmp_path).train(lambda: (tf.constant(latents[0]), tf.constant(real[0])), max_steps=1)
 
 
 def test_critic_steps_below_one_is_refused():
