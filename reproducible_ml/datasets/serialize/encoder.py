@@ -66,12 +66,15 @@ class Encoder:
         try:
             if self._blocks is None:
                 self.learn(rows[0])
-            block = self._blocks.make(rows) if self._blocks and self._blocks.usable else None
-            if block is not None:
-                return block
-            for row in rows:
-                payloads.append(self._maker.serialize(row))
-            return one_by_one(payloads)
+            blocks = self._blocks if self._blocks and self._blocks.usable else None
+            block = blocks.make(rows) if blocks else None
+            if block is None:
+                for row in rows:
+                    payloads.append(self._maker.serialize(row))
+                block = one_by_one(payloads)
+            if blocks:
+                blocks.adapt(block)
+            return block
         except RowError as error:
             raise DataError(f"{shard}, record {first + error.number}: {error}.") from error
         except DataError as error:

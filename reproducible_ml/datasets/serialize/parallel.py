@@ -26,8 +26,9 @@ def write_by_workers(
 ) -> Iterator[WrittenShard]:
     """Write shards in worker processes.
 
-    The processes are fresh ones, since TensorFlow does not survive a fork. joblib hands them large
-    arrays through shared memory and handlers of any kind, lambdas too, by value.
+    The processes are fresh ones, since TensorFlow does not survive a fork. joblib hands them
+    handlers of any kind, lambdas too, and each shard's rows by value. No more than two shards a
+    worker are on their way at a time.
 
     Args:
         folder: Where to write them.
@@ -49,6 +50,11 @@ def write_by_workers(
         n_jobs=workers,
         return_as="generator",
         pre_dispatch="2*n_jobs",
+        # joblib would put several small shards into one call, and more of them on their way.
+        batch_size=1,
+        # It would copy arrays of a megabyte and more into shared memory and keep them there until
+        # the end, where a container often has 64 MB of it in all.
+        max_nbytes=None,
         # From the start, since a worker that got no shard yet would wait for one for minutes.
         initializer=_end_with,
         initargs=(os.getpid(),),

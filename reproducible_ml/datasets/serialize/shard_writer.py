@@ -88,7 +88,7 @@ class ShardWriter:
         if self._disk is not None:
             # What waits there may be for this file.
             self._disk.forget()
-        self._file.close()
+        self._release()
 
     def shard(self) -> Shard:
         """Describe the closed shard for the manifest."""
@@ -120,7 +120,13 @@ class ShardWriter:
         except OSError as error:
             raise self._unwritable(error) from error
         finally:
-            self._file.close()
+            self._release()
+
+    def _release(self) -> None:
+        # A data set keeps the writers of all its shards until the end, for ``shard()``.
+        self._compressor = None
+        self._waiting = bytearray()
+        self._file.close()
 
     def _put(self, data: Any) -> None:
         view = memoryview(data).cast("B")
