@@ -91,12 +91,15 @@ def _value(text: str) -> Any:
         return text
 
 
+_WORDS = {True: "same", False: "DIFFERS"}
+
+
 def _table(done: Reproduction) -> str:
     lines = [_table(one) for one in done.upstream]
     lines.append("")
     title = f"run {done.recorded.id}", f"run {done.again.id}"
     rows = [("", *title, "")] + [
-        (row.part, row.recorded, row.again, "same" if row.equal else "DIFFERS")
+        (row.part, row.recorded, row.again, _WORDS[row.equal] if row.compared else "")
         for row in done.verdict.rows
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]

@@ -9,16 +9,15 @@ import click
 
 from reproducible_ml.commands.layout import (
     GAP,
-    SHORT_DIGEST,
     as_json,
     cut,
-    duration,
     shown,
     size,
     store_options,
     table,
     terminal_width,
 )
+from reproducible_ml.utils.text import counted
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs import Run
@@ -80,7 +79,7 @@ def _sections(run: Run, width: int | None) -> list[tuple[str, list[str]]]:
     return [
         ("", _head(run, width)),
         ("Error", _trace(run)),
-        ("Config", pairs(dict(sorted(flat(run.config, "").items())))),
+        ("Config", pairs(_config(run))),
         ("Result", [] if run.result is None else pairs(flat(result, ""))),
         ("Digest", pairs(run.info.get("digest") or {})),
         ("Data", pairs(_data(run))),
@@ -107,29 +106,26 @@ def _pairs(facts: Mapping[str, Any], width: int | None) -> list[str]:
 
 
 def _head(run: Run, width: int | None) -> list[str]:
-    started = "-" if run.started is None else f"{run.started:%Y-%m-%d %H:%M:%S} UTC"
-    facts = {
-        "status": run.status,
-        "started": f"{started}, {duration(run.duration_seconds)}",
-        "host": shown((run.entry.get("host") or {}).get("hostname")),
-        "sources": _sources(run),
-    }
+    from reproducible_ml.tracking.run_facts import head_facts
+
     title = cut(f"Run {run.id} of {run.experiment or '-'} in {run.store.shown}", width)
-    return [title, *_pairs(facts, width)]
+    return [title, *_pairs({"status": run.status, **head_facts(run)}, width)]
 
 
-def _sources(run: Run) -> str:
-    files = len(run.entry.get("experiment", {}).get("sources") or [])
-    text = f"{files} files"
-    if run.git_commit:
-        text += f" from commit {run.git_commit[:SHORT_DIGEST]}"
-    if run.dirty:
-        changed = (run.environment.get("git") or {}).get("changed") or []
-        new = sum(one.startswith("?? ") for one in changed)
-        counts = {"changed": len(changed) - new, "new": new}
-        found = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        text += f", dirty: {found}" if found else ", dirty"
-    return text if run.git_commit or run.dirty else f"{text}, no git commit"
+def _config(run: Run) -> dict[str, str]:
+    """Return the configuration by name, with what it leaves open as it was used."""
+    from reproducible_ml.tracking.runs import flat
+    from reproducible_ml.tracking.used_values import Used, used_values, with_origin
+
+    used = used_values(run)
+    config = dict(run.config)
+    if "model_dir" in config and config["model_dir"] is None and run.info.get("model_dir"):
+        used["model_dir"] = Used(run.info["model_dir"], "of this run's own")
+    config.update({name: one.value for name, one in used.items()})
+    return {
+        name: with_origin(shown(value), used.get(name))
+        for name, value in sorted(flat(config, "").items())
+    }
 
 
 def _trace(run: Run) -> list[str]:
@@ -139,11 +135,15 @@ def _trace(run: Run) -> list[str]:
 
 
 def _data(run: Run) -> dict[str, Any]:
+    from reproducible_ml.tracking.used_values import source_text
+
     found = {}
     for key, facts in (run.info.get("dataset") or {}).items():
         records = ", ".join(f"{name} {n}" for name, n in (facts.get("records") or {}).items())
         fingerprint = shown(facts.get("fingerprint"))
         found[key] = f"fingerprint {fingerprint}  {facts.get('record_dir')}  {records}"
+        if facts.get("source"):
+            found[f"{key} from"] = source_text(facts["source"])
     return found
 
 
@@ -166,7 +166,7 @@ def _last_points(run: Run) -> list[tuple[str, int, Any, Any]]:
 
 def _metrics(run: Run, width: int | None) -> list[str]:
     rows = [
-        (name, shown(value), f"at step {step}", f"{count} points")
+        (name, shown(value), f"at step {step}", counted(count, "point"))
         for name, count, step, value in _last_points(run)
     ]
     return table(rows, right=(1, 3), width=width, indent=_INDENT)
@@ -181,11 +181,18 @@ def _artifacts(run: Run, width: int | None) -> list[str]:
 
 
 def _checkpoint(run: Run) -> dict[str, Any]:
+    from reproducible_ml.tracking.going_on import newest_checkpoint
+
     facts = run.info.get("checkpoint")
-    if not facts:
+    if facts:
+        total = sum(one["bytes"] for one in facts["files"].values())
+        return {"path": facts["path"], "step": f"{facts['step']}, {size(total)}"}
+    found = newest_checkpoint(run.info)
+    if found is None:
         return {}
-    total = sum(one["bytes"] for one in facts["files"].values())
-    return {"path": facts["path"], "step": f"{facts['step']}, {size(total)}"}
+    path, step = found
+    # The run noted its folder only: what lies there may be of a run that went on.
+    return {"path": str(path), "step": f"{step}, the newest that lies there now"}
 
 
 def _environment(run: Run) -> dict[str, Any]:
@@ -215,13 +222,7 @@ def _environment(run: Run) -> dict[str, Any]:
 
 
 def _verdicts(run: Run) -> list[str]:
-    rows = []
-    for one in run.info.get("verdicts") or []:
-        if not isinstance(one, Mapping):
-            rows.append(("", "", shown(one)))
-            continue
-        origin = one.get("reproduced_from") or {}
-        other = f"by run {one['reproduced_by']}" if "reproduced_by" in one else ""
-        other = f"of run {origin['run_id']}" if "run_id" in origin else other
-        rows.append((shown(one.get("time"))[:16].replace("T", " "), other, shown(one["verdict"])))
-    return table(rows, indent=_INDENT)
+    from reproducible_ml.tracking.run_facts import verdict_rows
+
+    rows = verdict_rows(run.info.get("verdicts"))
+    return table([(one.time, one.about, one.verdict) for one in rows], indent=_INDENT)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reproducible_ml.datasets.serialize.manifest import FORMAT_NAME
-from reproducible_ml.utils.errors import TrackingError
-from reproducible_ml.utils.text import shown, size
+from reproducible_ml.tracking.used_values import kept_manifests, source_text
+from reproducible_ml.utils.text import counted, size
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs import Run
@@ -44,29 +42,12 @@ class DataSet:
     missing: str = ""
 
 
-def manifests(run: Run) -> dict[str, dict[str, Any]]:
-    """Return the manifests that a run keeps, as JSON, by fingerprint."""
-    found = {}
-    try:
-        contents = list(run.store.resources(run.id).values())
-    except (OSError, TrackingError):
-        return {}
-    for content in contents:
-        try:
-            values = json.loads(content)
-        except ValueError:
-            continue  # a resource of another kind
-        if isinstance(values, dict) and values.get("format") == FORMAT_NAME:
-            found[str(values.get("fingerprint"))] = values
-    return found
-
-
 def data_sets(runs: Sequence[Run]) -> list[DataSet]:
     """Describe the data sets of some runs, each once."""
     found: dict[str, DataSet] = {}
     for run in runs:
         recorded = run.info.get("dataset") or {}
-        known = manifests(run) if recorded else {}
+        known = kept_manifests(run) if recorded else {}
         for key, facts in recorded.items():
             fingerprint = str(facts.get("fingerprint"))
             if fingerprint not in found or (found[fingerprint].missing and fingerprint in known):
@@ -102,12 +83,15 @@ def describe(
     return DataSet(
         fingerprint,
         [
-            ("source", source_text(manifest)),
+            ("source", source_text(manifest.get("source") or {})),
             ("source digest", str((manifest.get("source") or {}).get("digest") or "not recorded")),
             ("compression", manifest.get("compression") or "none"),
             ("records a shard", f"{manifest['samples_per_record']:,}"),
             ("names of shards", str(manifest["record_pattern"])),
-            ("size", f"{size(sum(one['bytes'] for one in shards))} in {len(shards)} shards"),
+            (
+                "size",
+                f"{size(sum(one['bytes'] for one in shards))} in {counted(len(shards), 'shard')}",
+            ),
             ("written by", f"reproducible-ml {manifest.get('library_version') or '-'}"),
         ],
         features=[_feature(name, one) for name, one in manifest["features"].items()],
@@ -126,15 +110,6 @@ def describe(
             for one in shards
         ],
     )
-
-
-def source_text(manifest: Mapping[str, Any]) -> str:
-    """Name where the rows of a data set came from, with what was given to open it."""
-    source = manifest.get("source") or {}
-    if not source.get("name"):
-        return "not recorded"
-    arguments = {k: v for k, v in (source.get("arguments") or {}).items() if v is not None}
-    return f"{source['name']} ({shown(arguments)})" if arguments else str(source["name"])
 
 
 def _feature(name: str, schema: Mapping[str, Any]) -> list[str]:

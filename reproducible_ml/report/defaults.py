@@ -57,22 +57,11 @@ def settings(run: Run) -> list[Setting]:
     defaults = config_defaults(run)
     given = flat((run.entry.get("meta") or {}).get("config_updates") or {}, "")
     found = []
-    for name, value in sorted(_leaves(run.config, "").items()):
+    for name, value in sorted(flat(run.config, "").items()):
         default = defaults.get(name)
         changed = name in given if default is None else not equal(value, default.value)
         found.append(Setting(name, value, default, changed))
     return found
-
-
-def _leaves(value: Any, prefix: str) -> dict[str, Any]:
-    """Return leaves by dotted key as ``flat`` does, None included."""
-    leaves: dict[str, Any] = {}
-    for name, item in value.items():
-        if isinstance(item, dict) and item:
-            leaves.update(_leaves(item, f"{prefix}{name}."))
-        else:
-            leaves[f"{prefix}{name}"] = item
-    return leaves
 
 
 def config_defaults(run: Run) -> dict[str, Default]:
@@ -97,7 +86,7 @@ def config_defaults(run: Run) -> dict[str, Default]:
             continue  # computed from others: no literal, no default
         comment = comments.get(node.end_lineno or node.lineno, "")
         if isinstance(value, dict) and value:
-            for key, leaf in _leaves(value, f"{name.id}.").items():
+            for key, leaf in flat(value, f"{name.id}.").items():
                 found[key] = Default(leaf, comment)
         else:
             found[name.id] = Default(value, comment)

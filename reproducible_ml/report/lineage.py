@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from reproducible_ml.report.data_sets import Facts, manifests, source_text
+from reproducible_ml.report.data_sets import Facts
 from reproducible_ml.tracking.runs import Run, load_run
 from reproducible_ml.tracking.stores import RunId
+from reproducible_ml.tracking.used_values import kept_manifests, source_text
 from reproducible_ml.utils.errors import TrackingError
 from reproducible_ml.utils.text import size
 
@@ -66,7 +67,7 @@ def _steps(run: Run, runs: set[RunId], data: set[str]) -> Iterator[Node]:
             absent.append(Node(RUN, str(one.get("stage")), missing=str(error).rstrip(".")))
             continue
         yield from _steps(earlier, runs, data)
-    known = manifests(run)
+    known = kept_manifests(run)
     written = (run.info.get("digest") or {}).get("data")
     sets = {
         str(facts.get("fingerprint")): facts for facts in (run.info.get("dataset") or {}).values()
@@ -94,7 +95,7 @@ def _raw(manifest: Mapping[str, Any] | None) -> Node:
     digest = (manifest.get("source") or {}).get("digest")
     return Node(
         RAW,
-        source_text(manifest),
+        source_text(manifest.get("source") or {}),
         [("SHA-256", str(digest))] if digest else [],
         missing="" if digest else "its digest was not recorded",
     )

@@ -30,8 +30,8 @@ from reproducible_ml.report.sections import (
     overview_facts,
     package_rows,
     single_rows,
-    verdict_rows,
 )
+from reproducible_ml.tracking.run_facts import verdict_rows
 from reproducible_ml.utils.errors import TrackingError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _head(run: Run) -> dict[str, Any]:
         "facts": _Part(overview_facts, run),
         "trace": without_secrets("".join(f"{str(part).rstrip()}\n" for part in trace)),
         "verdict": without_secrets(run.verdict),
-        "verdicts": _Part(verdict_rows, run),
+        "verdicts": _Part(lambda: verdict_rows(without_secrets(run.info.get("verdicts")))),
     }
 
 

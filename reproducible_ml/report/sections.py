@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.report.defaults import settings
 from reproducible_ml.report.secrets import without_secrets
-from reproducible_ml.tracking.comparison import SECTIONS, changed_lines, compare_runs
+from reproducible_ml.tracking.comparison import SECTIONS, Difference, changed_lines
+from reproducible_ml.tracking.conclusion import conclude
+from reproducible_ml.tracking.run_facts import head_facts
 from reproducible_ml.tracking.runs import flat
-from reproducible_ml.utils.text import duration, shown
+from reproducible_ml.tracking.used_values import Used, used_values, with_origin
+from reproducible_ml.utils.text import counted, shown
 
 if TYPE_CHECKING:
     from reproducible_ml.report.curves import Plot
     from reproducible_ml.tracking.runs import Run
 
 MOST_DIFFERENCES = 100
-# As `reproduce` prints them; the lineage has them whole.
-DIGEST_DIGITS = 16
 LONGEST_DIFF_LINES = 400
 ABSENT = "-"
 
@@ -69,21 +70,23 @@ def side_by_side(
 
 def overview_facts(run: Run) -> dict[str, str]:
     """Return what the head of a report says of a run."""
-    started = "-" if run.started is None else f"{run.started:%Y-%m-%d %H:%M:%S} UTC"
-    host = shown((run.entry.get("host") or {}).get("hostname"))
-    commit = run.git_commit or "no git commit"
-    facts = {
-        "started": f"{started}, {duration(run.duration_seconds)}",
-        "host": host,
-        "sources": f"{len((run.entry.get('experiment') or {}).get('sources') or [])} files, "
-        f"{shown(commit)}{', with uncommitted changes' if run.dirty else ''}",
-    }
-    result = without_secrets(run.result)
-    for name, value in sorted(flat(result, "result ").items()):
-        facts[name.strip()] = shown(value)
-    for name, value in sorted((run.info.get("digest") or {}).items()):
-        facts[f"digest of {name}"] = str(value)[:DIGEST_DIGITS]
+    facts = {name: _without_typed_secrets(text) for name, text in head_facts(run).items()}
+    digests = run.info.get("digest") or {}
+    for name, value in sorted(flat(without_secrets(run.result), "result ").items()):
+        # The digests of the result are told below, by what they cover.
+        if value not in digests.values():
+            facts[name.strip()] = shown(value)
+    for name, value in sorted(digests.items()):
+        facts[f"digest of {name}"] = shown(value)
     return facts
+
+
+def _without_typed_secrets(text: str) -> str:
+    """Hide the values of secret keys in a command."""
+    words = (word.partition("=") for word in text.split(" "))
+    return " ".join(
+        f"{key}{equals}{without_secrets(value, key.strip(chr(39)))}" for key, equals, value in words
+    )
 
 
 def config_rows(runs: Sequence[Run]) -> list[Row]:
@@ -91,13 +94,16 @@ def config_rows(runs: Sequence[Run]) -> list[Row]:
     columns, notes = [], {}
     for run in runs:
         column = {}
+        used = used_values(run)
         for one in settings(run):
             key = one.name.rpartition(".")[2]
             mark = ""
             if one.changed:
                 default = one.default and without_secrets(one.default.value, key)
                 mark = "given" if one.default is None else f"default {_setting(default)}"
-            column[one.name] = Cell(_setting(without_secrets(one.value, key)), mark)
+            value = used[one.name].value if one.name in used else one.value
+            text = with_origin(_setting(without_secrets(value, key)), used.get(one.name))
+            column[one.name] = Cell(text, mark)
             if one.default is not None and one.default.comment:
                 notes[one.name] = one.default.comment
         columns.append(column)
@@ -158,56 +164,18 @@ def package_rows(runs: Sequence[Run]) -> list[Row]:
     return sorted(side_by_side(columns), key=lambda row: row.name)
 
 
-def verdict_rows(run: Run) -> list[dict[str, str]]:
-    """Return the verdicts of ``reproduce`` on a run, oldest first."""
-    rows = []
-    for one in without_secrets(run.info.get("verdicts") or []):
-        if not isinstance(one, Mapping):
-            rows.append({"time": "-", "about": "-", "verdict": shown(one), "across": "-"})
-            continue
-        origin = one.get("reproduced_from") or {}
-        about = f"executed again by run {one['reproduced_by']}" if "reproduced_by" in one else "-"
-        about = f"executes run {origin['run_id']} again" if "run_id" in origin else about
-        if one.get("changes"):
-            about += f", with {shown(one['changes'])}"
-        rows.append(
-            {
-                "time": f"{shown(one.get('time'))[:16].replace('T', ' ')} UTC",
-                "about": about,
-                "verdict": shown(one.get("verdict")),
-                "across": ", ".join(map(str, one.get("across") or [])) or "the same environment",
-            }
-        )
-    return rows
-
-
 def differences(a: Run, b: Run) -> dict[str, Any]:
     """Compare two runs and return what the report says of it."""
-    from reproducible_ml.tracking.verdict import divergence_of
-
-    found = compare_runs(a, b)
-    divergence = divergence_of(a, b)
-    metric = found.first_metric
-    if divergence is not None:
-        sentence = f"First difference {divergence.describe()}."
-    elif metric is not None:
-        sentence = (
-            f"First differing point: {metric.name} at step {metric.step}: "
-            f"{shown(metric.a)} / {shown(metric.b)}."
-        )
-    elif found.identical:
-        sentence = "Metrics and results are identical, bit for bit."
-    else:
-        sentence = "The metrics are the same, the results are not."
+    conclusion = conclude(a, b)
+    used = used_values(a), used_values(b)
     sections = []
     for section in SECTIONS:
-        # What one run holds as None and the other not at all is no difference to a reader.
-        entries = [one for one in found.of(section) if (one.a, one.b) != (None, None)]
+        entries = conclusion.found.of(section)
         rows = [
             {
                 "name": one.name,
-                "a": _side(one.a, one.name),
-                "b": _side(one.b, one.name),
+                "a": _side(one.a, one, used[0]),
+                "b": _side(one.b, one, used[1]),
                 "detail": _detail(one),
                 "diff": _cut(without_secrets(one.detail)) if section == "sources" else "",
             }
@@ -224,22 +192,23 @@ def differences(a: Run, b: Run) -> dict[str, Any]:
     return {
         "a": a.id,
         "b": b.id,
-        "sentence": sentence,
-        "identical": found.identical and divergence is None,
+        "sentence": " ".join(conclusion.sentences),
+        "identical": conclusion.identical and not conclusion.reason,
         "sections": sections,
     }
 
 
-def _side(value: Any, name: str) -> str:
+def _side(value: Any, one: Difference, used: Mapping[str, Used]) -> str:
     if value is None:
         return ABSENT
-    return shown(without_secrets(value, name.rpartition(".")[2]))
+    text = shown(without_secrets(value, one.name.rpartition(".")[2]))
+    return with_origin(text, used.get(one.name) if one.section == "config" else None)
 
 
 def _detail(one: Any) -> str:
     if one.section == "sources":
         added, removed = changed_lines(one.detail)
-        return f"{added} lines added, {removed} removed"
+        return f"{counted(added, 'line')} added, {removed} removed"
     return "" if one.step is None else f"at step {one.step}, {one.detail}"
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reproducible_ml.tracking.runs import Run, flat
+from reproducible_ml.tracking.used_values import used_config
+from reproducible_ml.utils.text import SHORT_DIGEST, counted
 
 SECTIONS = ("config", "sources", "data", "environment", "metrics", "result")
 # Of the environment, what says where and not what: paths, the branch, git's list of changes.
@@ -33,7 +35,6 @@ _LEFT_OUT = (
 )
 # They tell of the machine's speed, not of the result.
 SPEED_METRICS = ("steps_per_second",)
-_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Difference:
         a: The first run's value; None where it has none.
         b: The second run's value.
         step: For a metric: the first step at which the streams differ.
-        detail: The unified diff of a source; for a metric how many points follow.
+        detail: The unified diff of a source; for a metric how many points are equal before.
+        ended: For a metric: whether the streams are equal but one goes on where the other ends.
     """
 
     section: str
@@ -55,6 +57,7 @@ class Difference:
     b: Any
     step: int | float | None = None
     detail: str = ""
+    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def compare_runs(a: Run, b: Run) -> Comparison:
         a,
         b,
         (
-            *_values("config", a.config, b.config),
+            *_values("config", used_config(a), used_config(b)),
             *_sources(a, b),
             *_values("data", _data(a), _data(b)),
             *_values("environment", _environment(a), _environment(b)),
@@ -106,14 +109,10 @@ def compare_runs(a: Run, b: Run) -> Comparison:
 def _values(section: str, a: Any, b: Any) -> Iterator[Difference]:
     left, right = flat(a, ""), flat(b, "")
     for name in sorted(left.keys() | right.keys()):
-        one, other = left.get(name, _ABSENT), right.get(name, _ABSENT)
+        # What one run holds as None and the other not at all is no difference to anyone.
+        one, other = left.get(name), right.get(name)
         if not equal(one, other):
-            yield Difference(
-                section,
-                name,
-                None if one is _ABSENT else one,
-                None if other is _ABSENT else other,
-            )
+            yield Difference(section, name, one, other)
 
 
 def equal(a: Any, b: Any) -> bool:
@@ -150,7 +149,7 @@ def _sources(a: Run, b: Run) -> Iterator[Difference]:
 
 
 def _short_digest(content: bytes | None) -> str | None:
-    return None if content is None else hashlib.sha256(content).hexdigest()[:12]
+    return None if content is None else hashlib.sha256(content).hexdigest()[:SHORT_DIGEST]
 
 
 def _diff(name: str, a: bytes | None, b: bytes | None) -> str:
@@ -248,7 +247,8 @@ def _at(name: str, a: Mapping[str, Any], b: Mapping[str, Any], index: int) -> Di
         for stream in (a, b)
     ]
     counts = len(a["values"]), len(b["values"])
-    detail = f"{index} equal points before it"
+    detail = f"{counted(index, 'equal point')} before it"
     if counts[0] != counts[1]:
-        detail += f"; {counts[0]} and {counts[1]} points in all"
-    return Difference("metrics", name, values[0], values[1], step, detail)
+        detail += f"; {counts[0]} and {counted(counts[1], 'point')} in all"
+    ended = index == min(counts)
+    return Difference("metrics", name, values[0], values[1], step, detail, ended)

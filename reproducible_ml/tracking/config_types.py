@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import numbers
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Union
 
 from reproducible_ml.utils.errors import ConfigError
@@ -150,13 +150,3 @@ def suggestion(name: str, known: Collection[str]) -> str:
     if near:
         return f"; did you mean {near[0]!r}?"
     return f"; there are: {', '.join(known)}." if known else "; there are none."
-
-
-def flattened(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield ``(dotted key, value)`` of the leaves of a nested dictionary."""
-    for name, value in tree.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and value:
-            yield from flattened(value, key + ".")
-        else:
-            yield key, value

@@ -15,8 +15,8 @@ from reproducible_ml.datasets.serialize import Manifest
 from reproducible_ml.datasets.sources import SOURCES, make_source
 from reproducible_ml.datasets.sources.base import recorded_path
 from reproducible_ml.tracking.going_on import as_typed
+from reproducible_ml.tracking.used_values import source_text
 from reproducible_ml.utils.errors import ConfigError, DataError
-from reproducible_ml.utils.text import shown
 
 # What says where a source's rows lie; and with them, what a source takes.
 SOURCE_PATHS = ("npz_file", "image_dir")
@@ -82,18 +82,6 @@ def check_source(run: Any, config: Mapping[str, Any], manifest: Manifest) -> Non
         f"{manifest.record_dir} was written from {source_text(written)}, not with {wanted}. "
         f"Name another record_dir, or leave {', '.join(k for k in _CHOICES if given.get(k))} out."
     )
-
-
-def source_text(source: Mapping[str, Any]) -> str:
-    """Name where the rows of a data set came from, with what was given to open it.
-
-    Args:
-        source: As the manifest states it.
-    """
-    if not source.get("name"):
-        return "not recorded"
-    arguments = {k: v for k, v in (source.get("arguments") or {}).items() if v is not None}
-    return f"{source['name']} ({shown(arguments)})" if arguments else str(source["name"])
 
 
 def _given(run: Any) -> dict[str, Any]:

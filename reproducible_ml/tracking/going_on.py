@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.tracking.options import FOLDER, MONGO, RUNS_DIR
+from reproducible_ml.tracking.stores import DEFAULT_FOLDER, FOLDER_OPTION, MONGO_OPTION
 
 _COMPLETED, _UNDER_WAY = "COMPLETED", ("RUNNING", "QUEUED")
 # A run that was refused would be refused again.
@@ -61,7 +61,7 @@ def go_on_command(
     options = meta.get("options") or {}
     where = [
         text
-        for flag, name, usual in (("-F", FOLDER, RUNS_DIR), ("-m", MONGO, None))
+        for flag, name, usual in (("-F", FOLDER_OPTION, DEFAULT_FOLDER), ("-m", MONGO_OPTION, None))
         if options.get(name) not in (None, usual)
         for text in (flag, str(options[name]))
     ]

@@ -18,10 +18,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sacred.metrics_logger import MetricsLogger, ScalarMetricLogEntry
-from sacred.observers.base import RunObserver
-from sacred.utils import IntervalTimer
-
 from reproducible_ml.tracking.mirror import Mirror
 from reproducible_ml.tracking.mongo_uri import MongoTarget, redact, redact_tree
 from reproducible_ml.tracking.open_run import OpenRun
@@ -35,6 +31,12 @@ from reproducible_ml.tracking.plain_values import (
     to_microseconds,
 )
 from reproducible_ml.tracking.run_folder import RESOURCES_NAME, highest_id, store_once
+from reproducible_ml.tracking.sacred_parts import (
+    IntervalTimer,
+    MetricsLogger,
+    RunObserver,
+    ScalarMetricLogEntry,
+)
 from reproducible_ml.utils.errors import TrackingError
 
 HEARTBEAT_SECONDS = 60

@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sacred.commandline_options import CLIOption
-
 from reproducible_ml.tracking.local_store import LocalStore
 from reproducible_ml.tracking.mongo_uri import MongoTarget, parse_mongo
+from reproducible_ml.tracking.sacred_parts import CLIOption
+from reproducible_ml.tracking.stores import DEFAULT_FOLDER, FOLDER_OPTION, MONGO_OPTION
 from reproducible_ml.utils.errors import ConfigError
 
-RUNS_DIR = "runs"
-FOLDER, MONGO, IDENTITY = "--file_storage", "--mongo_db", "--id"
+FOLDER, MONGO, IDENTITY = FOLDER_OPTION, MONGO_OPTION, "--id"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -63,7 +62,7 @@ class Storage:
         Raises:
             ConfigError: The address or the id is none; the message holds no credentials.
         """
-        self.folder = Path(options.get(FOLDER) or RUNS_DIR).expanduser()
+        self.folder = Path(options.get(FOLDER) or DEFAULT_FOLDER).expanduser()
         address = options.get(MONGO)
         self.mongo: MongoTarget | None = None
         if address is not None:

@@ -121,9 +121,8 @@ def _plain(value: Any) -> Any:
                 return _plain(value.item())
             if value.size <= LONGEST_LISTED_ARRAY:
                 return _plain(value.tolist())
-        from sacred import serializer
+        from reproducible_ml.tracking.sacred_parts import flatten
 
-        flatten: Any = serializer.flatten
-        return flatten(value)
+        return flatten(value)  # type: ignore[no-untyped-call]
     except Exception:  # nothing that is logged may end a run
         return repr(value)

@@ -18,6 +18,7 @@ from reproducible_ml.tracking.expectations import (
 )
 from reproducible_ml.tracking.plain_values import iso, now
 from reproducible_ml.tracking.rerun import (
+    NEXT_STEPS,
     NotComparable,
     execute,
     input_paths,
@@ -26,12 +27,14 @@ from reproducible_ml.tracking.rerun import (
     result_environment,
     stage_of,
 )
+from reproducible_ml.tracking.run_facts import go_on
 from reproducible_ml.tracking.runs import Run, load_run
 from reproducible_ml.tracking.seal import broken_parts, seal_of
 from reproducible_ml.tracking.stores import DEFAULT_FOLDER, RunId, Store, open_store
 from reproducible_ml.tracking.verdict import IDENTICAL, Verdict, judge
 from reproducible_ml.utils.environment import describe_environment
 from reproducible_ml.utils.errors import DataError, TrackingError
+from reproducible_ml.utils.text import SHORT_DIGEST, counted
 
 RECORDED, CURRENT = "recorded", "current"
 
@@ -150,8 +153,9 @@ def _reproduce(run: Run, request: Request, work: Path, echo: Callable[[str], Non
     echo(f"Executing run {run.id} ({run.experiment}) again.")
 
     def echo_line(line: str) -> None:
-        # Paths of what is removed at the end would lead nowhere.
-        if request.keep is not None or str(work) not in line:
+        # Paths of what is removed at the end would lead nowhere, and the verdict comes from here.
+        removed = request.keep is None and str(work) in line
+        if not removed and not line.startswith(NEXT_STEPS):
             echo(f"  {line}")
 
     directory = execute(run, config, cwd, work, request.folder, request.mongo, echo_line)
@@ -171,9 +175,10 @@ def _reproduce(run: Run, request: Request, work: Path, echo: Callable[[str], Non
 def _check_record(run: Run, request: Request) -> None:
     stage_of(run)
     if run.status != "COMPLETED":
+        command = go_on(run)
         raise NotComparable(
-            f"Run {run.id} is {run.status}, not COMPLETED: there is no result to compare with. "
-            "Continue it with its model_dir, and reproduce the run that completes it."
+            f"Run {run.id} is {run.status}, not COMPLETED: there is no result to compare with."
+            + (f" Go on with it: {command}; then reproduce that run." if command else "")
         )
     if not run.info.get("digest"):
         raise NotComparable(
@@ -233,7 +238,7 @@ def _check_records(run: Run, key: str, path: str, fingerprint: str) -> None:
     except DataError as error:
         raise NotComparable(f"The data of run {run.id} are damaged: {error}") from error
     if defects:
-        more = f" and {len(defects) - 1} more defects" if len(defects) > 1 else ""
+        more = f" and {counted(len(defects) - 1, 'more defect')}" if len(defects) > 1 else ""
         raise NotComparable(
             f"The data of run {run.id} are damaged: {defects[0]}{more}. Mend them with "
             f"reproducible-ml repair {path}, or write them again: --upstream."
@@ -241,8 +246,8 @@ def _check_records(run: Run, key: str, path: str, fingerprint: str) -> None:
     if manifest.fingerprint != fingerprint:
         raise NotComparable(
             f"{path} is not the data set of run {run.id}: its fingerprint is "
-            f"{manifest.fingerprint[:16]}, recorded is {fingerprint[:16]}. Say where that one "
-            f"lies: --input {key}=PATH; or write it again: --upstream."
+            f"{manifest.fingerprint[:SHORT_DIGEST]}, recorded is {fingerprint[:SHORT_DIGEST]}. Say "
+            f"where that one lies: --input {key}=PATH; or write it again: --upstream."
         )
 
 
@@ -289,7 +294,8 @@ def _tell_sources(run: Run, again: Run, request: Request, echo: Callable[[str], 
         )
     for one in changed:
         added, removed = changed_lines(one.detail)
-        echo(f"{one.name} is not the recorded one: {added} lines added, {removed} removed.")
+        lines = f"{counted(added, 'line')} added, {removed} removed"
+        echo(f"{one.name} is not the recorded one: {lines}.")
 
 
 def _store_verdict(

@@ -27,6 +27,8 @@ _RESTORED = re.compile(
 )
 # What a tracked run prints last: "Run 7: /somewhere/runs/7".
 _WHERE = re.compile(r"^Run (?P<id>\S+): (?P<directory>.+)$")
+# And what it tells its user to do next, in this version and in earlier ones.
+NEXT_STEPS = ("Look at it: ", "Prove it: ", "Go on: ")
 
 
 class NotComparable(TrackingError):

@@ -19,6 +19,8 @@ RunId = Union[int, str]
 # Name -> {"steps": [...], "values": [...], "timestamps": [datetime, ...]}
 Metrics = dict[str, dict[str, list[Any]]]
 DEFAULT_FOLDER = "runs"
+# As Sacred names its options; a record has them under these names.
+FOLDER_OPTION, MONGO_OPTION = "--file_storage", "--mongo_db"
 MOST_IDS_SHOWN = 8
 
 

@@ -23,35 +23,32 @@ from __future__ import annotations
 
 import logging
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-with warnings.catch_warnings():
-    # Sacred still imports pkg_resources, which warns of its own end.
-    warnings.simplefilter("ignore")
-    import sacred
-    from sacred.dependencies import Source
-    from sacred.initialize import (
-        create_scaffolding,
-        gather_ingredients_topological,
-        get_configuration,
-        get_scaffolding_and_config_name,
-    )
-    from sacred.observers import FileStorageObserver
 
 from reproducible_ml.models.distribution import is_follower
 from reproducible_ml.tracking import sources
 from reproducible_ml.tracking.config_types import (
     Types,
     checked_updates,
-    flattened,
     suggestion,
 )
+from reproducible_ml.tracking.forgotten_with import forgotten_with
+from reproducible_ml.tracking.going_on import go_on_command
 from reproducible_ml.tracking.local_store import LocalStore
 from reproducible_ml.tracking.mongo_uri import redact, redact_tree
 from reproducible_ml.tracking.options import FOLDER, IDENTITY, MONGO, OWN_OPTIONS, Storage
+from reproducible_ml.tracking.runs import flat
+from reproducible_ml.tracking.sacred_parts import (
+    FileStorageObserver,
+    Source,
+    create_scaffolding,
+    gather_ingredients_topological,
+    get_configuration,
+    get_scaffolding_and_config_name,
+    sacred,
+)
 from reproducible_ml.utils import environment
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
 from reproducible_ml.utils.paths import own_command
@@ -149,6 +146,10 @@ class TrackedExperiment(sacred.Experiment):
 
     def run_commandline(self, argv: Any = None) -> Any:
         """Run what the command line says; an error of the project's own is one sentence."""
+        forgotten = forgotten_with(self, sys.argv if argv is None else argv)
+        if forgotten:
+            print(f"Error: {forgotten}", file=sys.stderr)
+            sys.exit(1)
         self._on_command_line = True
         try:
             return super().run_commandline(argv)
@@ -199,6 +200,11 @@ class TrackedExperiment(sacred.Experiment):
         print(f"Look at it: {command} board -F {folder}")
         if run.status == "COMPLETED" and "seal" in run.info:
             print(f"Prove it:   {command} reproduce {run._id} -F {folder}")
+        going_on = go_on_command(
+            run.experiment_info, run.meta_info, run.info, run.status, run.fail_trace or ()
+        )
+        if going_on:
+            print(f"Go on:      {going_on}")
 
     def _create_run(
         self,
@@ -280,7 +286,7 @@ class TrackedExperiment(sacred.Experiment):
             preset = scaffold.run_named_config(config_name)
             prefix = f"{scaffold.path}." if scaffold.path else ""
             nested: dict[str, Any] = {}
-            for key, value in flattened(preset, prefix):
+            for key, value in flat(preset, prefix).items():
                 sacred.utils.set_by_dotted_path(nested, key, value)
             checked_updates(nested, defaults, self.types, free)
         return checked_updates(updates, defaults, self.types, free)

@@ -18,6 +18,7 @@ from reproducible_ml.tracking.comparison import (
 )
 from reproducible_ml.tracking.divergence import Divergence, TensorDigests, first_divergence
 from reproducible_ml.tracking.runs import Run
+from reproducible_ml.utils.text import SHORT_DIGEST, counted
 
 IDENTICAL, DIFFERS = "identical", "differs"
 _NO_POINTS: Mapping[str, Any] = {"steps": [], "values": []}
@@ -32,12 +33,14 @@ class Row:
         recorded: The record's side.
         again: The second execution's.
         equal: Whether both are the same bit for bit.
+        compared: Whether there was anything to compare.
     """
 
     part: str
     recorded: str
     again: str
     equal: bool
+    compared: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,21 +117,19 @@ def judge(recorded: Run, again: Run, steps: int | None = None) -> Verdict:
         rows.append(
             Row(
                 "losses of every step",
-                f"{min(count, len(left))} steps",
-                f"{min(count, len(right))} steps",
+                counted(min(count, len(left)), "step"),
+                counted(min(count, len(right)), "step"),
                 left[:count].tobytes() == right[:count].tobytes(),
             )
         )
         common = [step for step in tensors if steps is None or step <= steps]
         same = [step for step in common if tensors[step] == other_tensors.get(step)]
-        rows.append(
-            Row(
-                "variables every so many steps",
-                f"at {len(common)} steps",
-                f"equal at {len(same)}",
-                len(same) == len(common),
-            )
-        )
+        if common:
+            told = f"at {counted(len(common), 'step')}", f"equal at {len(same)}"
+        else:
+            told = "none recorded", ""
+        equal_there = len(same) == len(common)
+        rows.append(Row("variables every so many steps", *told, equal_there, bool(common)))
     metrics = _metrics(recorded, again, steps)
     rows += [row for row, _ in metrics]
     if steps is None:
@@ -155,8 +156,8 @@ def _metrics(recorded: Run, again: Run, steps: int | None) -> list[tuple[Row, Di
         difference = metric_difference(name, left, right)
         row = Row(
             f"metric {name}",
-            f"{len(left['values'])} points",
-            f"{len(right['values'])} points",
+            counted(len(left["values"]), "point"),
+            counted(len(right["values"]), "point"),
             difference is None,
         )
         found.append((row, difference))
@@ -169,4 +170,4 @@ def _at_steps(points: Mapping[str, Any], steps: set[Any]) -> dict[str, list[Any]
 
 
 def _short(digest: Any) -> str:
-    return "none" if digest is None else str(digest)[:16]
+    return "none" if digest is None else str(digest)[:SHORT_DIGEST]

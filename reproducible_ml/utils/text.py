@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+# The one length in which digests and commits are shown, where they are not shown whole.
 SHORT_DIGEST = 12
 _HEXADECIMAL = re.compile(r"[0-9a-f]{32,}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -28,6 +29,17 @@ def shown(value: Any) -> str:
         text = repr(value)
     # What a record holds must not steer the terminal.
     return _CONTROL.sub(" ", text)
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: "1 file", "2 files", "1,000 files".
+
+    Args:
+        count: How many.
+        noun: What, of one.
+        plural: What, of any other number; the noun with an s by default.
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def duration(seconds: float | None) -> str:

@@ -126,3 +126,51 @@ def test_json_holds_every_difference(folder):
     assert (code, found["identical"], found["not_comparable"]) == (1, False, "")
     assert found["first_divergence"]["step"] == 13
     assert [one["section"] for one in found["differences"]] == ["config", "metrics", "result"]
+
+
+def test_what_neither_run_has_is_no_difference(folder, tmp_path):
+    copied = shutil.copytree(folder / "fits", tmp_path / "copied")
+    config = json.loads((copied / "2" / "config.json").read_text())
+    # One run's configuration has a key that is None, the other's lacks it.
+    (copied / "2" / "config.json").write_text(json.dumps({**config, "batch_size": None}))
+    _, output = call("1", "2", "-F", copied)
+    assert "config: 1 key differs\n" in output
+    assert "batch_size" not in output
+
+
+def test_values_from_the_type_are_compared_and_told_apart_from_configured_ones(folder, tmp_path):
+    copied = shutil.copytree(folder / "fits", tmp_path / "copied")
+    for run_id, given, used in (("1", None, 5e-4), ("2", 5e-4, 5e-4), ("3", 1e-3, 1e-3)):
+        for name, more in (
+            ("config", {"gan_type": "wgan", "defaults": "practical", "gen_lr": given}),
+            ("info", {"settings": {"gen_lr": used}}),
+        ):
+            path = copied / run_id / f"{name}.json"
+            path.write_text(json.dumps({**json.loads(path.read_text()), **more}))
+    assert "gen_lr" not in call("1", "2", "-F", copied)[1]
+    line = next(line for line in call("1", "3", "-F", copied)[1].splitlines() if "gen_lr" in line)
+    assert line.split() == ["gen_lr", "0.0005", "(from", "wgan,", "practical)", "0.001"]
+
+
+def test_a_run_that_ends_earlier_is_told_as_that_and_not_as_a_difference(folder, tmp_path):
+    copied = shutil.copytree(folder / "runs", tmp_path / "copied")
+    metrics = json.loads((copied / "1" / "metrics.json").read_text())
+    for name, change in (("metrics", metrics), ("run", {"result": {"step": 20}})):
+        path = copied / "2" / f"{name}.json"
+        if name == "metrics":
+            shorter = {
+                metric: {part: items[:2] for part, items in columns.items()}
+                for metric, columns in change.items()
+            }
+            path.write_text(json.dumps(shorter))
+        else:
+            run = json.loads((copied / "1" / "run.json").read_text())
+            path.write_text(json.dumps({**run, **change}))
+    (copied / "2" / "journal.log").unlink()
+    code, output = call("1", "2", "-F", copied)
+    assert code == 1
+    assert output.endswith(
+        "Run 2 ends at step 20.\nThe results differ.\n"
+        "Up to step 20 the metrics of both are equal.\n"
+    )
+    assert "First differing point" not in output

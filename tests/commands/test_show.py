@@ -1,6 +1,7 @@
 """``reproducible-ml show`` shows everything about one run."""
 
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -44,7 +45,11 @@ def test_every_section_is_there_with_its_facts(folder):
     assert head[3].endswith("dirty: 1 changed, 1 new")
     assert "optimizer.momentum 0.9" in found["Config"]
     assert found["Result"] == [f"loss {0.5 / 3!r}", "step 30"]
-    assert found["Data"] == [f"records fingerprint {fingerprint} data train 4"]
+    rows = folder.parent / "rows.npz"
+    assert found["Data"] == [
+        f"records fingerprint {fingerprint} data train 4",
+        f"records from npz array (key rows, npz_file {rows})",
+    ]
     assert found["Upstream"] == ["make run 2"]
     assert found["Metrics"] == [
         f"loss {0.5 / 3!r} at step 30 3 points",
@@ -92,3 +97,39 @@ def test_json_holds_everything(folder):
 def test_an_unknown_id_is_an_error_that_names_the_nearest(folder, asked, said):
     code, output = call(asked, "-F", folder)
     assert (code, output) == (1, f"Error: {said.format(folder)}\n")
+
+
+def test_the_source_is_that_of_the_data_set_and_not_the_default_of_the_configuration(tmp_path):
+    # As left by a training on photographs that were serialized before, its source left alone.
+    run = tmp_path / "runs" / "1"
+    run.mkdir(parents=True)
+    facts = {
+        "record_dir": "data/photos",
+        "fingerprint": "f" * 64,
+        "source": {"name": "folder", "arguments": {"image_dir": "/photos"}, "digest": "d" * 64},
+    }
+    contents = {
+        "run": {"status": "COMPLETED", "experiment": {"name": "mnist_wgan"}},
+        "config": {"source": "mnist", "image_dir": None, "npz_file": None, "seed": 1},
+        "info": {"dataset": {"records": facts}},
+    }
+    for name, content in contents.items():
+        (run / f"{name}.json").write_text(json.dumps(content))
+    found = sections(call("1", "-F", tmp_path / "runs")[1])
+    assert found["Config"] == [
+        "image_dir /photos (from data/photos)",
+        "npz_file -",
+        "seed 1",
+        "source folder (from data/photos)",
+    ]
+
+
+def test_the_source_of_an_older_record_is_that_of_the_manifest_which_it_keeps(folder, tmp_path):
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    info = json.loads((copied / "1" / "info.json").read_text())
+    del info["dataset"]["records"]["source"]
+    (copied / "1" / "info.json").write_text(json.dumps(info))
+    config = json.loads((copied / "1" / "config.json").read_text())
+    (copied / "1" / "config.json").write_text(json.dumps({**config, "source": "mnist"}))
+    found = sections(call("1", "-F", copied)[1])
+    assert "source npz array (from data)" in found["Config"]

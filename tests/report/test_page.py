@@ -316,7 +316,7 @@ def test_the_first_differing_step_of_two_trainings_is_named(folder):
         page = Reader(make_report([load_run(1, store), load_run(3, store), load_run(2, store)]))
     found = page.text("differences")
     assert "First difference at step 13: critic_loss" in found
-    assert "Metrics and results are identical, bit for bit." in found
+    assert "The results are identical, bit for bit." in found
 
 
 def test_changed_lines_of_a_source_are_shown():
@@ -332,7 +332,7 @@ def test_changed_lines_of_a_source_are_shown():
             source[1] = f"_sources/{changed.name}"
     path.write_text(json.dumps(entry), encoding="utf-8")
     found = report("runs", first, second).text("differences")
-    assert "1 lines added, 1 removed" in found
+    assert "1 line added, 1 removed" in found
     assert "+ lr = 0.25 # a step's length" in found
 
 

@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from reproducible_ml.tracking.config_types import checked_updates, flattened
+from reproducible_ml.tracking.config_types import checked_updates
+from reproducible_ml.tracking.runs import flat
 from reproducible_ml.utils.errors import ConfigError
 from tests.tracking import lab
 
@@ -84,7 +85,7 @@ def test_a_key_that_only_a_function_takes_is_known():
 
 
 def test_leaves_are_named_by_dotted_key():
-    assert dict(flattened({"a": {"b": 1, "c": {}}, "d": [2]})) == {"a.b": 1, "a.c": {}, "d": [2]}
+    assert flat({"a": {"b": 1, "c": {}}, "d": [2]}, "") == {"a.b": 1, "a.c": {}, "d": [2]}
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,9 @@ def test_a_run_executed_again_elsewhere_after_the_tree_was_changed_is_identical(
     code, output = project.reproduce(1, cwd=elsewhere)
     assert code == 0, output
     assert "Run 2 executes run 1 again: identical." in output
+    # The run within has no next step to tell: its folders are gone.
+    assert "Look at it" not in output
+    assert "Prove it" not in output
     assert list(elsewhere.iterdir()) == []
     for run_id, key in ((1, "reproduced_by"), (2, "reproduced_from")):
         (verdict,) = project.info(run_id)["verdicts"]
@@ -61,7 +64,7 @@ def test_a_changed_line_is_named_with_the_first_step_that_it_changes(project):
     )
     code, output = project.reproduce(1, "--sources", "current")
     assert code == 1, output
-    assert "walks/walk.py is not the recorded one: 1 lines added, 1 removed." in output
+    assert "walks/walk.py is not the recorded one: 1 line added, 1 removed." in output
     assert "differs at step 12: metric weight" in output
 
 

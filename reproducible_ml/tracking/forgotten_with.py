@@ -1,0 +1,50 @@
+"""Say what to type when settings stand on the command line without the ``with`` before them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def forgotten_with(experiment: Any, argv: str | Sequence[Any]) -> str:
+    """Return what is wrong when a setting stands where Sacred expects a command.
+
+    Args:
+        experiment: The experiment.
+        argv: The command line, with the program first.
+
+    Returns:
+        A sentence with the command as it must be; empty when the first word is no setting.
+    """
+    words = shlex.split(argv) if isinstance(argv, str) else [str(word) for word in argv]
+    options, others = _parted(words[1:], experiment.all_cli_options)
+    first = others[0] if others else ""
+    if first in dict(experiment.gather_commands()):
+        return ""
+    if "=" not in first and first not in dict(experiment.gather_named_configs()):
+        return ""
+    module = experiment.origin.module
+    program = ["python", "-m", module] if module else words[:1]
+    settings = [word for word in others if word != "with"]
+    return f'settings stand behind "with": {shlex.join([*program, *options, "with", *settings])}'
+
+
+def _parted(words: Sequence[str], known: Iterable[Any]) -> tuple[list[str], list[str]]:
+    """Part options and their values from all other words."""
+    takes_value = {
+        flag
+        for option in known
+        if option.arg is not None
+        for flag in (option.get_flag(), option.get_short_flag())
+    }
+    options, others = [], []
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            others.append(word)
+            continue
+        options.append(word)
+        if word in takes_value:
+            options += [value for value in [next(rest, None)] if value is not None]
+    return options, others

@@ -1,0 +1,42 @@
+"""The parts of Sacred that this project builds on, imported without the warning that they bring.
+
+Every other module takes them from here: Sacred still imports pkg_resources, which warns of its own
+end, and only the first import of a process does.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import sacred
+    from sacred.commandline_options import CLIOption
+    from sacred.dependencies import Source
+    from sacred.initialize import (
+        create_scaffolding,
+        gather_ingredients_topological,
+        get_configuration,
+        get_scaffolding_and_config_name,
+    )
+    from sacred.metrics_logger import MetricsLogger, ScalarMetricLogEntry
+    from sacred.observers import FileStorageObserver
+    from sacred.observers.base import RunObserver
+    from sacred.serializer import flatten
+    from sacred.utils import IntervalTimer
+
+__all__ = [
+    "CLIOption",
+    "FileStorageObserver",
+    "IntervalTimer",
+    "MetricsLogger",
+    "RunObserver",
+    "ScalarMetricLogEntry",
+    "Source",
+    "create_scaffolding",
+    "flatten",
+    "gather_ingredients_topological",
+    "get_configuration",
+    "get_scaffolding_and_config_name",
+    "sacred",
+]
