@@ -129,7 +129,8 @@ class Target:
             return f"{100 * ratio:.0f}%"
         if self.style == "more time":
             return f"{100 * (1 / ratio - 1):+.0f}% time"
-        return f"{ratio:.1f}x"
+        # Below 2 the second digit decides.
+        return f"{ratio:.2f}x" if ratio < 2 else f"{ratio:.1f}x"
 
     def row(self, parts: Mapping[str, Part]) -> dict[str, Any] | None:
         """Give the target's row of the table of figures; None if it was not measured."""

@@ -10,6 +10,7 @@ one takes no time of the machine.
 - ``example``    ``tfgan.gan_train``, as in TF-GAN's example for MNIST, with the same hooks;
 - ``keras``      a loop by hand: Keras layers, one ``@tf.function`` a step;
 - ``keras-jit``  the same, each step compiled by XLA;
+- ``torch``      a loop by hand in PyTorch, channels last, where it is installed;
 - ``fused``      this project's GANEstimator on the same input, with nothing of exactness;
 - ``exact``      the project's training: positions, stateless noise, step log, digests;
 - ``tracked``    the same as a recorded run, with grids and checkpoints.
@@ -24,12 +25,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-NOISE_DIMS, IMAGE_SHAPE = 64, (28, 28, 1)
-LEARNING_RATE, CLIP = 5e-4, 0.03
-# slim's and Keras' batch norm forget at this rate here, as the project's networks do.
-MOMENTUM = 0.9
-# The graph of an Estimator holds them all, so few start sooner.
-IMAGES = 10_000
+from benchmarks.trainees_by_hand import train_keras, train_torch
+from benchmarks.training_setting import (
+    CLIP,
+    IMAGE_SHAPE,
+    LEARNING_RATE,
+    NOISE_DIMS,
+    batches,
+    load_images,
+)
+
 # Beyond what any measurement takes.
 FOREVER = 10**8
 
@@ -78,7 +83,17 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
+    if arguments.name != "torch":
+        _pin_threads(arguments.threads)
     TRAINEES[arguments.name](arguments, Turns(arguments.warm_up))
+
+
+def _pin_threads(threads: int) -> None:
+    """Set TensorFlow's threads before anything starts them: the first session decides for all."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
 def _stock(given: argparse.Namespace, turns: Turns) -> None:
@@ -88,8 +103,8 @@ def _stock(given: argparse.Namespace, turns: Turns) -> None:
     estimator = tfgan.estimator.GANEstimator(
         get_hooks_fn=tfgan.get_sequential_train_hooks(steps), **_estimator_arguments(given)
     )
-    images = _images(given.data)
-    estimator.train(lambda: _batches(images, given), hooks=[turns.hook()])
+    images = load_images(given.data)
+    estimator.train(lambda: batches(images, given), hooks=[turns.hook()])
 
 
 def _fused(given: argparse.Namespace, turns: Turns) -> None:
@@ -101,8 +116,8 @@ def _fused(given: argparse.Namespace, turns: Turns) -> None:
         **_compute_dtype(given),
         **_estimator_arguments(given),
     )
-    images = _images(given.data)
-    estimator.train(lambda: _batches(images, given), hooks=[turns.hook()])
+    images = load_images(given.data)
+    estimator.train(lambda: batches(images, given), hooks=[turns.hook()])
 
 
 def _example(given: argparse.Namespace, turns: Turns) -> None:
@@ -111,9 +126,9 @@ def _example(given: argparse.Namespace, turns: Turns) -> None:
     from reproducible_ml.models import critic_fn, generator_fn
     from reproducible_ml.models.tf_gan import tfgan
 
-    images = _images(given.data)
+    images = load_images(given.data)
     with tf.Graph().as_default():
-        iterator = tf.compat.v1.data.make_initializable_iterator(_batches(images, given))
+        iterator = tf.compat.v1.data.make_initializable_iterator(batches(images, given))
         initializers = tf.compat.v1.GraphKeys.TABLE_INITIALIZERS
         tf.compat.v1.add_to_collection(initializers, iterator.initializer)
         noise, real = iterator.get_next()
@@ -137,71 +152,6 @@ def _example(given: argparse.Namespace, turns: Turns) -> None:
             save_summaries_steps=None,
             config=_threads(given),
         )
-
-
-def _keras(given: argparse.Namespace, turns: Turns, jit: bool = False) -> None:
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(given.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(given.threads)
-    layers = tf.keras.layers
-
-    def normalized(layer: Any) -> list[Any]:
-        return [layer, layers.BatchNormalization(momentum=MOMENTUM), layers.ReLU()]
-
-    def leaky(width: int) -> Any:
-        return layers.Conv2D(width, 4, 2, "same", activation=lambda x: tf.nn.leaky_relu(x, 0.2))
-
-    generator = tf.keras.Sequential(
-        [
-            layers.Input([NOISE_DIMS]),
-            *normalized(layers.Dense(1024, use_bias=False)),
-            *normalized(layers.Dense(7 * 7 * 256, use_bias=False)),
-            layers.Reshape((7, 7, 256)),
-            *normalized(layers.Conv2DTranspose(64, 4, 2, "same", use_bias=False)),
-            *normalized(layers.Conv2DTranspose(32, 4, 2, "same", use_bias=False)),
-            layers.Conv2D(1, 4, 1, "same", activation="tanh"),
-        ]
-    )
-    critic = tf.keras.Sequential(
-        [layers.Input(IMAGE_SHAPE), leaky(64), leaky(128), layers.Conv2D(1, 4, 2, "same")]
-    )
-    # The legacy optimizers are the faster ones on a CPU.
-    optimizers = [tf.keras.optimizers.legacy.RMSprop(LEARNING_RATE) for _ in range(2)]
-
-    def noise() -> Any:
-        return tf.random.normal([given.batch_size, NOISE_DIMS])
-
-    def score(images: Any) -> Any:
-        return tf.reduce_mean(critic(images, training=True))
-
-    def update(batches: Any) -> Any:
-        with tf.GradientTape() as tape:
-            loss = -score(generator(noise(), training=True))
-        variables = generator.trainable_variables
-        optimizers[0].apply_gradients(zip(tape.gradient(loss, variables), variables))
-        for real in batches:
-            fake = generator(noise(), training=True)
-            with tf.GradientTape() as tape:
-                critic_loss = score(fake) - score(real)
-            variables = critic.trainable_variables
-            optimizers[1].apply_gradients(zip(tape.gradient(critic_loss, variables), variables))
-            for variable in variables:
-                variable.assign(tf.clip_by_value(variable, -CLIP, CLIP))
-        return loss, critic_loss
-
-    compiled = tf.function(update, jit_compile=True) if jit else update
-
-    @tf.function
-    def step(iterator: Any) -> Any:
-        return compiled([next(iterator)[1] for _ in range(given.critic_steps)])
-
-    iterator = iter(_batches(_images(given.data), given, noise=False))
-    while True:
-        # A loss is looked at each step, as the estimators do.
-        float(step(iterator)[0])
-        if not turns.step_done():
-            return
 
 
 def _exact(given: argparse.Namespace, turns: Turns) -> None:
@@ -241,8 +191,9 @@ def _tracked(given: argparse.Namespace, turns: Turns) -> None:
 TRAINEES: dict[str, Callable[[argparse.Namespace, Turns], None]] = {
     "stock": _stock,
     "example": _example,
-    "keras": _keras,
-    "keras-jit": lambda given, turns: _keras(given, turns, jit=True),
+    "keras": train_keras,
+    "keras-jit": lambda given, turns: train_keras(given, turns, jit=True),
+    "torch": train_torch,
     "fused": _fused,
     "exact": _exact,
     "tracked": _tracked,
@@ -297,39 +248,6 @@ def _threads(given: argparse.Namespace) -> Any:
     return tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=given.threads, inter_op_parallelism_threads=given.threads
     )
-
-
-def _images(record_dir: str) -> Any:
-    """Return training images, scaled, without starting TensorFlow's own threads."""
-    import numpy as np
-    import tensorflow as tf
-
-    from reproducible_ml.input_fn import input_fn
-
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        data = input_fn(record_dir, repeat=False, batch_size=500)().take(IMAGES // 500)
-        iterator = tf.compat.v1.data.make_initializable_iterator(data)
-        batch = iterator.get_next()[1]
-        session.run(iterator.initializer)
-        found = []
-        while True:
-            try:
-                found.append(session.run(batch))
-            except tf.errors.OutOfRangeError:
-                return np.concatenate(found)
-
-
-def _batches(images: Any, given: argparse.Namespace, noise: bool = True) -> Any:
-    """Shuffle and batch images in memory, with stateful noise beside them."""
-    import tensorflow as tf
-
-    dims = NOISE_DIMS if noise else 1
-
-    def with_noise(batch: Any) -> Any:
-        return tf.random.normal([given.batch_size, dims]), batch
-
-    data = tf.data.Dataset.from_tensor_slices(images).shuffle(2000).repeat()
-    return data.batch(given.batch_size, drop_remainder=True).map(with_noise).prefetch(2)
 
 
 if __name__ == "__main__":

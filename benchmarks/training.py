@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ NAMES = {
     "example": "tfgan.gan_train",
     "keras": "Keras loop, @tf.function",
     "keras-jit": "Keras loop, compiled by XLA",
+    "torch": "PyTorch loop, channels last",
     "fused": "ours",
     "exact": "ours, exact",
     "tracked": "ours, everything on",
@@ -185,7 +187,9 @@ class Trainee:
 
 
 def _speeds(work: Path, data: Path, critic_steps: int, rounds: int) -> Part:
-    names = ("stock", "example", "keras", "keras-jit", "fused", "exact")
+    names = ["stock", "example", "keras", "keras-jit", "fused", "exact"]
+    if find_spec("torch"):
+        names.insert(4, "torch")
     trainees = [Trainee(work, data, name, critic_steps) for name in names]
     trainees.append(Trainee(work, data, "fused", critic_steps, "bfloat16"))
     steps = STEPS[critic_steps]

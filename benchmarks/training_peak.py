@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from benchmarks.measure import Part
-from benchmarks.trainees import IMAGE_SHAPE, NOISE_DIMS
+from benchmarks.training_setting import IMAGE_SHAPE, NOISE_DIMS
 
 # Large enough that nothing but the multiplications counts.
 SIDE, BATCH_SIZE = 2048, 32

@@ -113,7 +113,10 @@ class InputFn:
             seed=self.seed,
             shuffle=self.shuffle,
         )
-        return dataset.prefetch(PREFETCH_BATCHES).with_options(deterministic_options())
+        dataset = dataset.prefetch(PREFETCH_BATCHES).with_options(deterministic_options())
+        # So that an estimator knows steps from batches also behind a function that calls this one.
+        dataset.critic_steps = self.critic_steps
+        return dataset
 
     def _positions(self, input_context: Any | None) -> Positions:
         num_workers, first_worker, workers = self.num_workers, self.worker_index, 1

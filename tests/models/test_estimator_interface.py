@@ -8,7 +8,7 @@ from reproducible_ml.input_fn import input_fn
 from reproducible_ml.models import GANSettings, draw_samples, make_gan_estimator
 from reproducible_ml.models.conditioning import class_rows, count_classes
 from reproducible_ml.models.hooks import StepHook
-from reproducible_ml.utils.errors import DataError
+from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.models.labelled import CLASSES, write_labelled_records
 
 SHAPE = (10, 10, 1)
@@ -62,6 +62,18 @@ def test_a_users_hook_sees_each_step_once(trained):
     _, hook = trained
     assert [step for step, _ in hook.seen] == [1, 2]
     assert np.all(np.isfinite([loss for _, loss in hook.seen]))
+
+
+def test_an_input_fn_may_be_called_within_another(records, tmp_path):
+    estimator = estimator_in(tmp_path)
+    estimator.train(lambda: steps_of(records)(), max_steps=1)
+    assert estimator.get_variable_value("global_step") == 1
+
+
+def test_evaluate_refuses_batches_that_are_grouped_into_steps(trained, records):
+    estimator, _ = trained
+    with pytest.raises(ConfigError, match=r"evaluate takes plain batches.*critic_steps=2"):
+        estimator.evaluate(steps_of(records))
 
 
 def test_evaluate_gives_both_losses_on_real_labelled_batches(trained, records):
