@@ -2,6 +2,8 @@
 
 import re
 
+# A line of Sacred's own log.
+LOG = re.compile(r"(INFO|WARNING) - ")
 # What no two machines or days have in common.
 VARYING = [
     (r"\b\d+:\d\d(:\d\d)?\b", "TIME"),
@@ -29,21 +31,21 @@ def form(line, numbers=True):
     return " ".join(line.split())
 
 
-def printed(output):
-    """Return the lines of an output without Sacred's own log."""
-    lines = [line for line in output.splitlines() if not re.match(r"(INFO|WARNING) - ", line)]
+def printed(output, log=False):
+    """Return the lines of an output; Sacred's own log only where it is wanted."""
+    lines = [line for line in output.splitlines() if log or not LOG.match(line)]
     return [line for line in lines if line.strip()]
 
 
-def difference(shown, output, numbers):
+def difference(shown, output, numbers, log=False):
     """Return what differs between the shown and the real output as text, "" for nothing."""
     wanted = [line for line in shown if line.strip()]
     expected = _once([form(line, numbers) for line in wanted], numbers)
-    real = _once([form(line, numbers) for line in printed(output)], numbers)
+    real = _once([form(line, numbers) for line in printed(output, log)], numbers)
     if _fits(expected, real):
         return ""
     return "the page shows\n{}\n\nbut what came was\n{}\n\n{}".format(
-        "\n".join(expected), "\n".join(real), "\n".join(printed(output))
+        "\n".join(expected), "\n".join(real), "\n".join(printed(output, log))
     )
 
 

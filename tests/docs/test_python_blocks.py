@@ -1,42 +1,25 @@
-"""Every Python block of README and documentation runs, a page's blocks one after the other.
+"""The Python blocks of pages that hold no command to run; ``test_commands`` runs them elsewhere.
 
-A block that can't run here has a comment before it: ``<!-- not run: why -->``.
+A page's blocks run one after the other, and print no warning. A block that can't run here has a
+comment before it: ``<!-- not run: why -->``.
 """
-
-import os
-import subprocess
-import sys
 
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, blocks_of, name_of
-
-BLOCKS = {
-    name_of(page): [block for block in blocks_of(page) if block.kind == "python"] for page in PAGES
-}
+from tests.docs.pages import PAGES, Command, blocks_of, name_of, steps_of
+from tests.docs.running import run_page
 
 
-def program(blocks):
-    """Join the blocks that are to run; line numbers of errors are then those of this program."""
-    return "\n".join(block.text for block in blocks if block.why is None)
+def has_blocks_alone(page):
+    steps = steps_of(page)
+    return bool(steps) and not any(isinstance(step, Command) for step in steps)
 
 
-@pytest.mark.parametrize("page", [name for name, blocks in BLOCKS.items() if program(blocks)])
-def test_the_python_blocks_of_a_page_run(page, tmp_path):
-    # A file, since Sacred reads the source of its configurations.
-    (tmp_path / "page.py").write_text(program(BLOCKS[page]), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "page.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+@pytest.mark.parametrize("page", list(filter(has_blocks_alone, PAGES)), ids=name_of)
+def test_the_python_blocks_of_a_page_run_and_print_no_warning(page, tmp_path):
+    run_page(page, tmp_path)
 
 
-def test_blocks_that_do_not_run_say_why():
-    reasons = [block.why for blocks in BLOCKS.values() for block in blocks if block.why is not None]
-    assert all(reason.startswith("needs ") for reason in reasons)
-    assert len(reasons) <= 5
+def test_every_python_block_runs():
+    blocks = [(name_of(page), block) for page in PAGES for block in blocks_of(page)]
+    assert [page for page, block in blocks if block.kind == "python" and block.why] == []
