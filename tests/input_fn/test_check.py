@@ -103,6 +103,16 @@ def test_sizes_alone_are_compared_on_request(manifest, tmp_path):
         check_shards(manifest, "train", "full")
 
 
+def test_a_check_that_takes_long_says_how_far_it_is(manifest, monkeypatch, capsys):
+    monkeypatch.setattr("reproducible_ml.datasets.serialize.progress._LINE_SECONDS", 0.0)
+    check_shards(manifest, "train")
+    assert capsys.readouterr().err.splitlines() == [
+        "5 of 12 records checked (41%)",
+        "10 of 12 records checked (83%)",
+        "12 of 12 records checked (100%)",
+    ]
+
+
 def test_a_checksum_is_that_of_the_file(manifest, tmp_path):
     shard = manifest.splits["train"].shards[0]
     assert file_checksum(tmp_path / shard.file) == shard.checksum
