@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import crc32c
 from reproducible_ml.datasets.serialize.disk import Disk
 from reproducible_ml.datasets.serialize.layout import Block, one_by_one
 from reproducible_ml.datasets.serialize.manifest import COMPRESSIONS, Shard, pack_content
+from reproducible_ml.datasets.serialize.writeback import Writeback
 from reproducible_ml.utils.errors import ConfigError, DataError
 
 # What zlib calls the container: 31 is gzip's, with no time in its header; 15 is zlib's own.
@@ -60,6 +60,7 @@ class ShardWriter:
             self._file = open(self.path, "xb", buffering=0)  # noqa: SIM115 - closed by close()
         except OSError as error:
             raise DataError(f"{self.path} can't be written: {error.strerror}") from error
+        self._writeback = Writeback(self._file.fileno())
 
     def write(self, payload: bytes) -> None:
         """Add one record.
@@ -116,7 +117,7 @@ class ShardWriter:
             if self._compressor is not None:
                 self._put(self._compressor.compress(bytes(self._waiting)))
                 self._put(self._compressor.flush())
-            os.fsync(self._file.fileno())
+            self._writeback.finish(self._bytes)
         except OSError as error:
             raise self._unwritable(error) from error
         finally:
@@ -133,12 +134,13 @@ class ShardWriter:
         self._checksum = crc32c.crc32c(view, self._checksum)
         start, length = self._bytes, len(view)
         self._bytes += length
+        self._writeback.before(start, length)
         try:
             while len(view):
                 view = view[self._file.write(view) :]
         except OSError as error:
             raise self._unwritable(error) from error
-        _start_writeback(self._file.fileno(), start, length)
+        self._writeback.after(start, length)
 
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(
@@ -163,13 +165,6 @@ def check_compression(compression: str) -> None:
     """
     if compression not in COMPRESSIONS:
         raise ConfigError(f'compression is "" (none), "GZIP" or "ZLIB", found {compression!r}.')
-
-
-def _start_writeback(file: int, start: int, length: int) -> None:
-    """Let the disk begin at once, so that the sync at the end finds little left to do."""
-    # Linux begins to write what is dirty before it forgets what is clean, which here is nothing.
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(file, start, length, os.POSIX_FADV_DONTNEED)
 
 
 def _compressor(compression: str) -> Any:
