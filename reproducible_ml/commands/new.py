@@ -24,7 +24,7 @@ _TEMPLATES = "templates/project"
 _TAKEN = ("experiments", "tests", "data", "models", "runs")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.argument("folder", metavar="NAME")
 def command(folder: str) -> None:
     """Write a small experiment repository into the new folder NAME.
@@ -39,6 +39,8 @@ def command(folder: str) -> None:
     write_project(target, name)
     click.echo(f"Wrote {len(FILES)} files into {target}. Next:")
     click.echo(f"\n  cd {_quoted(target)}")
+    # A run records the commit that its sources started from.
+    click.echo("  git init && git add . && git commit -m Begin")
     if find_spec("pytest") is None:
         click.echo('  python -m pip install -e ".[test]"')
     click.echo("  python -m experiments.train with smoke")

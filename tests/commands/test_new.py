@@ -47,6 +47,7 @@ def test_it_says_what_it_wrote_and_what_to_type_next():
     commands = [line.strip() for line in output.splitlines() if line.startswith("  ")]
     assert commands == [
         "cd my_project",
+        "git init && git add . && git commit -m Begin",
         "python -m experiments.train with smoke",
         "python -m pytest",
     ]
