@@ -27,7 +27,7 @@ _INDENT = 2
 _MOST_ROWS = 20
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @store_options

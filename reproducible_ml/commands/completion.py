@@ -19,7 +19,7 @@ SHELLS = ("bash", "zsh", "fish")
 _EXPERIMENTS = "experiments"
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.argument("shell", type=click.Choice(SHELLS), required=False)
 def command(shell: str | None) -> None:
     """Print the script that completes commands, options, run ids, experiments and GAN types.
@@ -40,7 +40,11 @@ def command(shell: str | None) -> None:
             f"$SHELL is {os.environ.get('SHELL') or 'not set'}, for which there is no completion. "
             f"Name one of: {', '.join(SHELLS)}."
         )
-    click.echo(completion(click.Group(), {}, PROGRAM, VARIABLE).source())
+    source = completion(click.Group(), {}, PROGRAM, VARIABLE).source()
+    # Where nothing of ours fits, as behind --input key=, bash goes on with its own: files.
+    click.echo(
+        source.replace("complete -o nosort -F", "complete -o nosort -o bashdefault -o default -F")
+    )
 
 
 def run_ids(context: click.Context) -> Iterable[str]:
@@ -107,6 +111,17 @@ COMPLETED: dict[str, Callable[[click.Context], Iterable[str]]] = {
 }
 
 
+# Name of a command's parameter -> what of the disk it names; a file may be anywhere.
+PATHS = {
+    "folder": click.Path(file_okay=False),
+    "keep": click.Path(file_okay=False),
+    "output": click.Path(),
+    "record_dir": click.Path(file_okay=False),
+    "runs_dir": click.Path(file_okay=False),
+    "sweeps": click.Path(file_okay=False),
+}
+
+
 class LookedUp(click.types.StringParamType):
     """A text whose completions a function of ``COMPLETED`` looks up."""
 
@@ -117,12 +132,16 @@ class LookedUp(click.types.StringParamType):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Return what fits the begun word."""
-        values = self.look_up(ctx)
-        return [CompletionItem(value) for value in values if value.startswith(incomplete)]
+        values = [value for value in self.look_up(ctx) if value.startswith(incomplete)]
+        # A run, or a folder of checkpoints: the shell offers folders where no run fits.
+        folders = [CompletionItem(incomplete, type="dir")] if param.name == "origin" else []
+        return [*folders, *map(CompletionItem, values)]
 
 
 def complete_values(command: click.Command) -> None:
-    """Have the parameters of a command that ``COMPLETED`` names complete their values."""
+    """Have the parameters that ``COMPLETED`` and ``PATHS`` name complete their values."""
     for parameter in command.params:
+        if parameter.name in PATHS:
+            parameter.type = PATHS[parameter.name]
         if parameter.name in COMPLETED:
             parameter.type = LookedUp(COMPLETED[parameter.name])

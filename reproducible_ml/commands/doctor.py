@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from reproducible_ml.commands.layout import store_options
 from reproducible_ml.utils.errors import ReproducibleMLError
 
 DISTRIBUTION = "reproducible-ml"
@@ -238,30 +239,21 @@ def examine(address: str, folder: Path, deep: bool) -> Iterator[tuple[str, Findi
 
 
 @click.command()
-@click.option(
-    "-m",
-    "address",
-    default="sacred",
-    show_default=True,
-    metavar="MONGODB",
-    help="Database to look for, in any form that -m takes.",
-)
-@click.option(
-    "-F",
-    "folder",
-    default="runs",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Folder of the runs.",
-)
+@store_options
 @click.option("--deep", is_flag=True, help="Also import TensorFlow and compute (20 s).")
-def command(address: str, folder: Path, deep: bool) -> None:
+def command(folder: str | None, mongo: str | None, deep: bool) -> None:
     """Check this installation and say what to mend.
+
+    Looked for are the database that -m names, sacred on this machine by default, and whether runs
+    can be written to the folder of -F.
 
     Exits with 1 when something must be mended; a warning can be lived with.
     """
+    from reproducible_ml.tracking.mongo_uri import DEFAULT_DATABASE
+    from reproducible_ml.tracking.stores import DEFAULT_FOLDER
+
     failed = 0
-    for name, finding in examine(address, folder, deep):
+    for name, finding in examine(mongo or DEFAULT_DATABASE, Path(folder or DEFAULT_FOLDER), deep):
         click.echo(f"{finding.level:<5}{name:<12}{finding.sentence}")
         failed += finding.level == "fail"
     if failed:

@@ -7,7 +7,7 @@ import click
 from reproducible_ml.commands.layout import size, store_options
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.argument("run_ids", metavar="ID...", nargs=-1, required=True)
 @store_options
 @click.option(

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reproducible_ml.commands.layout import store_options
+
 if TYPE_CHECKING:
     from reproducible_ml.tracking.reproduce import Reproduction
 
 
 @click.command()
 @click.argument("run_id", metavar="ID")
-@click.option("-F", "--folder", default="runs", show_default=True, help="Folder of runs.")
-@click.option("-m", "--mongo", metavar="DB", help="Database: sacred, host:port:db, mongodb://...")
+@store_options
 @click.option(
     "--sources",
     type=click.Choice(["recorded", "current"]),
@@ -45,12 +46,12 @@ def command(run_id: str, **options: Any) -> None:
     from pathlib import Path
 
     from reproducible_ml.tracking.reproduce import Request, reproduce
-    from reproducible_ml.tracking.stores import typed_id
+    from reproducible_ml.tracking.stores import DEFAULT_FOLDER, typed_id
     from reproducible_ml.tracking.verdict import IDENTICAL
     from reproducible_ml.utils.errors import ReproducibleMLError
 
     request = Request(
-        folder=Path(options["folder"]),
+        folder=Path(options["folder"] or DEFAULT_FOLDER),
         mongo=options["mongo"],
         sources=options["sources"],
         steps=options["steps"],

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reproducible_ml.commands.layout import as_json, duration, shown, store_options
+from reproducible_ml.commands.layout import (
+    GAP,
+    SHORT_DIGEST,
+    as_json,
+    duration,
+    shown,
+    store_options,
+    table,
+    terminal_width,
+)
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs import Run
@@ -16,13 +25,15 @@ if TYPE_CHECKING:
 STATUSES = ("COMPLETED", "FAILED", "INTERRUPTED", "RUNNING", "QUEUED", "UNREADABLE")
 DIRTY_MARK = "*"
 # In a narrow terminal the year gives way.
+_VERDICT = 5
 _TIME, _SHORT_TIME, _WIDE = "%Y-%m-%d %H:%M", "%m-%d %H:%M", 100
 _SHORT_FLOAT = "{:.5g}"
-_SHORT_DIGEST = 8
+# What is left of the results where they give way; less says nothing.
+_LEAST_RESULT = 12
 _DIGEST = re.compile(r"[0-9a-f]{32,}")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @store_options
 @click.option(
     "--status",
@@ -81,16 +92,15 @@ def _facts(run: Run) -> dict[str, Any]:
 
 
 def _table(runs: list[Run]) -> list[str]:
-    from reproducible_ml.commands.layout import table, terminal_width
-
     width = terminal_width()
-    time_format = _TIME if width is None or width >= _WIDE else _SHORT_TIME
+    narrow = width is not None and width < _WIDE
+    time_format = _SHORT_TIME if narrow else _TIME
     rows = [
         (
             "ID",
             "EXPERIMENT",
             "STATUS",
-            "STARTED" if time_format == _SHORT_TIME else "STARTED (UTC)",
+            "STARTED" if narrow else "STARTED (UTC)",
             "TIME",
             "VERDICT",
             "STEP",
@@ -107,24 +117,29 @@ def _table(runs: list[Run]) -> list[str]:
                 run.status,
                 started,
                 duration(run.duration_seconds),
-                _short_verdict(run.verdict),
+                _short_verdict(run.verdict, narrow),
                 "-" if step is None else str(step),
                 outcome(run),
             )
         )
     if not any(run.verdict for run in runs):
         rows = [(*row[:5], *row[6:]) for row in rows]  # type: ignore[misc]
-    count = len(rows[0])
-    elastic = (count - 1, 5, 1) if count == 8 else (count - 1, 1)
-    lines = table(rows, right=(0, 4, count - 2), elastic=elastic, width=width)
+    step = len(rows[0]) - 2
+    others = sum(max(len(row[column]) for row in rows) + len(GAP) for column in range(step + 1))
+    if width is not None and step == _VERDICT + 1 and others + _LEAST_RESULT > width:
+        # A verdict is worth more than the first letters of a result.
+        rows = [row[:-1] for row in rows]  # type: ignore[misc]
+    elastic = (step + 1, 1, _VERDICT) if len(rows[0]) > step + 1 else (1, _VERDICT)
+    lines = table(rows, right=(0, 4, step), elastic=elastic, width=width)
     if any(run.dirty for run in runs):
         lines += ["", f"{DIRTY_MARK} files differed from the git commit, or were new"]
     return lines
 
 
-def _short_verdict(verdict: str) -> str:
+def _short_verdict(verdict: str, narrow: bool) -> str:
     # "differs at step 3: generator_loss …" and "differs between step 3 (equal) and step 5: …"
-    return verdict.partition(":")[0].replace(" (equal)", "") or "-"
+    text = verdict.partition(":")[0].replace(" (equal)", "") or "-"
+    return text.replace(" up to step ", " to ").replace(" at step ", " at ") if narrow else text
 
 
 def last_step(run: Run) -> int | float | None:
@@ -159,5 +174,5 @@ def _short(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{name} {_short(item)}" for name, item in value.items())
     if _is_digest(value):
-        return str(value)[:_SHORT_DIGEST]
+        return str(value)[:SHORT_DIGEST]
     return _SHORT_FLOAT.format(value) if isinstance(value, float) else shown(value)

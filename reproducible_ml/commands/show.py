@@ -26,7 +26,7 @@ _INDENT = 2
 _TRACE_LINES = 12
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.argument("run_id", metavar="ID")
 @store_options
 @click.option("--json", "json_", is_flag=True, help="Print JSON, packages and CPU flags included.")

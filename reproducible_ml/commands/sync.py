@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import click
 
+from reproducible_ml.commands.layout import store_options
+from reproducible_ml.utils.text import counted
+
 
 @click.command()
-@click.option("-m", "--mongo", metavar="DB", help="Database: sacred, host:port:db, mongodb://...")
-@click.argument("runs_dir", default="runs", metavar="[RUNS_DIR]")
-def command(mongo: str | None, runs_dir: str) -> None:
+@click.argument("runs_dir", required=False, metavar="[RUNS_DIR]")
+@store_options
+def command(runs_dir: str | None, folder: str | None, mongo: str | None) -> None:
     """Deliver what MongoDB has not received yet.
 
-    With -m all runs of RUNS_DIR go to that database. Without it each run goes to the databases it
-    was meant for; one that asks for a password must be named with -m.
+    RUNS_DIR is the folder of runs, as with -F. With -m all its runs go to that database. Without
+    it each run goes to the databases it was meant for; one that asks for a password must be named
+    with -m.
 
     A run whose process is alive is left to it; a killed process's run is delivered as it stood,
     with the status INTERRUPTED. Repeat and interrupt this as you like: nothing is lost or doubled.
@@ -20,22 +24,38 @@ def command(mongo: str | None, runs_dir: str) -> None:
     from pathlib import Path
 
     from reproducible_ml.tracking.mongo_uri import parse_mongo
+    from reproducible_ml.tracking.stores import DEFAULT_FOLDER
     from reproducible_ml.tracking.sync import sync_runs
-    from reproducible_ml.utils.errors import TrackingError
+    from reproducible_ml.utils.errors import ConfigError, TrackingError
 
+    if runs_dir is not None and folder is not None:
+        raise ConfigError(f"Runs are read from one place: {runs_dir} or -F {folder}, not both.")
+    place = runs_dir or folder or DEFAULT_FOLDER
     counts: dict[str, int] = {}
-    for outcome in sync_runs(Path(runs_dir), parse_mongo(mongo) if mongo else None):
+    failures: dict[str, int] = {}
+    for outcome in sync_runs(Path(place), parse_mongo(mongo) if mongo else None):
         counts[outcome.word] = counts.get(outcome.word, 0) + 1
         if outcome.word == "delivered":
             click.echo(f"{outcome.directory}: delivered as {outcome.detail} in {outcome.target}")
-        elif outcome.word in ("running", "failed"):
-            click.echo(f"{outcome.directory}: {outcome.word}: {outcome.detail}")
+        elif outcome.word == "running":
+            click.echo(f"{outcome.directory}: running: {outcome.detail}")
+        elif outcome.word == "failed":
+            failures[outcome.detail] = failures.get(outcome.detail, 0) + 1
+            if failures[outcome.detail] == 1:
+                click.echo(f"{outcome.directory}: failed: {outcome.detail}")
+    for detail, count in failures.items():
+        if count > 1:
+            click.echo(f"{counted(count - 1, 'more run')} failed by the same: {detail[:_CUT]}…")
     summary = ", ".join(f"{count} {_WORDS[word]}" for word, count in sorted(counts.items()))
-    click.echo(f"{summary or 'no runs'} in {runs_dir}")
+    click.echo(f"{summary or 'no runs'} in {place}")
     if counts.get("failed"):
-        raise TrackingError(f"{counts['failed']} runs of {runs_dir} are not delivered; see above.")
+        failed = counted(counts["failed"], "run")
+        are = "is" if counts["failed"] == 1 else "are"
+        raise TrackingError(f"{failed} of {place} {are} not delivered; see above.")
 
 
+# Of a sentence that was told in full before.
+_CUT = 40
 _WORDS = {
     "complete": "there already",
     "delivered": "delivered",

@@ -24,6 +24,7 @@ from reproducible_ml.tracking.run_folder import (
     write_json,
 )
 from reproducible_ml.tracking.stores import (
+    DEFAULT_FOLDER,
     ArtifactInfo,
     Metrics,
     RunId,
@@ -42,6 +43,20 @@ _PLAIN_ID = re.compile(r"[^._/\\\0][^/\\\0]*")
 _METRIC_EVENT = b'"e":"metrics"'
 
 
+def _no_folder(folder: str) -> str:
+    """Return the sentence for a folder that is not there; before the first run none is."""
+    other = "name a folder with -F DIR, or a database with -m."
+    if folder != DEFAULT_FOLDER:
+        return f"There is no folder of runs {folder!r}; {other}"
+    # Of a project's own experiments it is not known which comes first.
+    known = Path("experiments", "mnist_wgan.py").is_file()
+    example = ": python -m experiments.mnist_wgan with digits" if known else ""
+    return (
+        f"There is no folder of runs {folder!r}: no experiment has run here yet{example}. Else "
+        f"{other}"
+    )
+
+
 class FileStore(Store):
     """A folder of runs.
 
@@ -56,9 +71,7 @@ class FileStore(Store):
         self.folder = Path(folder).expanduser()
         self.shown = str(folder)
         if not self.folder.is_dir():
-            raise TrackingError(
-                f"There is no folder of runs {folder}; name it with -F DIR, or a database with -m."
-            )
+            raise TrackingError(_no_folder(str(folder)))
 
     def directory(self, run_id: RunId) -> Path:
         """Return the directory of a run.

@@ -84,8 +84,7 @@ def sync_runs(runs_dir: Path, target: MongoTarget | None = None) -> Iterator[Out
         for directory in journal_directories(runs_dir):
             yield from _sync_run(directory, target, clients)
     finally:
-        for client in clients.values():
-            client.close()
+        _close(clients)
 
 
 def sync_run(directory: Path, target: MongoTarget) -> list[Outcome]:
@@ -94,8 +93,7 @@ def sync_run(directory: Path, target: MongoTarget) -> list[Outcome]:
     try:
         return list(_sync_run(directory, target, clients))
     finally:
-        for client in clients.values():
-            client.close()
+        _close(clients)
 
 
 def _sync_run(
@@ -121,15 +119,49 @@ def _sync_run(
             yield Outcome(directory, None, "complete" if record else "local", "")
         for one in targets:
             try:
-                if one not in clients:
-                    clients[one] = mongo_claims.connect(one)
-                database = mongo_claims.open_database(clients[one], one)
+                database = _open(one, clients)
                 run_id = deliver_run(directory, one, database)
                 yield Outcome(directory, one, "delivered", f"run {run_id}")
             except TrackingError as error:
                 yield Outcome(directory, one, "failed", str(error))
     finally:
         journal.close()
+
+
+def _close(clients: dict[MongoTarget, Any]) -> None:
+    for client in clients.values():
+        if not isinstance(client, TrackingError):
+            client.close()
+
+
+def _open(target: MongoTarget, clients: dict[MongoTarget, Any]) -> Any:
+    """Return a target's database; one that did not answer once is not waited for again.
+
+    Args:
+        target: the database.
+        clients: connections that are open, and the errors of those that could not be.
+
+    Raises:
+        TrackingError: it does not answer, or refuses.
+    """
+    from pymongo.errors import PyMongoError
+
+    if target not in clients:
+        try:
+            client = mongo_claims.connect(target)
+            clients[target] = client
+            client.admin.command("ping")
+        except PyMongoError as error:
+            client.close()
+            clients[target] = TrackingError(
+                f"{target} does not answer: {mongo_claims.reason(error)}. Start it, then run "
+                "sync again."
+            )
+        except TrackingError as error:
+            clients[target] = error
+    if isinstance(clients[target], TrackingError):
+        raise clients[target]
+    return mongo_claims.open_database(clients[target], target)
 
 
 def deliver_run(directory: Path, target: MongoTarget, database: Any) -> Any:

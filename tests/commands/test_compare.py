@@ -111,7 +111,7 @@ def test_a_run_that_is_not_over_cannot_be_compared(folder, tmp_path):
 
 def test_a_folder_that_is_missing_is_exit_code_2():
     code, output = call("1", "2", "-F", "nowhere")
-    assert (code, output[:38]) == (2, "Error: There is no folder of runs nowh")
+    assert (code, output[:39]) == (2, "Error: There is no folder of runs 'nowh")
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -2,6 +2,9 @@
 
 import json
 import os
+import pty
+import re
+import select
 import shutil
 import subprocess
 import sys
@@ -132,3 +135,64 @@ def test_without_a_name_the_script_is_that_of_the_users_shell():
         "Error: $SHELL is /bin/tcsh, for which there is no completion. "
         "Name one of: bash, zsh, fish.\n"
     )
+
+
+def press_tab(line, folder):
+    """Type a line and the tab key into an interactive bash; return the words that it then has."""
+    master, slave = pty.openpty()
+    path = os.pathsep.join([str(COMMAND.parent), os.environ["PATH"]])
+    process = subprocess.Popen(
+        ["bash", "--norc", "--noprofile", "-i"],
+        cwd=folder,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "PATH": path, "PS1": "> ", "INPUTRC": "/dev/null"},
+        start_new_session=True,
+    )
+    os.close(slave)
+    try:
+        # In the place of the program stands a function that tells its words; the completion, which
+        # starts it by `env`, gets the program.
+        load = 'eval "$(reproducible-ml completion bash)"'
+        tell = 'reproducible-ml() { printf "<%s>" "$@"; echo "en""d"; }'
+        read_until(master, f'{load}; {tell}; echo "rea""dy"', "ready\r\n")
+        told = read_until(master, f"reproducible-ml {line}\t", "end\r\n")
+        words = re.search(r"((?:<[^<>]*>)+)end\r\n", told)
+        return re.findall("<(.*?)>", words[1])
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+def read_until(terminal, typed, mark):
+    os.write(terminal, f"{typed}\n".encode())
+    seen = ""
+    while mark not in seen:
+        assert select.select([terminal], [], [], 60)[0], seen
+        seen += os.read(terminal, 65536).decode()
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("verify dat", "verify data/"),
+        ("repair dat", "repair data/"),
+        ("runs -F kep", "runs -F kept/"),
+        ("reproduce 1 --keep kep", "reproduce 1 --keep kept/"),
+        ("sweep x --sweeps kep", "sweep x --sweeps kept/"),
+        ("report 1 -o rates.h", "report 1 -o rates.html"),
+        ("sync kep", "sync kept/"),
+        ("export kep", "export kept/"),
+        ("export mi", "export mine"),
+        ("reproduce 1 --input record_dir=kep", "reproduce 1 --input record_dir=kept/"),
+    ],
+)
+def test_paths_are_completed_in_a_real_bash(line, completed, tmp_path):
+    for name in ("data", "kept"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "rates.html").touch()
+    (tmp_path / "dates.txt").touch()
+    assert press_tab(line, tmp_path) == completed.split()

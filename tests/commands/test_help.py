@@ -64,3 +64,27 @@ def test_commands_that_read_runs_take_sacreds_m_and_f(name):
     _, _, output = call(name, "--help")
     assert "-m, --mongo_db DB" in output
     assert "-F, --file_storage DIR" in output
+
+
+def test_every_command_that_reads_runs_names_their_place_by_the_same_options():
+    import importlib
+
+    from reproducible_ml.cli import COMMANDS
+
+    places = set()
+    for name in COMMANDS:
+        command = importlib.import_module(f"reproducible_ml.commands.{name}").command
+        for parameter in command.params:
+            if set(parameter.opts) & {"-F", "-m", "--folder", "--mongo", "--mongo_db"}:
+                places.add((name, *parameter.opts))
+    names = {"board", "compare", "doctor", "export", "report", "reproduce"}
+    names |= {"runs", "show", "sweep", "sync"}
+    wanted = (("-F", "--file_storage"), ("-m", "--mongo_db"))
+    assert places == {(name, *options) for name in names for options in wanted}
+
+
+@pytest.mark.parametrize("name", ["repair", "reproduce", "doctor", "sync", "verify"])
+def test_every_command_has_h_for_help(name):
+    code, loaded, output = call(name, "-h")
+    assert (code, loaded) == (0, [])
+    assert output.startswith("Usage: ")

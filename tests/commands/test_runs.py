@@ -122,7 +122,10 @@ def test_no_runs_is_a_sentence_that_names_what_there_is(folder, tmp_path):
 def test_a_missing_folder_and_two_places_are_errors(tmp_path):
     code, output = call("-F", "nowhere")
     assert code == 1
-    assert output.startswith("Error: There is no folder of runs nowhere; name it with -F DIR")
+    assert output == (
+        "Error: There is no folder of runs 'nowhere'; name a folder with -F DIR, or a database "
+        "with -m.\n"
+    )
     code, output = call("-F", tmp_path, "-m", "sacred")
     assert (code, "not both" in output) == (1, True)
 
@@ -151,3 +154,49 @@ def test_a_wide_table_gives_way_in_its_elastic_columns_only():
 def test_json_has_no_values_that_json_does_not_know():
     value = {"a": [float("nan"), float("inf"), -float("inf"), 0.5]}
     assert json.loads(as_json(value)) == {"a": ["NaN", "Infinity", "-Infinity", 0.5]}
+
+
+@pytest.mark.parametrize("name", ["runs", "show", "report"])
+def test_before_the_first_run_it_is_said_how_there_comes_to_be_one(name, tmp_path):
+    words = [name] if name == "runs" else [name, "1"]
+    neutral = CliRunner().invoke(main, words).output
+    assert neutral == (
+        "Error: There is no folder of runs 'runs': no experiment has run here yet. Else name a "
+        "folder with -F DIR, or a database with -m.\n"
+    )
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "mnist_wgan.py").touch()
+    said = CliRunner().invoke(main, words).output
+    assert "has run here yet: python -m experiments.mnist_wgan with digits. Else" in said
+
+
+def recorded_run(folder, run_id, **info):
+    """Write the record of a training with a long result."""
+    directory = folder / str(run_id)
+    directory.mkdir(parents=True)
+    run = {
+        "status": "COMPLETED",
+        "experiment": {"name": "mnist_serialize"},
+        "start_time": "2026-11-24T10:00:00.000000",
+        "stop_time": "2026-11-24T10:03:20.000000",
+        "result": {"step": 1000, "loss": 0.25, "digest": "0123456789abcdef" * 4},
+    }
+    (directory / "run.json").write_text(json.dumps(run))
+    (directory / "info.json").write_text(json.dumps(info))
+
+
+def test_in_80_columns_a_verdict_is_whole_and_the_result_gives_way(tmp_path):
+    recorded_run(tmp_path / "runs", 1, verdicts=["identical up to step 200"])
+    recorded_run(tmp_path / "runs", 2, verdicts=["differs at step 7: loss 1 / 2"])
+    lines = call(width=80)[1].splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "identical to 200 " in lines[1]
+    assert "differs at 7 " in lines[2]
+    assert "identical up to step 200 " in call()[1]
+
+
+def test_a_digest_has_the_same_digits_in_a_list_of_runs_as_elsewhere(tmp_path):
+    recorded_run(tmp_path / "runs", 1, digest={"run": "0123456789abcdef" * 4})
+    assert "digest 0123456789ab, loss" in call()[1]
+    shown_run = CliRunner().invoke(main, ["show", "1"], env={"COLUMNS": ""}).output
+    assert "0123456789ab\n" in shown_run

@@ -17,6 +17,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "-m",
+    "--mongo_db",
     "mongo",
     metavar="[HOST:PORT:]DATABASE",
     help="Show the runs of a MongoDB database; also mongodb://user:password@host/database.",
@@ -32,7 +33,13 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @click.option(
     "-mc", "collection", default="runs", show_default=True, help="Collection of the runs."
 )
-@click.option("-F", "folder", metavar="FOLDER", help="Show the runs of a folder, such as runs.")
+@click.option(
+    "-F",
+    "--file_storage",
+    "folder",
+    metavar="FOLDER",
+    help="Show the runs of a folder, such as runs.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=5000, show_default=True, help="First port to try.")
 @click.option("--sub-url", default="/", show_default=True, help="Path to serve under.")
