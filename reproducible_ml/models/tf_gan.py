@@ -6,6 +6,7 @@ the module that calls it gets the substitute; ``inspect`` stays as it is for eve
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 import types
@@ -32,10 +33,44 @@ def _without_scikit_learn() -> Iterator[None]:
         del sys.modules["sklearn"]
 
 
+class _HidesItsNames(types.ModuleType):
+    """A stand-in for a module that has all its names and tells of none."""
+
+    def __init__(self, module: types.ModuleType) -> None:
+        super().__init__(module.__name__)
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def __dir__(self) -> list[str]:
+        return []
+
+
+@contextmanager
+def _probability_on_demand() -> Iterator[None]:
+    """Let TensorFlow Probability load its parts when they are used.
+
+    Where it finds TensorFlow loaded, by its names, it loads layers and experiments at once, for
+    SavedModels that hold them: most of a second, for the covariance that TF-GAN takes from it.
+    """
+    if "tensorflow_probability" in sys.modules:
+        yield
+        return
+    tensorflow = importlib.import_module("tensorflow")
+    sys.modules["tensorflow"] = _HidesItsNames(tensorflow)
+    try:
+        yield
+    finally:
+        sys.modules["tensorflow"] = tensorflow
+
+
 with warnings.catch_warnings(), _without_scikit_learn():
     # TF-GAN and what it imports still ask setuptools for pkg_resources and Python for distutils.
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
     warnings.filterwarnings("ignore", message="distutils Version classes are deprecated")
+    with _probability_on_demand():
+        import tensorflow_probability  # noqa: F401 - as TF-GAN finds it below
     import tensorflow_gan as tfgan
     import tf_slim as slim
     from tensorflow_gan.python import contrib_utils
