@@ -1,7 +1,7 @@
 """What a test needs of the machine, and when its absence is a failure.
 
-``REPRODUCIBLE_ML_REQUIRE=mongo,browser,beam`` names the parts that this machine must have: a test
-that lacks one of them fails there instead of being skipped.
+``REPRODUCIBLE_ML_REQUIRE=mongo,browser,beam,optuna`` names the parts that this machine must have: a
+test that lacks one of them fails there instead of being skipped.
 """
 
 import os
