@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reproducible_ml.tracking.stores import read_number
+
 MOST_POINTS = 2000
 WIDTH, HEIGHT = 1000.0, 300.0
 _TICKS = 5
@@ -93,7 +95,7 @@ def _plot(name: str, metrics: Sequence[tuple[str, Mapping[str, Mapping[str, Any]
     for run, (label, points) in enumerate(metrics):
         one = points.get(name)
         if one and one["values"]:
-            numbers = [_number(value) for value in one["values"]]
+            numbers = [_finite_or_not(value) for value in one["values"]]
             # A run that was continued may have logged a step twice; sorting keeps their order.
             pairs = sorted(zip(map(float, one["steps"]), numbers), key=lambda pair: pair[0])
             streams.append((run, label, pairs))
@@ -215,9 +217,8 @@ def _path(places: Sequence[tuple[float, float] | None]) -> str:
     return "".join(parts)
 
 
-def _number(value: Any) -> float:
-    # A database that takes no NaN has None in its place.
+def _finite_or_not(value: Any) -> float:
     try:
-        return math.nan if value is None else float(value)
+        return float(read_number(value))
     except (TypeError, ValueError, OverflowError):
         return math.nan

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.tracking.used_values import kept_manifests, source_text
-from reproducible_ml.utils.text import counted, size
+from reproducible_ml.utils.text import SHORT_DIGEST, counted, size
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs import Run
@@ -40,6 +40,11 @@ class DataSet:
     splits: Table = field(default_factory=list)
     shards: Table = field(default_factory=list)
     missing: str = ""
+
+    @property
+    def short(self) -> str:
+        """The fingerprint as it is shown where it need not be whole."""
+        return self.fingerprint[:SHORT_DIGEST]
 
 
 def data_sets(runs: Sequence[Run]) -> list[DataSet]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
 
 from reproducible_ml import __version__
 from reproducible_ml.report.curves import MOST_POINTS, make_plots
@@ -33,6 +36,7 @@ from reproducible_ml.report.sections import (
 )
 from reproducible_ml.tracking.run_facts import verdict_rows
 from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.text import counted
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs import Run
@@ -68,6 +72,7 @@ def make_report(runs: Sequence[Run]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters.update(breakable=breakable, counted=counted)
     loader = environment.loader
     assert loader is not None
     script = loader.get_source(environment, "report.js")[0]
@@ -81,6 +86,16 @@ def make_report(runs: Sequence[Run]) -> str:
     )
     # Half a surrogate pair, which JSON can hold, has no UTF-8.
     return page.encode("utf-8", "replace").decode("utf-8")
+
+
+def breakable(name: Any) -> Markup:
+    """Return a name that lines may break behind its ``_`` and ``.``, and nowhere in a word.
+
+    Args:
+        name: Text of any kind; markup in it stays text.
+    """
+    parts = re.split(r"(?<=[_.])(?=.)", str(name))
+    return Markup("<wbr>").join(parts)
 
 
 def _content(runs: Sequence[Run]) -> dict[str, Any]:

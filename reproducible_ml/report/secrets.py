@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from reproducible_ml.tracking.mongo_uri import redact
-from reproducible_ml.utils.environment import HIDDEN
-
-_SECRET_KEY = re.compile(
-    r"(^|[._-])(password|passwd|passphrase|secret|token|api_?key|access_?key|private_?key"
-    r"|credentials?)$",
-    re.IGNORECASE,
-)
+from reproducible_ml.utils.environment import HIDDEN, SECRET_NAME
 
 
 def without_secrets(value: Any, key: str = "") -> Any:
@@ -23,5 +16,5 @@ def without_secrets(value: Any, key: str = "") -> Any:
     if isinstance(value, (list, tuple)):
         return [without_secrets(item, key) for item in value]
     if isinstance(value, str):
-        return HIDDEN if value and _SECRET_KEY.search(key) else redact(value)
+        return HIDDEN if value and SECRET_NAME.search(key) else redact(value)
     return value

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reproducible_ml.tracking.runs import Run, flat
+from reproducible_ml.tracking.stores import read_number
 from reproducible_ml.tracking.used_values import used_config
 from reproducible_ml.utils.text import SHORT_DIGEST, counted
 
@@ -226,15 +227,10 @@ def first_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> int | None:
     count = min(len(a["values"]), len(b["values"]))
     for index in range(count):
         if not equal(a["steps"][index], b["steps"][index]) or not equal(
-            _number(a["values"][index]), _number(b["values"][index])
+            read_number(a["values"][index]), read_number(b["values"][index])
         ):
             return index
     return None if len(a["values"]) == len(b["values"]) else count
-
-
-def _number(value: Any) -> Any:
-    # A database that takes no NaN has None in its place.
-    return float("nan") if value is None else value
 
 
 def _at(name: str, a: Mapping[str, Any], b: Mapping[str, Any], index: int) -> Difference:

@@ -5,7 +5,6 @@ The facts stand in the run's ``info`` under fixed keys; docs/tracking-records.md
 
 from __future__ import annotations
 
-import hashlib
 import mimetypes
 import operator
 import re
@@ -16,10 +15,10 @@ from typing import Any
 from reproducible_ml.tracking.local_store import LocalStore
 from reproducible_ml.tracking.options import FOLDER, MONGO
 from reproducible_ml.tracking.run_folder import read_json, run_directories
+from reproducible_ml.utils.digests import file_digest
 from reproducible_ml.utils.errors import TrackingError
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
-_HASHED_BYTES = 1 << 20
 
 
 def record_dataset(run: Any, key: str, manifest: Any) -> None:
@@ -131,7 +130,9 @@ def record_checkpoint(run: Any, path: str | Path | None, step: int) -> None:
     run.info["checkpoint"] = {
         "path": str(prefix),
         "step": int(step),
-        "files": {one.name: {"bytes": one.stat().st_size, "sha256": _sha256(one)} for one in files},
+        "files": {
+            one.name: {"bytes": one.stat().st_size, "sha256": file_digest(one)} for one in files
+        },
     }
 
 
@@ -172,11 +173,3 @@ def _local_store(run: Any) -> LocalStore | None:
         if isinstance(observer, LocalStore):
             return observer
     return None
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(_HASHED_BYTES), b""):
-            digest.update(block)
-    return digest.hexdigest()

@@ -8,7 +8,6 @@ list_runs(experiment="mnist_wgan")            # a pandas DataFrame, one row a ru
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
@@ -22,6 +21,7 @@ from reproducible_ml.tracking.stores import (
     RunId,
     Store,
     open_store,
+    read_number,
     typed_id,
 )
 from reproducible_ml.utils.errors import TrackingError
@@ -167,7 +167,7 @@ class Run:
                 {
                     "name": name,
                     "step": one["steps"],
-                    "value": [_number(value) for value in one["values"]],
+                    "value": [read_number(value) for value in one["values"]],
                     "timestamp": pd.to_datetime(one["timestamps"]),
                 }
             )
@@ -279,7 +279,7 @@ def list_runs(
 
 def _last_values(run: Run, wanted: bool | Collection[str]) -> dict[str, Any]:
     return {
-        f"metrics.{name}": _number(one["values"][-1])
+        f"metrics.{name}": read_number(one["values"][-1])
         for name, one in sorted(run.points.items())
         if one["values"] and (isinstance(wanted, bool) or name in wanted)
     }
@@ -287,11 +287,6 @@ def _last_values(run: Run, wanted: bool | Collection[str]) -> dict[str, Any]:
 
 def _opened(store: Store | str | Path | None) -> Store:
     return store if isinstance(store, Store) else open_store(folder=store)
-
-
-def _number(value: Any) -> Any:
-    # A database that takes no NaN has None in its place.
-    return math.nan if value is None else value
 
 
 def flat(value: Any, prefix: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -223,6 +224,11 @@ def _normal(path: PurePosixPath) -> PurePosixPath:
         elif part != "..":
             parts.append(part)
     return PurePosixPath(*parts)
+
+
+def read_number(value: Any) -> Any:
+    """Return a metric's value; a database that takes no NaN has None in its place."""
+    return math.nan if value is None else value
 
 
 def read_time(value: Any) -> datetime | None:

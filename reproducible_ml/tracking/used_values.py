@@ -80,7 +80,8 @@ def source_text(source: Mapping[str, Any]) -> str:
     """
     if not source.get("name"):
         return "not recorded"
-    arguments = {k: v for k, v in (source.get("arguments") or {}).items() if v is not None}
+    given = sorted((source.get("arguments") or {}).items())
+    arguments = {name: value for name, value in given if value is not None}
     return f"{source['name']} ({shown(arguments)})" if arguments else str(source["name"])
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+_BLOCK_BYTES = 1 << 20
 
 
 def array_digest(array: Any) -> str:
@@ -22,6 +25,19 @@ def array_digest(array: Any) -> str:
     little = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
     digest = hashlib.sha256(f"{little.dtype.str}{list(value.shape)}".encode())
     digest.update(little.tobytes() if little.ndim == 0 else little.data)
+    return digest.hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """Digest a file's bytes, a block at a time.
+
+    Returns:
+        SHA-256 as 64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(_BLOCK_BYTES), b""):
+            digest.update(block)
     return digest.hexdigest()
 
 

@@ -22,8 +22,10 @@ RESULT_VARIABLES = re.compile(
     r"|^(LD_PRELOAD|LD_LIBRARY_PATH|PYTHON\w+|MALLOC_\w+|LANG|LC_\w+|TZ)$"
     r"|^REPRODUCIBLE_ML_"
 )
-_SECRET_NAME = re.compile(
-    r"PASS(WORD|WD|PHRASE)?(_|$)|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE|AUTH|COOKIE",
+# Of a variable or a configuration key: a name that ends in such a word, or has it before a "_".
+SECRET_NAME = re.compile(
+    r"((^|[._-])(PASS|PWD)|PASS(WORD|WD|PHRASE)|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY"
+    r"|PRIVATE|AUTH|AUTHORIZATION|COOKIE)S?([._-]|\d|$)",
     re.IGNORECASE,
 )
 _CREDENTIALS_IN_URL = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@]+@")
@@ -143,9 +145,7 @@ def _build_info(distribution: importlib.metadata.Distribution) -> dict[str, Any]
 def result_variables(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the environment variables that change results; secrets are replaced by ``***``."""
     return {
-        name: HIDDEN
-        if _SECRET_NAME.search(name)
-        else _CREDENTIALS_IN_URL.sub(rf"\1{HIDDEN}@", text)
+        name: HIDDEN if SECRET_NAME.search(name) else _CREDENTIALS_IN_URL.sub(rf"\1{HIDDEN}@", text)
         for name, text in sorted(variables.items())
         if RESULT_VARIABLES.search(name)
     }

@@ -145,6 +145,30 @@ def test_it_fits_narrow_and_wide_light_and_dark(page, width, scheme):
     assert page.save_screenshot(str(output_dir() / f"report-{width}-{scheme}.png"))
 
 
+def test_on_a_telephone_a_row_of_the_differences_is_seen_whole(page):
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": 400, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+    )
+    rows = page.execute_script(
+        "return [...document.querySelectorAll('.compared tbody tr')].map(row => {"
+        "  const [name, ...cells] = [...row.children].map(one => one.getBoundingClientRect());"
+        "  const where = row.querySelector('.where');"
+        "  const box = where && where.getBoundingClientRect();"
+        "  return {right: Math.max(name.right, ...cells.map(one => one.right)),"
+        "          below: !box || box.top >= name.bottom - 1};"
+        "})"
+    )
+    assert len(rows) > 3
+    assert all(row["right"] <= 400 and row["below"] for row in rows), rows
+    assert page.find_elements(By.CSS_SELECTOR, ".compared td.where")
+    sides = page.execute_script(
+        "return [...document.querySelectorAll('#differences .scroll')]"
+        ".map(one => one.scrollWidth <= one.clientWidth)"
+    )
+    assert all(sides)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_and_lines_stand_out_from_their_ground(page, scheme):
     """Contrast as WCAG 2 computes it: 4.5 for texts, 3 for lines."""

@@ -15,7 +15,7 @@ from PIL import Image
 from reproducible_ml.cli import main
 from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.report.defaults import settings
-from reproducible_ml.report.page import make_report
+from reproducible_ml.report.page import breakable, make_report
 from reproducible_ml.report.pictures import MOST_PICTURES, spread
 from reproducible_ml.tracking.runs import load_run
 from reproducible_ml.tracking.stores import open_store
@@ -26,16 +26,17 @@ from tests.tracking import lab
 class Reader(HTMLParser):
     """Collects texts by section, and every tag with its attributes."""
 
-    VOID = ("meta", "link", "img", "input", "path")
+    VOID = ("meta", "link", "img", "input", "path", "wbr")
 
     def __init__(self, page):
         super().__init__()
-        self.sections, self.tags, self.open = {}, [], []
+        self.sections, self.tags, self.open, self.joined = {}, [], [], False
         self.feed(page)
         assert self.open == [], "every tag is closed"
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
+        self.joined = tag == "wbr"
         if tag not in self.VOID:
             self.open.append((tag, dict(attributes).get("id", "")))
 
@@ -45,7 +46,10 @@ class Reader(HTMLParser):
 
     def handle_data(self, data):
         inside = [name for tag, name in self.open if tag == "section"]
-        if inside and data.strip():
+        if inside and self.joined:
+            self.sections[inside[-1]][-1] += data.strip()
+            self.joined = False
+        elif inside and data.strip():
             self.sections.setdefault(inside[-1], []).append(" ".join(data.split()))
 
     def text(self, section):
@@ -346,3 +350,48 @@ def test_a_computed_default_and_a_source_that_is_no_python_are_no_defaults():
         assert {one.name: one for one in settings(run)}["lr"].default is None
         run.__dict__["sources"] = {main: b"def (:\n"}
         assert not any(one.default for one in settings(run))
+
+
+def test_a_value_of_the_type_stands_with_its_origin_where_the_configuration_has_none():
+    first, second = record_run(name=None), record_run(name=None)
+    for run_id, value in ((first, 5e-4), (second, 1e-3)):
+        for part, more in (
+            ("config", {"gan_type": "wgan", "defaults": "practical", "gen_lr": None}),
+            ("info", {"settings": {"gen_lr": value}}),
+        ):
+            path = Path(f"runs/{run_id}/{part}.json")
+            path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **more}), "utf-8")
+    page = report("runs", first, second)
+    values = "0.0005 (from wgan, practical) | 0.001 (from wgan, practical)"
+    assert f"gen_lr | differs | {values}" in page.text("configuration")
+    assert f"gen_lr | {values}" in page.text("differences")
+
+
+def test_the_overview_tells_a_digest_once():
+    run_id = record_run()
+    path = Path(f"runs/{run_id}/run.json")
+    entry = json.loads(path.read_text("utf-8"))
+    digest = json.loads(Path(f"runs/{run_id}/info.json").read_text("utf-8"))["digest"]["samples"]
+    path.write_text(json.dumps({**entry, "result": {"digest": digest}}), "utf-8")
+    overview = report("runs", run_id).text("overview")
+    assert overview.count(digest[:12]) == 1
+    assert f"digest of samples | {digest[:12]} |" in f"{overview} |"
+
+
+def test_names_break_behind_their_joints_only():
+    assert breakable("checkpoint_every_steps") == "checkpoint_<wbr>every_<wbr>steps"
+    assert breakable("a.b_<i>") == "a.<wbr>b_<wbr>&lt;i&gt;"
+    assert breakable("end_") == "end_"
+
+
+def test_a_stopped_training_tells_how_it_goes_on_without_the_secrets_of_its_command():
+    run_id = record_run(fail="too hot")
+    for part, more in (
+        ("info", {"model_dir": "models/mine"}),
+        ("run", {"meta": {"options": {"UPDATE": ["lr=1.0", f"api_key={SECRET}"]}}}),
+    ):
+        path = Path(f"runs/{run_id}/{part}.json")
+        path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **more}), "utf-8")
+    overview = report("runs", run_id).text("overview")
+    assert "with lr=1.0 api_key=*** model_dir=models/mine" in overview
+    assert SECRET not in overview

@@ -157,7 +157,7 @@ def test_an_id_that_leaves_the_folder_does_not_exist(runs, run_id):
 
 
 def test_a_missing_folder_and_two_places_at_once_are_errors(runs):
-    with pytest.raises(TrackingError, match="There is no folder of runs nowhere"):
+    with pytest.raises(TrackingError, match="There is no folder of runs 'nowhere'"):
         load_run(1, "nowhere")
     with pytest.raises(ConfigError, match="not both"):
         open_store(runs, "sacred")

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from reproducible_ml.utils.digests import array_digest, combined_digest
+from reproducible_ml.utils.digests import array_digest, combined_digest, file_digest
 
 
 def test_an_array_digest_is_sha256_of_type_shape_and_bytes():
@@ -37,3 +37,9 @@ def test_scalars_have_digests():
 def test_a_combined_digest_does_not_depend_on_the_order():
     assert combined_digest({"a": "1", "b": "2"}) == combined_digest({"b": "2", "a": "1"})
     assert combined_digest({"a": "1", "b": "2"}) != combined_digest({"a": "2", "b": "1"})
+
+
+def test_a_file_digest_is_sha256_of_its_bytes_however_many_blocks_they_are(tmp_path):
+    content = bytes(range(256)) * 5000
+    (tmp_path / "file").write_bytes(content)
+    assert file_digest(tmp_path / "file") == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,21 @@
+"""Which names of variables and configuration keys hold a secret: one list for both."""
+
+import pytest
+
+from reproducible_ml.report.secrets import without_secrets
+from reproducible_ml.utils.environment import HIDDEN, result_variables
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["TOKEN", "HF_TOKENS", "MYTOKEN", "API_KEY", "ACCESS_KEY_2", "DB_PASSWORD", "PWD", "AUTH"],
+)
+def test_a_secret_is_hidden_in_variables_and_in_keys_alike(name):
+    assert result_variables({f"TF_{name}": "geheimnis"}) == {f"TF_{name}": HIDDEN}
+    assert without_secrets({name.lower(): "geheimnis"}) == {name.lower(): HIDDEN}
+
+
+@pytest.mark.parametrize("name", ["TOKENIZER", "AUTHOR", "BYPASS", "COMPASS", "KEYBOARD"])
+def test_what_only_looks_like_a_secret_is_shown(name):
+    assert result_variables({f"TF_{name}": "plain"}) == {f"TF_{name}": "plain"}
+    assert without_secrets({name.lower(): "plain"}) == {name.lower(): "plain"}
