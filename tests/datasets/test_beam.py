@@ -1,6 +1,7 @@
 """A Beam pipeline writes what the local writer writes, also when bundles are tried again."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -289,6 +290,28 @@ def test_the_command_writes_a_source(npz):
     assert done.stdout.startswith("30 records in out; fingerprint ")
     assert verify("out") == []
     assert read_manifest("out").splits["train"].records == 28
+
+
+@pytest.mark.slow
+def test_a_pool_of_workers_without_docker_writes_a_source(npz, monkeypatch):
+    """Workers as docs/beam.md starts them beside Flink and Spark; only the runner is Beam's own."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    pool = ["python", "-m", "apache_beam.runners.worker.worker_pool_main"]
+    started = subprocess.Popen([*pool, f"--service_port={port}"], stderr=subprocess.DEVNULL)
+    try:
+        done = command(
+            *npz, "--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=EXTERNAL",
+            f"--environment_config=localhost:{port}",
+        )  # fmt: skip
+    finally:
+        started.terminate()
+        started.wait()
+    assert done.returncode == 0, done.stderr
+    assert verify("out") == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ systems know, such as ``gs://bucket/mnist``. Needs the extra ``[beam]``. See doc
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,6 +45,9 @@ from reproducible_ml.datasets.sources import SOURCES, Source, make_source
 from reproducible_ml.handlers import FeatureHandler
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
 
+# Beam warns at its import which of Google's packages are not there; nothing of them is used here.
+_disabled = logging.root.manager.disable
+logging.disable(logging.WARNING)
 try:
     import apache_beam
 
@@ -56,6 +60,8 @@ except ImportError as error:
     raise (
         SystemExit(f"Error: {_missing}") if __name__ == "__main__" else ConfigError(_missing)
     ) from error
+finally:
+    logging.disable(_disabled)
 
 
 def write_records(
@@ -230,6 +236,8 @@ def main(
     beam_options: tuple[str, ...],
 ) -> None:
     """Serialize a source by an Apache Beam pipeline; what is unknown here are Beam's options."""
+    # TensorFlow's, here and in the workers that are started here.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         # Before the source, whose opening may take long.
         parse_options(beam_options)

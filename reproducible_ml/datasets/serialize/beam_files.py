@@ -119,7 +119,7 @@ def collected(folder: str, plans: Sequence[ShardPlan]) -> Split:
         DataError: A shard or its note is not there, or the shard is not what the note says.
     """
     content, shards = hashlib.sha256(), []
-    sizes = _sizes(folder)
+    sizes = _sizes(folder, [name for plan in plans for name in (plan.file, plan.file + NOTE)])
     for plan in plans:
         if plan.file not in sizes or plan.file + NOTE not in sizes:
             raise DataError(
@@ -142,7 +142,7 @@ def collected(folder: str, plans: Sequence[ShardPlan]) -> Split:
 def clean(folder: str) -> None:
     """Remove the notes, and what workers left that were stopped on the way."""
     if is_address(folder):
-        _delete(folder, [name for name in _sizes(folder) if name.endswith(NOTE) or PART in name])
+        _delete(folder, [name for name in _listing(folder) if name.endswith(NOTE) or PART in name])
         return
     for path in Path(folder).iterdir():
         if path.is_dir():
@@ -160,7 +160,7 @@ def _vacate(address: str, overwrite: bool, record_pattern: str) -> None:
     _check_free(address, " Addresses can't be overwritten as a whole." if overwrite else "")
     if not FileSystems.exists(address):
         FileSystems.mkdirs(address)
-    names = _sizes(address).keys()
+    names = _listing(address).keys()
     left = [name for name in names if _is_leftover(name, names, record_pattern)]
     strangers = sorted(set(names) - set(left))
     if strangers:
@@ -192,12 +192,18 @@ def _delete(address: str, names: Sequence[str]) -> None:
         FileSystems.delete([f"{address}/{name}" for name in names])
 
 
-def _sizes(folder: str) -> dict[str, int]:
-    """Give the files of a folder or address, by name, with their sizes in bytes."""
-    if not is_address(folder):
-        with os.scandir(folder) as entries:
-            return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
-    found = FileSystems.match([f"{folder}/*"])[0].metadata_list
+def _sizes(folder: str, names: Sequence[str]) -> dict[str, int]:
+    """Give the sizes in bytes of those of the files that are there."""
+    if is_address(folder):
+        return _listing(folder)
+    # One by one: NFS may go on listing what it listed before, but looks a name up anew.
+    paths = {name: os.path.join(folder, name) for name in names}
+    return {name: os.path.getsize(path) for name, path in paths.items() if os.path.isfile(path)}
+
+
+def _listing(address: str) -> dict[str, int]:
+    """Give the names of all files at an address with their sizes in bytes."""
+    found = FileSystems.match([f"{address}/*"])[0].metadata_list
     sizes = {one.path.rpartition("/")[2]: one.size_in_bytes for one in found}
     # Stores without folders may keep an empty object with the folder's own name.
     sizes.pop("", None)
