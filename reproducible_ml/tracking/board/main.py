@@ -107,7 +107,7 @@ def _storage(
         raise ConfigError(
             "Say what to show: -m sacred for a MongoDB database, or -F runs for a folder of runs."
         )
-    from reproducible_ml.tracking.board.data import BoardFolderStorage
+    from reproducible_ml.tracking.board.folder_data import BoardFolderStorage
 
     path = Path(folder).expanduser()
     if not path.is_dir():
@@ -121,7 +121,7 @@ def _mongo_storage(address: str, database: str | None, collection: str) -> tuple
     """Return the storage of a database that answers, and its address without credentials."""
     from pymongo.errors import PyMongoError
 
-    from reproducible_ml.tracking.board.data import ANSWER_SECONDS, BoardMongoStorage
+    from reproducible_ml.tracking.board.mongo_data import ANSWER_SECONDS, BoardMongoStorage
     from reproducible_ml.tracking.mongo_uri import parse_mongo, redact
 
     target = parse_mongo(address)

@@ -26,7 +26,7 @@ def create_app(data: Any, source: str, allowed_hosts: Iterable[str] = ()) -> Fla
     """Return the application.
 
     Args:
-        data: a storage of ``board.data``.
+        data: a storage of ``mongo_data`` or ``folder_data``.
         source: what the page says it shows; holds no credentials.
         allowed_hosts: further names that the board answers to, such as a proxy's.
     """

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pymongo
 import pytest
 
-from reproducible_ml.tracking.board.data import BoardFolderStorage, BoardMongoStorage
+from reproducible_ml.tracking.board.folder_data import BoardFolderStorage
+from reproducible_ml.tracking.board.mongo_data import BoardMongoStorage
 from reproducible_ml.tracking.board.server import create_app
 from tests.browser import ROOT, browser  # noqa: F401
 from tests.tracking.board import toy

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from reproducible_ml.tracking.board.data import BoardFolderStorage
+from reproducible_ml.tracking.board.folder_data import BoardFolderStorage
 from reproducible_ml.tracking.board.present import PLOT_POINTS, curve
 from reproducible_ml.tracking.board.server import create_app
 from tests.tracking.board import toy

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reproducible_ml.tracking.board.data import BoardFolderStorage
+from reproducible_ml.tracking.board.folder_data import BoardFolderStorage
 from reproducible_ml.tracking.board.server import create_app
 from tests.tracking.board import toy
 from tests.tracking.board.conftest import FileStorageObserver

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from reproducible_ml.tracking import mongo_layout
-from reproducible_ml.tracking.board.data import BoardFolderStorage, BoardMongoStorage
+from reproducible_ml.tracking.board.folder_data import BoardFolderStorage
+from reproducible_ml.tracking.board.mongo_data import BoardMongoStorage
 from reproducible_ml.tracking.board.server import create_app
 from reproducible_ml.tracking.local_store import LocalStore
 from reproducible_ml.tracking.mongo_uri import parse_mongo
