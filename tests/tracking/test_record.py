@@ -143,6 +143,7 @@ def test_the_data_set_is_recorded_with_its_manifest_as_a_resource(run, project):
         "record_dir": "data",
         "fingerprint": manifest.fingerprint,
         "records": {"train": 4},
+        "source": manifest.source,
     }
     (content,) = run.store.resources(1).values()
     assert json.loads(content)["fingerprint"] == manifest.fingerprint
