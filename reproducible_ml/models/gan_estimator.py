@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from reproducible_ml.models.distribution import MIRRORED, MULTI_WORKER, without_cluster
 from reproducible_ml.models.estimator import GANEstimator
-from reproducible_ml.models.gan_types import GanType, gan_type_row
+from reproducible_ml.models.gan_types import gan_type_row
 from reproducible_ml.models.networks import critic_fn, generator_fn
 from reproducible_ml.models.penalties import critic_penalty
 from reproducible_ml.models.settings import GANSettings
@@ -78,8 +78,8 @@ def make_gan_estimator(
             discriminator_fn=critic_fn(*network),
             generator_loss_fn=row.generator_loss_fn,
             discriminator_loss_fn=row.critic_loss_fn,
-            generator_optimizer=_optimizer(row, settings.gen_lr),
-            discriminator_optimizer=_optimizer(row, settings.crit_lr),
+            generator_optimizer=_optimizer(settings, settings.gen_lr),
+            discriminator_optimizer=_optimizer(settings, settings.crit_lr),
             critic_steps=settings.critic_steps,
             critic_weight_clip=settings.critic_weight_clip,
             critic_penalty=penalty,
@@ -106,7 +106,9 @@ def _session_config(settings: GANSettings) -> tf.compat.v1.ConfigProto:
     return config
 
 
-def _optimizer(row: GanType, rate: float) -> Any:
+def _optimizer(settings: GANSettings, rate: float) -> Any:
+    row = gan_type_row(settings.gan_type)
     if row.optimizer == "rmsprop":
         return tf.compat.v1.train.RMSPropOptimizer(rate)
-    return tf.compat.v1.train.AdamOptimizer(rate, beta1=row.beta1, beta2=row.beta2)
+    values = row.defaults(settings.defaults)
+    return tf.compat.v1.train.AdamOptimizer(rate, beta1=values.beta1, beta2=values.beta2)

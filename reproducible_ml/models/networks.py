@@ -2,10 +2,12 @@
 
 For 28 x 28 images they are exactly those: 1024 units, 7 x 7 x 256, two transposed convolutions; the
 critic has three convolutions. Other sizes repeat the doubling (or halving) step as often as needed.
+A type may give its critic a dense head in place of the last convolution.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -26,6 +28,8 @@ _BASE_CHANNELS = 256
 # thousands of steps to settle; the runs here begin with a few hundred.
 _BATCH_NORM_DECAY = 0.9
 _LEAK = 0.2
+# Units of the critic's dense head, as in TF-GAN's example for MNIST.
+HEAD_UNITS = 1024
 
 
 def _upsampling_channels(image_shape: Sequence[int]) -> tuple[int, list[int]]:
@@ -109,7 +113,7 @@ def critic_fn(
     """Make the critic network of a GAN type.
 
     The convolutions have batch norm only where the type's row says so: a Wasserstein critic scores
-    each image alone. Conditional types see the label as one plane a class beside the image's
+    each image alone. Its row also names the head that comes to the score. Conditional types see the label as one plane a class beside the image's
     channels, or, where the critic classifies, not at all.
 
     Args:
@@ -156,11 +160,31 @@ def critic_fn(
                     **weights,
                 )
             outputs = 1 + classes if row.classifies else 1
-            layer = slim.conv2d(layer, outputs, [4, 4], stride=2, activation_fn=None, **weights)
-            layer = tf.cast(layer, tf.float32)
-            return tf.reduce_mean(layer, axis=[1, 2] if row.classifies else [1, 2, 3])
+            return _HEADS[row.critic_head](layer, outputs, weights)
 
     return critic
+
+
+def _mean_head(layer: tf.Tensor, outputs: int, weights: dict[str, Any]) -> tf.Tensor:
+    layer = slim.conv2d(layer, outputs, [4, 4], stride=2, activation_fn=None, **weights)
+    return tf.reduce_mean(tf.cast(layer, tf.float32), axis=[1, 2] if outputs > 1 else [1, 2, 3])
+
+
+def _dense_head(layer: tf.Tensor, outputs: int, weights: dict[str, Any]) -> tf.Tensor:
+    # A pixel of one by one, whose batch norm is that of the convolutions.
+    layer = tf.reshape(layer, [-1, 1, 1, math.prod(layer.shape[1:])])
+    layer = slim.fully_connected(
+        layer, HEAD_UNITS, activation_fn=_leaky_relu, normalizer_fn=_norm_of_the_batch, **weights
+    )
+    layer = slim.fully_connected(layer, outputs, activation_fn=None, **weights)
+    layer = tf.cast(layer, tf.float32)
+    return tf.reshape(layer, [-1, outputs] if outputs > 1 else [-1])
+
+
+_HEADS: dict[str, Callable[[tf.Tensor, int, dict[str, Any]], tf.Tensor]] = {
+    "mean": _mean_head,
+    "dense": _dense_head,
+}
 
 
 def _need_classes(gan_type: str, conditional: bool, classes: int) -> None:

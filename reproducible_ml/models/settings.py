@@ -63,7 +63,8 @@ class GANSettings:
     def __post_init__(self) -> None:
         row = gan_type_row(self.gan_type)
         for name, value in asdict(row.defaults(self.defaults)).items():
-            if getattr(self, name) is None:
+            # Adam's decays are no settings: they come with the row alone.
+            if getattr(self, name, value) is None:
                 object.__setattr__(self, name, value)
         for name in ("gen_lr", "crit_lr", "batch_size", "critic_steps", "noise_dims"):
             if getattr(self, name) <= 0:

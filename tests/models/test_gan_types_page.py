@@ -22,13 +22,16 @@ def constraint(row):
         words.append("spectral norm")
     if row.critic_batch_norm:
         words.append("batch norm")
+    if row.critic_head != "mean":
+        words.append(f"{row.critic_head} head")
     return ", ".join(words) or "none"
 
 
 def optimizer(row):
     if row.optimizer == "rmsprop":
         return "RMSProp"
-    return f"Adam {number(row.beta1)}, {number(row.beta2)}"
+    adam = dict.fromkeys((one.beta1, one.beta2) for one in (row.practical, row.paper))
+    return "Adam " + "; paper ".join(f"{number(b1)}, {number(b2)}" for b1, b2 in adam)
 
 
 def values(defaults):

@@ -97,7 +97,8 @@ def test_the_vectors_move_once_a_critic_update_and_not_with_the_generator(tmp_pa
     estimator.train(lambda: batches(4), max_steps=2)
     after = vectors_and_weights(estimator)
     vectors = [name for name in before if name.endswith("spectral_u")]
-    assert len(vectors) == 2
+    # Of the one convolution of 10 x 10 images, and of the two layers of the head.
+    assert len(vectors) == 3
     for name in vectors:
         # The critic's weights are those that the step before has left.
         weight = before[name.replace("spectral_u", "weights")]
