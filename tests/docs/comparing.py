@@ -7,6 +7,7 @@ LOG = re.compile(r"(INFO|WARNING) - ")
 UNCOMMITTED = re.compile(r"\* files differed from the git commit")
 # What no two machines or days have in common.
 VARYING = [
+    (r"\b(\d+ h )?\d+ min( \d+ s)?\b", "0.1 s"),
     (r"\b\d+:\d\d(:\d\d)?\b", "TIME"),
     (r"https?://[\w.:-]+", "ADDRESS"),
     (r"\bon port \d+", "on port"),
