@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproducible_ml.commands.layout import store_options
+from reproducible_ml.utils.text import SHORT_DIGEST
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs import Run
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.argument("origin", metavar="ID|MODEL_DIR")
 @store_options
 @click.option("-o", "--output", metavar="DIR", help="Folder to make; default: exports/<name>.")
@@ -93,9 +94,9 @@ def _check_unchanged(run: Run, step: int, prefix: Path) -> None:
         if found.get(name) != facts:
             raise DataError(
                 f"{prefix.parent / name} is not the file that run {run.id} recorded: SHA-256 "
-                f"{str((found.get(name) or {}).get('sha256'))[:16]}, recorded "
-                f"{facts['sha256'][:16]}. Another training wrote to this folder, or the file is "
-                f"damaged; name the folder ({prefix.parent}) to export it as it is."
+                f"{str((found.get(name) or {}).get('sha256'))[:SHORT_DIGEST]}, recorded "
+                f"{facts['sha256'][:SHORT_DIGEST]}. Another training wrote to this folder, or the "
+                f"file is damaged; name the folder ({prefix.parent}) to export it as it is."
             )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 INTERRUPTED_EXIT = 130
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.argument("module", metavar="MODULE")
 @click.argument("arguments", metavar="[NAMED...] [KEY=VALUES...]", nargs=-1)
 @store_options

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from reproducible_ml.utils.text import SHORT_DIGEST
+
 
 @click.command()
 @click.argument("record_dir")
@@ -34,7 +36,7 @@ def command(record_dir: str, bytes_only: bool) -> None:
     records = ", ".join(f"{split.records:,} {name}" for name, split in manifest.splits.items())
     click.echo(
         f"{record_dir}: {shards} shards are as they were written ({records}); "
-        f"fingerprint {manifest.fingerprint[:16]}"
+        f"fingerprint {manifest.fingerprint[:SHORT_DIGEST]}"
     )
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError, DataError
+from reproducible_ml.utils.text import SHORT_DIGEST
 
 WEIGHTS_FILE = "classifier.npz"
 DESCRIPTION_FILE = "classifier.json"
@@ -114,8 +115,8 @@ class Classifier:
         found = weights_digest(weights)
         if description.get("digest") != found:
             raise DataError(
-                f"{folder / WEIGHTS_FILE} was altered: its digest is {found[:16]}, "
-                f"{DESCRIPTION_FILE} says {str(description.get('digest'))[:16]}. {again}"
+                f"{folder / WEIGHTS_FILE} was altered: its digest is {found[:SHORT_DIGEST]}, "
+                f"{DESCRIPTION_FILE} says {str(description.get('digest'))[:SHORT_DIGEST]}. {again}"
             )
         return cls(description, weights)
 
@@ -178,7 +179,7 @@ def note_other_data(
     if trained_on != here:
         print(
             f"The classifier in {classifier_dir} was trained on other data (fingerprint "
-            f"{trained_on[:16]}) than {record_dir} holds ({here[:16]}): compare its figures with "
+            f"{trained_on[:SHORT_DIGEST]}) than {record_dir} holds ({here[:SHORT_DIGEST]}): compare its figures with "
             "each other and with their floor, not with those of another classifier.",
             file=sys.stderr,
             flush=True,

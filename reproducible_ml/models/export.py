@@ -9,7 +9,6 @@ whole and checked export.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -24,7 +23,7 @@ import numpy as np
 
 import reproducible_ml
 from reproducible_ml.models.resume import IDENTITY_FILE, read_identity
-from reproducible_ml.utils.digests import array_digest, combined_digest
+from reproducible_ml.utils.digests import array_digest, combined_digest, file_digest
 from reproducible_ml.utils.environment import describe_environment
 from reproducible_ml.utils.errors import ConfigError, DataError
 
@@ -32,7 +31,6 @@ PROVENANCE_FILE = "provenance.json"
 SIGNATURE = "serving_default"
 FORMAT_NAME = "reproducible-ml export"
 FORMAT_VERSION = 1
-_HASHED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -103,15 +101,6 @@ def checkpoint_files(prefix: Path) -> dict[str, dict[str, Any]]:
         path.name: {"bytes": path.stat().st_size, "sha256": file_digest(path)}
         for path in sorted(prefix.parent.glob(glob_safe(prefix.name) + ".*"))
     }
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(_HASHED_BYTES), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def check_output(output: str | Path, overwrite: bool) -> None:

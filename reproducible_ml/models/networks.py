@@ -113,8 +113,9 @@ def critic_fn(
     """Make the critic network of a GAN type.
 
     The convolutions have batch norm only where the type's row says so: a Wasserstein critic scores
-    each image alone. Its row also names the head that comes to the score. Conditional types see the label as one plane a class beside the image's
-    channels, or, where the critic classifies, not at all.
+    each image alone. The row also names the head that comes to the score. Conditional types see
+    the label as one plane a class beside the image's channels, or, where the critic classifies,
+    not at all.
 
     Args:
         gan_type: A name of ``models.GAN_TYPES``.

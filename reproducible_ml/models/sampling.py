@@ -20,6 +20,7 @@ from reproducible_ml.models.resume import IDENTITY_FILE, read_identity
 from reproducible_ml.models.settings import settings_from
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError, DataError
+from reproducible_ml.utils.text import SHORT_DIGEST
 
 STREAM = "evaluation/latents"
 _DRAWN_BATCH = 250
@@ -58,8 +59,8 @@ class TrainedGAN:
         trained_on = identity["data"]["fingerprint"]
         if trained_on != manifest.fingerprint:
             raise ConfigError(
-                f"The GAN in {model_dir} was trained on data of fingerprint {trained_on[:16]}, "
-                f"{record_dir} has {manifest.fingerprint[:16]}. Give the record_dir of its "
+                f"The GAN in {model_dir} was trained on data of fingerprint {trained_on[:SHORT_DIGEST]}, "
+                f"{record_dir} has {manifest.fingerprint[:SHORT_DIGEST]}. Give the record_dir of its "
                 "training: only its own test split judges it."
             )
         self.settings = settings_from(identity["settings"])

@@ -8,6 +8,7 @@ record would state it. What a preset brings along counts as a default.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,7 +49,9 @@ def check_place(run: Any, config: Mapping[str, Any]) -> None:
     of_another = "source" in changed and "record_dir" not in changed
     # "with digits source=folder" would put photographs into what digits names.
     of_preset = "source" in given and "record_dir" not in given and "record_dir" in changed
-    if of_another or of_preset:
+    # But "with digits source=digits" says twice what digits names.
+    is_its_own = os.path.basename(str(config["record_dir"])) == source
+    if (of_another or of_preset) and not is_its_own:
         raise ConfigError(
             f"{config['record_dir']} is where the data set of another source goes. Name a folder "
             f"for source={source} too, for example record_dir=data/{source}."

@@ -33,6 +33,7 @@ from reproducible_ml.tracking.stage_parts import (
     values_of,
 )
 from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.text import SHORT_DIGEST
 
 
 def classifier_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def classifier_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
     record_probe(run, determinism)
     seal_run(run, points.points)
     print(f"Accuracy:   {result.accuracy:.2%} of the test split")
-    print(f"Classifier: {classifier_dir}, digest {result.digests['weights'][:16]}")
+    print(f"Classifier: {classifier_dir}, digest {result.digests['weights'][:SHORT_DIGEST]}")
     return {
         "step": result.step,
         "loss": result.loss,
@@ -168,7 +169,7 @@ def figures_table(figures: Sequence[Any]) -> str:
     text = io.StringIO()
     Console(width=120, color_system=None, file=text).print(table)
     lines = [line.rstrip() for line in text.getvalue().splitlines()]
-    return "\n".join([*lines, f"Classifier {figures[0].classifier[:16]}"])
+    return "\n".join([*lines, f"Classifier {figures[0].classifier[:SHORT_DIGEST]}"])
 
 
 def _against(figure: Any) -> str:

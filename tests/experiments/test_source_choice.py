@@ -99,3 +99,9 @@ def test_the_source_that_a_data_set_was_written_from_may_be_named_and_is_recorde
     recorded = info["dataset"]["records"]["source"]
     assert recorded == read_manifest(folder / "data" / "photos").source
     assert recorded["arguments"]["image_dir"] == str(folder / "photos")
+
+
+def test_a_preset_and_its_own_source_say_the_same_twice(tmp_path):
+    code, output = experiment("mnist_serialize", tmp_path, "-u", "with", "digits", "source=digits")
+    assert code == 0, output
+    assert read_manifest(tmp_path / "data" / "digits").source["name"] == "digits"

@@ -44,6 +44,7 @@ from reproducible_ml.datasets.serialize.shards import (
 from reproducible_ml.datasets.sources import SOURCES, Source, make_source
 from reproducible_ml.handlers import FeatureHandler
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
+from reproducible_ml.utils.text import SHORT_DIGEST
 
 # Beam warns at its import which of Google's packages are not there; nothing of them is used here.
 _disabled = logging.root.manager.disable
@@ -261,7 +262,9 @@ def main(
     except ReproducibleMLError as error:
         raise click.ClickException(str(error)) from error
     records = sum(split.records for split in manifest.splits.values())
-    click.echo(f"{records:,} records in {record_dir}; fingerprint {manifest.fingerprint[:16]}")
+    click.echo(
+        f"{records:,} records in {record_dir}; fingerprint {manifest.fingerprint[:SHORT_DIGEST]}"
+    )
 
 
 def _shape_of(text: str) -> list[int]:
