@@ -179,8 +179,9 @@ def note_other_data(
     if trained_on != here:
         print(
             f"The classifier in {classifier_dir} was trained on other data (fingerprint "
-            f"{trained_on[:SHORT_DIGEST]}) than {record_dir} holds ({here[:SHORT_DIGEST]}): compare its figures with "
-            "each other and with their floor, not with those of another classifier.",
+            f"{trained_on[:SHORT_DIGEST]}) than {record_dir} holds ({here[:SHORT_DIGEST]}): "
+            "compare its figures with each other and with their floor, not with those of another "
+            "classifier.",
             file=sys.stderr,
             flush=True,
         )

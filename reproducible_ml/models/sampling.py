@@ -59,9 +59,10 @@ class TrainedGAN:
         trained_on = identity["data"]["fingerprint"]
         if trained_on != manifest.fingerprint:
             raise ConfigError(
-                f"The GAN in {model_dir} was trained on data of fingerprint {trained_on[:SHORT_DIGEST]}, "
-                f"{record_dir} has {manifest.fingerprint[:SHORT_DIGEST]}. Give the record_dir of its "
-                "training: only its own test split judges it."
+                f"The GAN in {model_dir} was trained on data of fingerprint "
+                f"{trained_on[:SHORT_DIGEST]}, {record_dir} has "
+                f"{manifest.fingerprint[:SHORT_DIGEST]}. Give the record_dir of its training: only "
+                "its own test split judges it."
             )
         self.settings = settings_from(identity["settings"])
         self.classes = int(identity["data"].get("classes", 0))

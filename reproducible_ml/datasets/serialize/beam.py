@@ -262,9 +262,8 @@ def main(
     except ReproducibleMLError as error:
         raise click.ClickException(str(error)) from error
     records = sum(split.records for split in manifest.splits.values())
-    click.echo(
-        f"{records:,} records in {record_dir}; fingerprint {manifest.fingerprint[:SHORT_DIGEST]}"
-    )
+    fingerprint = manifest.fingerprint[:SHORT_DIGEST]
+    click.echo(f"{records:,} records in {record_dir}; fingerprint {fingerprint}")
 
 
 def _shape_of(text: str) -> list[int]:
