@@ -38,12 +38,14 @@ def printed(output, log=False):
     lines = [line for line in output.splitlines() if log or not LOG.match(line)]
     # Whether files differ from git's depends on who runs the tests.
     lines = [re.sub(r"^(\d+)\*", r"\1 ", line) for line in lines if not UNCOMMITTED.match(line)]
-    return [line for line in lines if line.strip()]
+    # The log goes to stderr: what comes first in a file that takes both is left to chance.
+    return sorted((line for line in lines if line.strip()), key=lambda line: not LOG.match(line))
 
 
 def difference(shown, output, numbers, log=False):
     """Return what differs between the shown and the real output as text, "" for nothing."""
     wanted = [line for line in shown if line.strip()]
+    wanted = sorted(wanted, key=lambda line: not LOG.match(line)) if log else wanted
     expected = _once([form(line, numbers) for line in wanted], numbers)
     real = _once([form(line, numbers) for line in printed(output, log)], numbers)
     if _fits(expected, real):
