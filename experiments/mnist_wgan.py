@@ -55,9 +55,9 @@ def config() -> None:
     noise_dims = 64
     max_steps = 3000
     log_every_steps = 10
-    grid_every_steps = 100
+    grid_every_steps = 200
     checkpoint_every_steps = 200
-    digest_every_steps = 100
+    digest_every_steps = 200
     classifier_dir = None  # of experiments.mnist_classifier: judges 250 samples while training
     evaluate_every_steps = 500
     allow_changed = False  # continue model_dir although settings, data or code differ

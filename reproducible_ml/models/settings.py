@@ -100,9 +100,9 @@ class Cadence:
 
     max_steps: int
     log_every_steps: int = 10
-    grid_every_steps: int = 100
+    grid_every_steps: int = 200
     checkpoint_every_steps: int = 200
-    digest_every_steps: int = 100
+    digest_every_steps: int = 200
     evaluate_every_steps: int = 500
 
     def __post_init__(self) -> None:
