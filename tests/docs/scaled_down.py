@@ -9,7 +9,8 @@ SUBSTITUTIONS = [
     # The environment is the one that the tests run in.
     (r"^source \.venv/bin/activate$", "true"),
     (r"\.venv/bin/", ""),
-    (r"^make run$", "python -m experiments.mnist_wgan with digits"),
+    # With digests within its few steps, as the preset has within its 500.
+    (r"^make run$", "python -m experiments.mnist_wgan with digits digest_every_steps=2"),
     # The address of the tests' own server.
     (r"(?<=-m )sacred\b", "{mongo}"),
     # Servers are started, looked at once and stopped.
