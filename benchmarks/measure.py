@@ -98,8 +98,8 @@ class Part:
             stored["base"],
             stored["records"],
             stored["record_bytes"],
-            {name: found["seconds"] for name, found in contenders.items()},
-            {name: found["records"] for name, found in contenders.items()},
+            seconds={name: found["seconds"] for name, found in contenders.items()},
+            counts={name: found["records"] for name, found in contenders.items()},
         )
 
 
