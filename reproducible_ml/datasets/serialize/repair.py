@@ -34,6 +34,7 @@ from reproducible_ml.datasets.serialize.shards import write_rows
 from reproducible_ml.datasets.serialize.verify import LAID_OUT_ANEW, Defect, is_intact, verify
 from reproducible_ml.datasets.sources import Source, make_source
 from reproducible_ml.utils.errors import DataError
+from reproducible_ml.utils.paths import sync
 
 
 def repair(record_dir: str | Path) -> list[str]:
@@ -159,7 +160,7 @@ def _put_back(folder: Path, origins: dict[str, str]) -> None:
                 os.link(source, temporary)
             except OSError:  # a file system without hard links
                 shutil.copyfile(source, temporary)
-                _sync(temporary)
+                sync(temporary)
     except BaseException:
         _remove(made)
         raise
@@ -185,7 +186,7 @@ def _replace(folder: Path, names: Iterable[str]) -> None:
     for name in names:
         os.replace(_temporary(folder, name), folder / name)
     for parent in {(folder / name).parent for name in names}:
-        _sync(parent)
+        sync(parent)
 
 
 def _remove(paths: Iterable[Path]) -> None:
@@ -193,14 +194,6 @@ def _remove(paths: Iterable[Path]) -> None:
         # What went wrong is what the caller is told, not that its rest is there too.
         with suppress(OSError):
             path.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _source_of(manifest: Manifest) -> Source:

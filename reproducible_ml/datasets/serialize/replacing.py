@@ -16,6 +16,7 @@ from pathlib import Path
 
 from reproducible_ml.datasets.serialize.leftovers import folder_before
 from reproducible_ml.utils.errors import DataError
+from reproducible_ml.utils.paths import sync
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -35,7 +36,7 @@ def put_in_place(folder: Path, target: Path, overwrite: bool) -> None:
     """
     try:
         _rename(folder, target, overwrite)
-        _sync(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise DataError(f"{target} can't be put in place: {error.strerror}.") from error
     # The older data set goes only now, when the disk knows the name of the new one.
@@ -76,11 +77,3 @@ def _exchange(one: Path, other: Path) -> bool:
         return False
     names = (os.fsencode(one), os.fsencode(other))
     return renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
