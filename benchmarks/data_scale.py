@@ -38,8 +38,8 @@ import json, sys, time
 import tensorflow as tf
 from benchmarks.measure import peak_memory_bytes
 from reproducible_ml.datasets.serialize import read_manifest
-from reproducible_ml.input_fn.positions import Positions
-from reproducible_ml.input_fn.stream import stream_batches
+from reproducible_ml.input_fn import Positions
+from reproducible_ml.input_fn.readers import stream_batches
 folder, count = sys.argv[1], int(sys.argv[2])
 manifest = read_manifest(folder)
 positions = Positions(batch_size=1000, substeps=1, num_workers=1, first_worker=0, workers=1,

@@ -50,7 +50,7 @@ def _read(program: str, arguments: list[str]) -> None:
 
 
 def _verify(folder: Path) -> None:
-    from reproducible_ml.datasets.serialize.verify import verify
+    from reproducible_ml.datasets.serialize.checking import verify
 
     defects = verify(folder)
     if defects:

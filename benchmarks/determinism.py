@@ -106,10 +106,8 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
     """Train with the settings of a request; return digests and losses."""
     if request["cores"]:
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[: request["cores"]]))
-    from reproducible_ml.models.determinism import Determinism, probe_digest
-    from reproducible_ml.models.settings import Cadence, GANSettings
-    from reproducible_ml.models.step_log import read_steps
-    from reproducible_ml.models.training import train_gan
+    from reproducible_ml.models.exact import Determinism, probe_digest, read_steps
+    from reproducible_ml.models.gan import Cadence, GANSettings, train_gan
 
     settings = GANSettings(
         batch_size=BATCH_SIZE, seed=SEED, determinism=Determinism(**request["determinism"])

@@ -78,7 +78,7 @@ def interrupted(
     work: Path, arguments: argparse.Namespace, kills: list[int], moments: random.Random
 ) -> tuple[list[int], str]:
     """Train with kills after these steps; return the steps reached and the digest."""
-    from reproducible_ml.models.step_log import read_steps
+    from reproducible_ml.models.exact import read_steps
 
     model, steps = work / "killed", []
     for step in kills:

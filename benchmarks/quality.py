@@ -35,7 +35,7 @@ SHOWN = ("classifier_score", "frechet_distance", "kernel_distance", "precision",
 
 def main() -> None:
     """Train and judge what is not yet done, and print the table."""
-    from reproducible_ml.models.gan_types import GAN_TYPES
+    from reproducible_ml.models.gan import GAN_TYPES
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--npz-file", required=True, help="MNIST")
@@ -105,8 +105,7 @@ def train_and_judge(name: str, seed: int, given: argparse.Namespace) -> dict[str
     """
     import numpy as np
 
-    from reproducible_ml.models.classifier import Classifier
-    from reproducible_ml.models.figures import figures_of, judge, split_outputs
+    from reproducible_ml.models.evaluation import Classifier, figures_of, judge, split_outputs
     from reproducible_ml.utils.images import save_grid
 
     data, folder = Path(given.work) / "data", Path(given.work) / f"{name}-{seed}"
@@ -115,7 +114,7 @@ def train_and_judge(name: str, seed: int, given: argparse.Namespace) -> dict[str
         critic = _our_critic(seed) if name == RECIPE else _example_critic
         drawn = _recipe(critic, data, seed, given.critic_updates)
     elif name == REAL:
-        from reproducible_ml.models.classifier import split_batches
+        from reproducible_ml.input_fn import split_batches
 
         drawn = np.concatenate([images for images, _ in split_batches(str(data), "train")])
         drawn = drawn[:: len(drawn) // SAMPLES][:SAMPLES]
@@ -136,10 +135,7 @@ def train_and_judge(name: str, seed: int, given: argparse.Namespace) -> dict[str
 
 
 def _ours(name: str, data: Path, folder: Path, seed: int, given: argparse.Namespace) -> Any:
-    from reproducible_ml.models.gan_types import gan_type_row
-    from reproducible_ml.models.sampling import TrainedGAN
-    from reproducible_ml.models.settings import Cadence, GANSettings
-    from reproducible_ml.models.training import train_gan
+    from reproducible_ml.models.gan import Cadence, GANSettings, TrainedGAN, gan_type_row, train_gan
 
     steps = given.critic_updates // gan_type_row(name).practical.critic_steps
     settings = GANSettings(
@@ -158,8 +154,7 @@ def _recipe(critic: Any, data: Path, seed: int, steps: int) -> Any:
 
     from reproducible_ml.input_fn import input_fn
     from reproducible_ml.models import generator_fn
-    from reproducible_ml.models.sampling import latents_of_batch
-    from reproducible_ml.models.tf_gan import tfgan
+    from reproducible_ml.models.gan import latents_of_batch, tfgan
 
     shape = (28, 28, 1)
     drawn: list[Any] = []
@@ -213,7 +208,7 @@ def _our_critic(seed: int) -> Any:
 def _spectral_scope(ending: str) -> Any:
     import tensorflow as tf
 
-    from reproducible_ml.models.tf_gan import tfgan
+    from reproducible_ml.models.gan import tfgan
 
     normalized = tfgan.features.spectral_normalization_custom_getter(
         name_filter=lambda name: name.endswith(ending), training=True

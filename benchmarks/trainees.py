@@ -97,7 +97,7 @@ def _pin_threads(threads: int) -> None:
 
 
 def _stock(given: argparse.Namespace, turns: Turns) -> None:
-    from reproducible_ml.models.tf_gan import tfgan
+    from reproducible_ml.models.gan import tfgan
 
     steps = tfgan.GANTrainSteps(1, given.critic_steps)
     estimator = tfgan.estimator.GANEstimator(
@@ -124,7 +124,7 @@ def _example(given: argparse.Namespace, turns: Turns) -> None:
     import tensorflow as tf
 
     from reproducible_ml.models import critic_fn, generator_fn
-    from reproducible_ml.models.tf_gan import tfgan
+    from reproducible_ml.models.gan import tfgan
 
     images = load_images(given.data)
     with tf.Graph().as_default():
@@ -155,8 +155,7 @@ def _example(given: argparse.Namespace, turns: Turns) -> None:
 
 
 def _exact(given: argparse.Namespace, turns: Turns) -> None:
-    from reproducible_ml.models.settings import Cadence, GANSettings
-    from reproducible_ml.models.training import train_gan
+    from reproducible_ml.models.gan import Cadence, GANSettings, train_gan
 
     _hook_into_training(turns)
     # As ``fused``, without grids and checkpoints.
@@ -202,7 +201,7 @@ TRAINEES: dict[str, Callable[[argparse.Namespace, Turns], None]] = {
 
 def _hook_into_training(turns: Turns) -> None:
     """Let every training of the project's estimator count its steps."""
-    from reproducible_ml.models import estimator
+    from reproducible_ml.models.gan import estimator
 
     train = estimator.GANEstimator.train
 

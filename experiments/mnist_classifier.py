@@ -8,8 +8,8 @@ $ python -m experiments.mnist_classifier with classifier_dir=models/judge seed=2
 from typing import Any
 
 from experiments import mnist_serialize
+from reproducible_ml.stages import classifier_stage
 from reproducible_ml.tracking import experiment
-from reproducible_ml.tracking.evaluation_stages import classifier_stage
 
 ex = experiment(
     "mnist_classifier",

@@ -7,8 +7,8 @@ $ python -m experiments.mnist_evaluate with smoke model_dir=models/a classifier_
 from typing import Any
 
 from experiments import mnist_serialize
+from reproducible_ml.stages import evaluation_stage
 from reproducible_ml.tracking import experiment
-from reproducible_ml.tracking.evaluation_stages import evaluation_stage
 
 ex = experiment(
     "mnist_evaluate",

@@ -7,8 +7,8 @@ $ python -m experiments.mnist_serialize with samples_per_record=10000 compressio
 
 from typing import Any
 
+from reproducible_ml.stages import serialize_stage
 from reproducible_ml.tracking import experiment
-from reproducible_ml.tracking.stages import serialize_stage
 
 ex = experiment("mnist_serialize", types={"npz_file": (str, None), "image_dir": (str, None)})
 

@@ -9,8 +9,8 @@ $ python -m experiments.mnist_wgan with model_dir=models/mine max_steps=5000
 from typing import Any
 
 from experiments import mnist_serialize
+from reproducible_ml.stages import gan_stage
 from reproducible_ml.tracking import experiment
-from reproducible_ml.tracking.stages import gan_stage
 
 ex = experiment(
     "mnist_wgan",

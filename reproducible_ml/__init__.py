@@ -4,4 +4,8 @@ Importing this package is cheap on purpose; heavy parts load with the
 sub-package that needs them.
 """
 
+from reproducible_ml import moved as _moved
+
 __version__ = "1.0.0"
+
+_moved.install()

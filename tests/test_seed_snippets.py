@@ -34,7 +34,7 @@ from reproducible_ml.input_fn import dataset_from_records, map_fn, shuffle_repea
 # Changed: not `import tensorflow_gan as tfgan`, because TF-GAN 2.1 calls inspect.getargspec, which
 # Python 3.11 removed; this is the same module with that one name put back.
 from reproducible_ml.models import tfgan
-from reproducible_ml.utils import mkdir_and_join
+from reproducible_ml.utils.paths import mkdir_and_join
 
 ROOT = Path(__file__).parents[1]
 PATTERN = "{}-{:05d}.tfrecord"

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from reproducible_ml.tracking.board.main import command
+from reproducible_ml.tracking.board import command
 
 __all__ = ["command"]

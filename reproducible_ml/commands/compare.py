@@ -7,20 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reproducible_ml.commands.layout import (
-    as_json,
-    shown,
-    store_options,
-    table,
-    terminal_width,
-)
-from reproducible_ml.utils.text import counted
+from reproducible_ml.commands.layout import as_json, store_options, table, terminal_width
+from reproducible_ml.utils.text import counted, shown
 
 if TYPE_CHECKING:
-    from reproducible_ml.tracking.comparison import Comparison, Difference
-    from reproducible_ml.tracking.conclusion import Conclusion
-    from reproducible_ml.tracking.runs import Run
-    from reproducible_ml.tracking.used_values import Used
+    from reproducible_ml.tracking.reproduce import Comparison, Conclusion, Difference
+    from reproducible_ml.tracking.runs import Run, Used
 
 IDENTICAL_EXIT, DIFFERENT_EXIT, UNDECIDED_EXIT = 0, 1, 2
 _INDENT = 2
@@ -45,9 +37,8 @@ def command(
     Exit code: 0 the results are identical, whatever else differs; 1 they differ; 2 they cannot be
     compared, with what is missing.
     """
-    from reproducible_ml.tracking.conclusion import conclude
-    from reproducible_ml.tracking.runs import load_run
-    from reproducible_ml.tracking.stores import open_store
+    from reproducible_ml.tracking.reproduce import conclude
+    from reproducible_ml.tracking.runs import load_run, open_store
     from reproducible_ml.utils.errors import ReproducibleMLError
 
     try:
@@ -73,8 +64,8 @@ def exit_code(conclusion: Conclusion) -> int:
 
 
 def _report(conclusion: Conclusion, diff: bool, most: int | None) -> list[str]:
-    from reproducible_ml.tracking.comparison import SECTIONS
-    from reproducible_ml.tracking.used_values import used_values
+    from reproducible_ml.tracking.reproduce import SECTIONS
+    from reproducible_ml.tracking.runs import used_values
 
     found = conclusion.found
     width = terminal_width()
@@ -130,8 +121,8 @@ def _same(section: str, found: Comparison) -> str:
 
 
 def _row(one: Difference, used: Sequence[Mapping[str, Used]]) -> tuple[str, str, str, str]:
-    from reproducible_ml.tracking.comparison import changed_lines
-    from reproducible_ml.tracking.used_values import with_origin
+    from reproducible_ml.tracking.reproduce import changed_lines
+    from reproducible_ml.tracking.runs import with_origin
 
     if one.section == "sources":
         if one.a is None or one.b is None:

@@ -52,7 +52,7 @@ def run_ids(context: click.Context) -> Iterable[str]:
 
     A database is not asked: a key press must not wait for a network.
     """
-    from reproducible_ml.tracking.stores import open_store
+    from reproducible_ml.tracking.runs import open_store
     from reproducible_ml.utils.errors import ReproducibleMLError
 
     if context.params.get("mongo"):
@@ -91,7 +91,7 @@ def gan_types(context: click.Context) -> Iterable[str]:
 
     bash splits words at "=", so there the word begins behind it; zsh and fish leave it whole.
     """
-    from reproducible_ml.models.gan_types import GAN_TYPES
+    from reproducible_ml.models.gan import GAN_TYPES
 
     given = "".join(context.params.get("arguments") or ())
     key = "" if given.endswith(("gan_type", "gan_type=")) else "gan_type="

@@ -131,7 +131,7 @@ def check_database(address: str) -> Finding:
     import pymongo
     from pymongo.errors import OperationFailure, PyMongoError
 
-    from reproducible_ml.tracking.mongo_uri import parse_mongo
+    from reproducible_ml.tracking.mongo import parse_mongo
 
     target = parse_mongo(address)
     milliseconds = int(DATABASE_SECONDS * 1000)
@@ -249,8 +249,8 @@ def command(folder: str | None, mongo: str | None, deep: bool) -> None:
 
     Exits with 1 when something must be mended; a warning can be lived with.
     """
-    from reproducible_ml.tracking.mongo_uri import DEFAULT_DATABASE
-    from reproducible_ml.tracking.stores import DEFAULT_FOLDER
+    from reproducible_ml.tracking.mongo import DEFAULT_DATABASE
+    from reproducible_ml.tracking.runs import DEFAULT_FOLDER
 
     failed = 0
     for name, finding in examine(mongo or DEFAULT_DATABASE, Path(folder or DEFAULT_FOLDER), deep):

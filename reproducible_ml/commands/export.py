@@ -34,9 +34,9 @@ def command(
     tf.saved_model.load needs nothing of this project. provenance.json beside it says where it
     comes from.
     """
-    from reproducible_ml.models.determinism import quiet_tensorflow
+    from reproducible_ml.models.exact import quiet_tensorflow
     from reproducible_ml.models.export import check_output, choose_checkpoint, export_gan
-    from reproducible_ml.tracking.stores import typed_id
+    from reproducible_ml.tracking.runs import typed_id
 
     run = None
     if not isinstance(typed_id(origin), int) and (Path(origin).is_dir() or "/" in origin):
@@ -60,8 +60,7 @@ def command(
 
 
 def _model_of(run_id: str, folder: str | None, mongo: str | None) -> tuple[Run, Path]:
-    from reproducible_ml.tracking.runs import load_run
-    from reproducible_ml.tracking.stores import open_store
+    from reproducible_ml.tracking.runs import load_run, open_store
     from reproducible_ml.utils.errors import TrackingError
 
     with open_store(folder, mongo) as store:

@@ -13,8 +13,8 @@ def command(record_dir: str) -> None:
     A shard that lies in the folder under another name is put back. A shard is replaced only by
     exactly the bytes that were written, or the command says why it can't be.
     """
-    from reproducible_ml.datasets.serialize.repair import repair
-    from reproducible_ml.models.determinism import quiet_tensorflow
+    from reproducible_ml.datasets.serialize.checking import repair
+    from reproducible_ml.models.exact import quiet_tensorflow
 
     quiet_tensorflow()
     repaired = repair(record_dir)

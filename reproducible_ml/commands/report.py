@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from reproducible_ml.commands.layout import size, store_options
+from reproducible_ml.commands.layout import store_options
+from reproducible_ml.utils.text import size
 
 
 @click.command()
@@ -26,10 +27,9 @@ def command(run_ids: tuple[str, ...], folder: str | None, mongo: str | None, out
     """
     from pathlib import Path
 
-    from reproducible_ml.report.page import make_report
-    from reproducible_ml.tracking.run_folder import replacing
-    from reproducible_ml.tracking.runs import load_run
-    from reproducible_ml.tracking.stores import open_store
+    from reproducible_ml.report import make_report
+    from reproducible_ml.tracking.folder import replacing
+    from reproducible_ml.tracking.runs import load_run, open_store
     from reproducible_ml.utils.errors import TrackingError
 
     path = Path(output)

@@ -45,9 +45,8 @@ def command(run_id: str, **options: Any) -> None:
     import traceback
     from pathlib import Path
 
-    from reproducible_ml.tracking.reproduce import Request, reproduce
-    from reproducible_ml.tracking.stores import DEFAULT_FOLDER, typed_id
-    from reproducible_ml.tracking.verdict import IDENTICAL
+    from reproducible_ml.tracking.reproduce import IDENTICAL, Request, reproduce
+    from reproducible_ml.tracking.runs import DEFAULT_FOLDER, typed_id
     from reproducible_ml.utils.errors import ReproducibleMLError
 
     request = Request(

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reproducible_ml.commands.layout import (
-    GAP,
-    SHORT_DIGEST,
-    as_json,
-    duration,
-    shown,
-    store_options,
-    table,
-    terminal_width,
-)
+from reproducible_ml.commands.layout import GAP, as_json, store_options, table, terminal_width
+from reproducible_ml.utils.text import SHORT_DIGEST, duration, shown
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs import Run
@@ -58,8 +50,7 @@ def command(
     """
     from collections import deque
 
-    from reproducible_ml.tracking.runs import iterate_runs
-    from reproducible_ml.tracking.stores import open_store
+    from reproducible_ml.tracking.runs import iterate_runs, open_store
 
     with open_store(folder, mongo) as store:
         runs = deque(iterate_runs(store, experiment, status), limit)

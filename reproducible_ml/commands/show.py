@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reproducible_ml.commands.layout import (
-    GAP,
-    as_json,
-    cut,
-    shown,
-    size,
-    store_options,
-    table,
-    terminal_width,
-)
-from reproducible_ml.utils.text import counted
+from reproducible_ml.commands.layout import GAP, as_json, cut, store_options, table, terminal_width
+from reproducible_ml.utils.text import counted, shown, size
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs import Run
@@ -32,8 +23,7 @@ _TRACE_LINES = 12
 @click.option("--json", "json_", is_flag=True, help="Print JSON, packages and CPU flags included.")
 def command(run_id: str, folder: str | None, mongo: str | None, json_: bool) -> None:
     """Show one run: configuration, result, machine, data, metrics, files, verdicts."""
-    from reproducible_ml.tracking.runs import load_run
-    from reproducible_ml.tracking.stores import open_store
+    from reproducible_ml.tracking.runs import load_run, open_store
 
     with open_store(folder, mongo) as store:
         run = load_run(run_id, store)
@@ -106,7 +96,7 @@ def _pairs(facts: Mapping[str, Any], width: int | None) -> list[str]:
 
 
 def _head(run: Run, width: int | None) -> list[str]:
-    from reproducible_ml.tracking.run_facts import head_facts
+    from reproducible_ml.tracking.runs import head_facts
 
     title = cut(f"Run {run.id} of {run.experiment or '-'} in {run.store.shown}", width)
     return [title, *_pairs({"status": run.status, **head_facts(run)}, width)]
@@ -114,8 +104,7 @@ def _head(run: Run, width: int | None) -> list[str]:
 
 def _config(run: Run) -> dict[str, str]:
     """Return the configuration by name, with what it leaves open as it was used."""
-    from reproducible_ml.tracking.runs import flat
-    from reproducible_ml.tracking.used_values import Used, used_values, with_origin
+    from reproducible_ml.tracking.runs import Used, flat, used_values, with_origin
 
     used = used_values(run)
     config = dict(run.config)
@@ -135,7 +124,7 @@ def _trace(run: Run) -> list[str]:
 
 
 def _data(run: Run) -> dict[str, Any]:
-    from reproducible_ml.tracking.used_values import source_text
+    from reproducible_ml.tracking.runs import source_text
 
     found = {}
     for key, facts in (run.info.get("dataset") or {}).items():
@@ -181,7 +170,7 @@ def _artifacts(run: Run, width: int | None) -> list[str]:
 
 
 def _checkpoint(run: Run) -> dict[str, Any]:
-    from reproducible_ml.tracking.going_on import newest_checkpoint
+    from reproducible_ml.tracking.runs import newest_checkpoint
 
     facts = run.info.get("checkpoint")
     if facts:
@@ -222,7 +211,7 @@ def _environment(run: Run) -> dict[str, Any]:
 
 
 def _verdicts(run: Run) -> list[str]:
-    from reproducible_ml.tracking.run_facts import verdict_rows
+    from reproducible_ml.tracking.runs import verdict_rows
 
     rows = verdict_rows(run.info.get("verdicts"))
     return table([(one.time, one.about, one.verdict) for one in rows], indent=_INDENT)

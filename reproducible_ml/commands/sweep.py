@@ -9,9 +9,7 @@ import click
 from reproducible_ml.commands.layout import as_json, store_options, table
 
 if TYPE_CHECKING:
-    from reproducible_ml.tracking.sweep import Sweep
-    from reproducible_ml.tracking.sweep_member import Request
-    from reproducible_ml.tracking.sweep_values import Space
+    from reproducible_ml.tracking.sweep import Request, Space, Sweep
 
 INTERRUPTED_EXIT = 130
 
@@ -48,9 +46,8 @@ def command(module: str, arguments: tuple[str, ...], **options: Any) -> None:
 
     Exit code: 0; 1 when a member failed; 130 after Ctrl-C, which ends the members.
     """
-    from reproducible_ml.tracking.stores import DEFAULT_FOLDER
-    from reproducible_ml.tracking.sweep_member import FAILED, Request
-    from reproducible_ml.tracking.sweep_values import parse_space
+    from reproducible_ml.tracking.runs import DEFAULT_FOLDER
+    from reproducible_ml.tracking.sweep import FAILED, Request, parse_space
 
     searching = options["search"] is not None
     _check_options(options, searching)
@@ -86,7 +83,7 @@ def _check_options(options: dict[str, Any], searching: bool) -> None:
         if options["trials"] is not None:
             raise ConfigError("--trials belongs to a search: give --search optuna as well.")
         return
-    from reproducible_ml.tracking.sweep_search import require_optuna
+    from reproducible_ml.tracking.sweep import require_optuna
 
     needed = {"--trials": "trials", "--metric": "metric", "--minimize or --maximize": "direction"}
     missing = [option for option, name in needed.items() if options[name] is None]
@@ -101,8 +98,7 @@ def _execute(request: Request, space: Space, options: dict[str, Any]) -> tuple[S
 
     from tqdm import tqdm
 
-    from reproducible_ml.tracking.sweep import Sweep
-    from reproducible_ml.tracking.sweep_values import product
+    from reproducible_ml.tracking.sweep import Sweep, product
 
     members = [] if options["search"] else product(space)
     total = len(members) or options["trials"] * len(space.values.get("seed", (None,)))
@@ -116,7 +112,7 @@ def _execute(request: Request, space: Space, options: dict[str, Any]) -> tuple[S
     before = signal.signal(signal.SIGTERM, stop)
     try:
         if options["search"]:
-            from reproducible_ml.tracking.sweep_search import Search, check_space, run_search
+            from reproducible_ml.tracking.sweep import Search, check_space, run_search
 
             check_space(space)
             search = Search(
@@ -134,8 +130,8 @@ def _execute(request: Request, space: Space, options: dict[str, Any]) -> tuple[S
 
 
 def _show(sweep: Sweep, space: Space, direction: str | None) -> None:
-    from reproducible_ml.tracking.run_folder import replacing
-    from reproducible_ml.tracking.sweep_table import COLUMNS, as_cells, as_csv, make_rows
+    from reproducible_ml.tracking.folder import replacing
+    from reproducible_ml.tracking.sweep import COLUMNS, as_cells, as_csv, make_rows
 
     sweep.require_measured()
     rows = make_rows(sweep.members, direction)
@@ -149,9 +145,12 @@ def _show(sweep: Sweep, space: Space, direction: str | None) -> None:
 
 
 def _say_what_would_run(request: Request, space: Space, options: dict[str, Any]) -> None:
-    from reproducible_ml.tracking.sweep import recorded_members, shared_model_dirs
-    from reproducible_ml.tracking.sweep_plan import make_plan
-    from reproducible_ml.tracking.sweep_values import product
+    from reproducible_ml.tracking.sweep import (
+        make_plan,
+        product,
+        recorded_members,
+        shared_model_dirs,
+    )
 
     if options["search"]:
         click.echo(

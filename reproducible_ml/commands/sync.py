@@ -23,9 +23,8 @@ def command(runs_dir: str | None, folder: str | None, mongo: str | None) -> None
     """
     from pathlib import Path
 
-    from reproducible_ml.tracking.mongo_uri import parse_mongo
-    from reproducible_ml.tracking.stores import DEFAULT_FOLDER
-    from reproducible_ml.tracking.sync import sync_runs
+    from reproducible_ml.tracking.mongo import parse_mongo, sync_runs
+    from reproducible_ml.tracking.runs import DEFAULT_FOLDER
     from reproducible_ml.utils.errors import ConfigError, TrackingError
 
     if runs_dir is not None and folder is not None:

@@ -16,8 +16,8 @@ def command(record_dir: str, bytes_only: bool) -> None:
     Exit code: 0 when everything is as it was written, 1 otherwise.
     """
     from reproducible_ml.datasets.serialize import read_manifest
-    from reproducible_ml.datasets.serialize.verify import verify
-    from reproducible_ml.models.determinism import quiet_tensorflow
+    from reproducible_ml.datasets.serialize.checking import verify
+    from reproducible_ml.models.exact import quiet_tensorflow
 
     quiet_tensorflow()
     defects = verify(record_dir, schema=not bytes_only)

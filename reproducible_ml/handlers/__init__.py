@@ -1,13 +1,15 @@
 """Handlers: raw rows to features."""
 
 from reproducible_ml.handlers.array import ArrayHandler
-from reproducible_ml.handlers.base import FeatureHandler, pick, pick_batch
+from reproducible_ml.handlers.base import FeatureHandler, batch_method, pick, pick_batch
 from reproducible_ml.handlers.image import ImageHandler
 from reproducible_ml.handlers.scalar import FloatHandler, IntegersHandler, LabelHandler
 from reproducible_ml.handlers.schema import FeatureSchema
 from reproducible_ml.handlers.text import TextHandler
+from reproducible_ml.handlers.values import DTYPES
 
 __all__ = [
+    "DTYPES",
     "ArrayHandler",
     "FeatureHandler",
     "FeatureSchema",
@@ -16,6 +18,7 @@ __all__ = [
     "IntegersHandler",
     "LabelHandler",
     "TextHandler",
+    "batch_method",
     "pick",
     "pick_batch",
 ]

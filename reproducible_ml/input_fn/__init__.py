@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from reproducible_ml.input_fn.noise import latents
-from reproducible_ml.input_fn.pipeline import InputFn, input_fn
-from reproducible_ml.input_fn.records import dataset_from_records, map_fn, shuffle_repeat_prefetch
+from typing import TYPE_CHECKING
+
+from reproducible_ml.utils.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from reproducible_ml.input_fn.noise import latents, stateless_normal, stream_key
+    from reproducible_ml.input_fn.pipeline import InputFn, input_fn
+    from reproducible_ml.input_fn.positions import Positions
+    from reproducible_ml.input_fn.records import (
+        dataset_from_records,
+        map_fn,
+        shuffle_repeat_prefetch,
+    )
+    from reproducible_ml.input_fn.split import (
+        count_classes,
+        image_shape,
+        session_config,
+        split_batches,
+    )
+else:
+    __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "InputFn",
+    "Positions",
+    "count_classes",
     "dataset_from_records",
+    "image_shape",
     "input_fn",
     "latents",
     "map_fn",
+    "session_config",
     "shuffle_repeat_prefetch",
+    "split_batches",
+    "stateless_normal",
+    "stream_key",
 ]

@@ -17,14 +17,14 @@ import os
 import string
 from typing import TYPE_CHECKING
 
-from reproducible_ml.datasets.serialize.manifest import compute_fingerprint
-from reproducible_ml.datasets.serialize.progress import Progress
+from reproducible_ml.datasets.serialize import compute_fingerprint
 from reproducible_ml.input_fn import checked
 from reproducible_ml.input_fn.shards import shard_paths
 from reproducible_ml.utils.errors import ConfigError, DataError
+from reproducible_ml.utils.progress import Progress
 
 if TYPE_CHECKING:
-    from reproducible_ml.datasets.serialize.manifest import Manifest
+    from reproducible_ml.datasets.serialize import Manifest
 
 CHECKS = ("auto", "full", "size")
 # Read and summed while it lies in a core's cache.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from reproducible_ml.input_fn.shards import shard_paths
 
 if TYPE_CHECKING:
-    from reproducible_ml.datasets.serialize.manifest import Manifest
+    from reproducible_ml.datasets.serialize import Manifest
 
 # File systems keep times in ticks, of up to 2 seconds: within one, a change would leave no trace.
 _TICK_SECONDS = 2.0

@@ -16,7 +16,7 @@ from reproducible_ml.utils.errors import DataError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from reproducible_ml.handlers.schema import FeatureSchema
+    from reproducible_ml.handlers import FeatureSchema
 
 _IMAGE_ENCODINGS = ("png", "jpeg")
 

@@ -13,7 +13,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reproducible_ml.datasets.serialize.manifest import Manifest, read_manifest
+from reproducible_ml.datasets.serialize import Manifest, read_manifest
 from reproducible_ml.input_fn.augment import augment_images, checked_changes
 from reproducible_ml.input_fn.check import check_shards
 from reproducible_ml.input_fn.noise import MAX_SUBSTEPS, MAX_WORKERS, latents

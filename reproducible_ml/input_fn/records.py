@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reproducible_ml.datasets.serialize.manifest import Manifest, read_manifest
+from reproducible_ml.datasets.serialize import Manifest, read_manifest
 from reproducible_ml.input_fn.check import check_shards
 from reproducible_ml.input_fn.parse import check_scalable, choose_features, parse_one, scale
 from reproducible_ml.utils.errors import ConfigError, DataError

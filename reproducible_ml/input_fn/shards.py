@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from reproducible_ml.datasets.serialize.manifest import Manifest
+    from reproducible_ml.datasets.serialize import Manifest
 
 
 def shard_paths(manifest: Manifest, split: str) -> list[str]:

@@ -1,36 +1,47 @@
-"""Networks, GAN types, the estimator and training.
-
-The names load TensorFlow when they are first used, not when this package is imported.
-"""
+"""Networks, GAN types, the estimator, training and evaluation."""
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOMES = {
-    "Cadence": "settings",
-    "Determinism": "determinism",
-    "GANEstimator": "estimator",
-    "GANSettings": "settings",
-    "GAN_TYPES": "gan_types",
-    "TrainedGAN": "sampling",
-    "TrainingResult": "training_result",
-    "Watcher": "training",
-    "apply_determinism": "determinism",
-    "critic_fn": "networks",
-    "draw_samples": "drawing",
-    "evaluation_latents": "drawing",
-    "generator_fn": "networks",
-    "make_gan_estimator": "gan_estimator",
-    "tfgan": "tf_gan",
-    "train_gan": "training",
-}
+from reproducible_ml.utils.lazy import lazy_names
 
-__all__ = list(_HOMES)
+if TYPE_CHECKING:
+    from reproducible_ml.models.exact import Determinism, apply_determinism
+    from reproducible_ml.models.gan import (
+        GAN_TYPES,
+        Cadence,
+        GANEstimator,
+        GANSettings,
+        TrainedGAN,
+        TrainingResult,
+        Watcher,
+        critic_fn,
+        draw_samples,
+        evaluation_latents,
+        generator_fn,
+        make_gan_estimator,
+        tfgan,
+        train_gan,
+    )
+else:
+    __getattr__ = lazy_names(__name__)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__all__ = [
+    "GAN_TYPES",
+    "Cadence",
+    "Determinism",
+    "GANEstimator",
+    "GANSettings",
+    "TrainedGAN",
+    "TrainingResult",
+    "Watcher",
+    "apply_determinism",
+    "critic_fn",
+    "draw_samples",
+    "evaluation_latents",
+    "generator_fn",
+    "make_gan_estimator",
+    "tfgan",
+    "train_gan",
+]

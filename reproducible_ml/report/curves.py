@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reproducible_ml.tracking.stores import read_number
+from reproducible_ml.tracking.runs import read_number
 
 MOST_POINTS = 2000
 WIDTH, HEIGHT = 1000.0, 300.0

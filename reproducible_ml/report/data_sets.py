@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reproducible_ml.tracking.used_values import kept_manifests, source_text
+from reproducible_ml.tracking.runs import kept_manifests, source_text
 from reproducible_ml.utils.text import SHORT_DIGEST, counted, size
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reproducible_ml.tracking.comparison import equal
+from reproducible_ml.tracking.reproduce import equal
 from reproducible_ml.tracking.runs import flat
 
 if TYPE_CHECKING:

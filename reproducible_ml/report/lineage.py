@@ -12,9 +12,7 @@ from pathlib import PurePath
 from typing import Any
 
 from reproducible_ml.report.data_sets import Facts
-from reproducible_ml.tracking.runs import Run, load_run
-from reproducible_ml.tracking.stores import RunId
-from reproducible_ml.tracking.used_values import kept_manifests, source_text
+from reproducible_ml.tracking.runs import Run, RunId, kept_manifests, load_run, source_text
 from reproducible_ml.utils.errors import TrackingError
 from reproducible_ml.utils.text import size
 

@@ -34,7 +34,7 @@ from reproducible_ml.report.sections import (
     package_rows,
     single_rows,
 )
-from reproducible_ml.tracking.run_facts import verdict_rows
+from reproducible_ml.tracking.runs import verdict_rows
 from reproducible_ml.utils.errors import TrackingError
 from reproducible_ml.utils.text import counted
 

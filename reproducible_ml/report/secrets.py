@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reproducible_ml.tracking.mongo_uri import redact
+from reproducible_ml.tracking.mongo import redact
 from reproducible_ml.utils.environment import HIDDEN, SECRET_NAME
 
 

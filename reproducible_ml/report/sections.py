@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.report.defaults import settings
 from reproducible_ml.report.secrets import without_secrets
-from reproducible_ml.tracking.comparison import SECTIONS, Difference, changed_lines
-from reproducible_ml.tracking.conclusion import conclude
-from reproducible_ml.tracking.run_facts import head_facts
-from reproducible_ml.tracking.runs import flat
-from reproducible_ml.tracking.used_values import Used, used_values, with_origin
+from reproducible_ml.tracking.reproduce import SECTIONS, Difference, changed_lines, conclude
+from reproducible_ml.tracking.runs import Used, flat, head_facts, used_values, with_origin
 from reproducible_ml.utils.text import counted, shown
 
 if TYPE_CHECKING:

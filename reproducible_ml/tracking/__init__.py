@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from reproducible_ml.tracking.tracked_experiment import TrackedExperiment, experiment
+    from reproducible_ml.tracking.recording import TrackedExperiment, experiment
+else:
+    __getattr__ = lazy_names(__name__)
 
-__all__ = ["TrackedExperiment", "experiment"]
-
-
-def __getattr__(name: str) -> Any:
-    # Sacred takes 0.4 s to import, which commands that only read runs need not wait for.
-    if name in __all__:
-        from reproducible_ml.tracking import tracked_experiment
-
-        return getattr(tracked_experiment, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = [
+    "TrackedExperiment",
+    "experiment",
+]

@@ -13,7 +13,12 @@ from click.testing import CliRunner
 
 from reproducible_ml.cli import main
 from reproducible_ml.datasets.serialize import read_manifest
-from reproducible_ml.models.export import _put_in_place, check_output, choose_checkpoint, export_gan
+from reproducible_ml.models.export.export import (
+    _put_in_place,
+    check_output,
+    choose_checkpoint,
+    export_gan,
+)
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.tracking.toy_project import run
@@ -24,9 +29,10 @@ PREDICT = """
 import sys
 import numpy as np
 from pathlib import Path
-from reproducible_ml.models.sampling import TrainedGAN
-from reproducible_ml.models.drawing import draw_samples, evaluation_latents
-from reproducible_ml.models.determinism import Determinism, apply_determinism
+from reproducible_ml.models.gan.sampling import TrainedGAN
+from reproducible_ml.models.gan.sampling import draw_samples
+from reproducible_ml.models.gan.grids import evaluation_latents
+from reproducible_ml.models.exact.determinism import Determinism, apply_determinism
 apply_determinism(Determinism(), 1)
 gan = TrainedGAN("models/smoke", "data/smoke")
 latents = evaluation_latents(1, 64, 64)

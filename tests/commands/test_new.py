@@ -14,7 +14,7 @@ from reproducible_ml import __version__
 from reproducible_ml.cli import main
 from reproducible_ml.commands.new import FILES
 from reproducible_ml.datasets.serialize import read_manifest
-from reproducible_ml.datasets.serialize.verify import verify
+from reproducible_ml.datasets.serialize.checking.verification import verify
 from tests.browser import ROOT
 
 

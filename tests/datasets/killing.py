@@ -14,7 +14,7 @@ import time
 import psutil
 
 from reproducible_ml.datasets.serialize import read_manifest
-from reproducible_ml.datasets.serialize.verify import verify
+from reproducible_ml.datasets.serialize.checking.verification import verify
 from tests.datasets.writing import ROOT, images_and_labels, write
 
 SIZES = {"train": 40, "test": 10}

@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from reproducible_ml.datasets.serialize import serialize_source, write_records
-from reproducible_ml.datasets.serialize.verify import verify
+from reproducible_ml.datasets.serialize.checking.verification import verify
 from reproducible_ml.datasets.sources import make_source
 from reproducible_ml.handlers import (
     ArrayHandler,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reproducible_ml.datasets.serialize import read_manifest
-from reproducible_ml.datasets.serialize.verify import verify
+from reproducible_ml.datasets.serialize.checking.verification import verify
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.datasets.killing import SIZES, arrays
 from tests.datasets.writing import PATTERN, ROOT, handlers, rows_of, tree, write
@@ -30,7 +30,7 @@ def _beam():
 
 
 def write_by_beam(record_dir, rows_gen=arrays, sizes=SIZES, keys_to_handlers=None, **options):
-    from reproducible_ml.datasets.serialize import beam
+    from reproducible_ml.datasets.serialize.beam import records as beam
 
     return beam.write_records(
         record_dir, PATTERN, keys_to_handlers or handlers(), 4, sizes, rows_gen, **options
@@ -53,7 +53,8 @@ def test_a_pipeline_writes_the_bytes_of_the_local_writer(
 
 def test_a_bundle_that_is_tried_again_leaves_no_duplicate(tmp_path, monkeypatch):
     """A worker ends after the shard was put in place, before or after its note was."""
-    from reproducible_ml.datasets.serialize import beam, beam_files
+    from reproducible_ml.datasets.serialize.beam import files as beam_files
+    from reproducible_ml.datasets.serialize.beam import records as beam
 
     seen = tmp_path / "seen"
     seen.mkdir()
@@ -151,7 +152,7 @@ def test_an_address_gets_the_files_of_a_folder(shared, tmp_path):
 def test_a_bundle_that_is_tried_again_at_an_address_replaces_its_files(
     shared, tmp_path, monkeypatch
 ):
-    from reproducible_ml.datasets.serialize import beam
+    from reproducible_ml.datasets.serialize.beam import records as beam
 
     class Twice(beam._ShardWriting):
         def process(self, plan):
@@ -167,7 +168,7 @@ def test_a_bundle_that_is_tried_again_at_an_address_replaces_its_files(
 
 def die_after_the_shards(address, monkeypatch, **options):
     """Write all shards and notes at an address, and no manifest, as a killed pipeline does."""
-    from reproducible_ml.datasets.serialize import beam_files
+    from reproducible_ml.datasets.serialize.beam import files as beam_files
 
     def killed(folder, plans):
         raise KeyboardInterrupt
@@ -197,7 +198,8 @@ def rows_of_few(split):
 
 
 def test_notes_of_a_dead_pipeline_do_not_hide_that_workers_write_elsewhere(shared, monkeypatch):
-    from reproducible_ml.datasets.serialize import beam, beam_files
+    from reproducible_ml.datasets.serialize.beam import files as beam_files
+    from reproducible_ml.datasets.serialize.beam import records as beam
 
     class Elsewhere(beam._ShardWriting):
         def process(self, plan):
@@ -213,7 +215,7 @@ def test_notes_of_a_dead_pipeline_do_not_hide_that_workers_write_elsewhere(share
 
 
 def test_a_shard_that_is_not_what_its_worker_noted_is_named(shared, monkeypatch):
-    from reproducible_ml.datasets.serialize import beam
+    from reproducible_ml.datasets.serialize.beam import records as beam
 
     class Meddled(beam._ShardWriting):
         def process(self, plan):
@@ -245,7 +247,7 @@ def test_an_address_without_a_file_system_is_refused():
 
 @pytest.mark.parametrize("pattern", ["{}-{}.note", "{}-{}.part-x"])
 def test_a_pattern_that_gives_the_names_of_notes_is_refused(pattern, tmp_path):
-    from reproducible_ml.datasets.serialize import beam
+    from reproducible_ml.datasets.serialize.beam import records as beam
 
     with pytest.raises(ConfigError, match=r"record_pattern .* the pipeline's own files"):
         beam.write_records(tmp_path / "data", pattern, handlers(), 4, SIZES, arrays)

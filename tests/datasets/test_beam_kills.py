@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from reproducible_ml.datasets.serialize import read_manifest
-from reproducible_ml.datasets.serialize.verify import verify
+from reproducible_ml.datasets.serialize.checking.verification import verify
 from tests.datasets.killing import SIZES, arrays, wait_for_orphans
 from tests.datasets.writing import PATTERN, ROOT, handlers, tree, write
 from tests.require import skip_or_fail
@@ -31,7 +31,7 @@ MEASURED_EVERY = 5
 PROGRAM = """
 import json, logging, os, signal, sys, time
 logging.disable()
-from reproducible_ml.datasets.serialize import beam
+from reproducible_ml.datasets.serialize.beam import records as beam
 from tests.datasets import shared_address
 from tests.datasets.killing import arrays, SIZES
 from tests.datasets.writing import PATTERN, handlers
@@ -134,7 +134,7 @@ def _write_again(folder, place, found):
     if place == FOLDER:
         write(os.path.join(folder, "data"), SIZES, rows_gen=arrays, overwrite=True)
     elif found is None:
-        from reproducible_ml.datasets.serialize import beam
+        from reproducible_ml.datasets.serialize.beam import records as beam
         from tests.datasets import shared_address
 
         with pytest.MonkeyPatch.context() as patched:

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from reproducible_ml.datasets.serialize import write_records
-from reproducible_ml.datasets.serialize.repair import repair
-from reproducible_ml.datasets.serialize.verify import verify
+from reproducible_ml.datasets.serialize.checking.repairing import repair
+from reproducible_ml.datasets.serialize.checking.verification import verify
 from reproducible_ml.handlers import ImageHandler, LabelHandler
 from reproducible_ml.input_fn import input_fn
 from reproducible_ml.utils.errors import DataError, ReproducibleMLError

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from reproducible_ml.datasets.serialize import write_records
-from reproducible_ml.datasets.serialize.tfrecord import frame
+from reproducible_ml.datasets.serialize.wire.tfrecord import frame
 from reproducible_ml.handlers import ArrayHandler, FeatureHandler, LabelHandler
 from reproducible_ml.utils.errors import DataError
 

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from reproducible_ml.datasets.serialize.examples import check_features
-from reproducible_ml.datasets.serialize.record_form import RecordForm
+from reproducible_ml.datasets.serialize.checking.record_form import RecordForm
+from reproducible_ml.datasets.serialize.encoding.examples import check_features
 from reproducible_ml.handlers.schema import FeatureSchema
 from reproducible_ml.utils.errors import DataError
 from tests.input_fn.by_hand import bytes_list, example, float_list, int64_list

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from reproducible_ml.datasets.serialize import read_manifest, serialize_source, write_records
+from reproducible_ml.datasets.serialize.checking.repairing import repair
+from reproducible_ml.datasets.serialize.checking.verification import verify
 from reproducible_ml.datasets.serialize.manifest import write_manifest
-from reproducible_ml.datasets.serialize.repair import repair
-from reproducible_ml.datasets.serialize.verify import verify
 from reproducible_ml.datasets.sources import make_source
 from reproducible_ml.handlers import LabelHandler
 from reproducible_ml.utils.errors import DataError

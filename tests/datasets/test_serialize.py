@@ -16,10 +16,10 @@ from reproducible_ml.datasets.serialize import (
     serialize_npz,
     write_samples,
 )
-from reproducible_ml.datasets.serialize.progress import Progress
-from reproducible_ml.datasets.serialize.repair import repair
+from reproducible_ml.datasets.serialize.checking.repairing import repair
 from reproducible_ml.handlers import ArrayHandler
 from reproducible_ml.utils.errors import ConfigError, DataError
+from reproducible_ml.utils.progress import Progress
 from tests.datasets.writing import handlers, images_and_labels, read_back, rows_of, tree, write
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from reproducible_ml.datasets.serialize import div_mod, read_manifest
-from reproducible_ml.datasets.serialize.verify import verify
+from reproducible_ml.datasets.serialize.checking.verification import verify
 from reproducible_ml.handlers import FeatureHandler, LabelHandler
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.datasets.writing import images_and_labels, rows_of, tree, write

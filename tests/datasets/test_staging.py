@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from reproducible_ml.datasets.serialize import read_manifest, staging
-from reproducible_ml.datasets.serialize.leftovers import clean_leftovers
-from reproducible_ml.datasets.serialize.verify import verify
+from reproducible_ml.datasets.serialize import read_manifest
+from reproducible_ml.datasets.serialize.checking.verification import verify
+from reproducible_ml.datasets.serialize.publishing import staging
+from reproducible_ml.datasets.serialize.publishing.leftovers import clean_leftovers
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.datasets.writing import rows_of, tree, write
 

@@ -15,9 +15,9 @@ import pytest
 import tensorflow as tf
 
 from reproducible_ml.datasets.serialize import read_manifest, write_records
+from reproducible_ml.datasets.serialize.checking.verification import verify
 from reproducible_ml.datasets.serialize.manifest import write_manifest
-from reproducible_ml.datasets.serialize.tfrecord import frame, scan
-from reproducible_ml.datasets.serialize.verify import verify
+from reproducible_ml.datasets.serialize.wire.tfrecord import frame, scan
 from reproducible_ml.handlers import ArrayHandler, IntegersHandler, LabelHandler, TextHandler
 from tests.tracking.toy_project import command
 
@@ -304,7 +304,7 @@ def test_a_large_record_is_put_together_once_whatever_pieces_it_comes_in(
         tmp_path / "data", "{}-{}.tfrecord", {"rows": ArrayHandler()}, 2, {"train": 2},
         lambda split: {"rows": rows}, compression=compression,
     )  # fmt: skip
-    monkeypatch.setattr("reproducible_ml.datasets.serialize.shard_reader._PIECE_BYTES", 1024)
+    monkeypatch.setattr("reproducible_ml.datasets.serialize.shard.reader._PIECE_BYTES", 1024)
     begun = time.process_time()
     assert verify(tmp_path / "data") == []
     assert time.process_time() - begun < 20

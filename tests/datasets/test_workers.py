@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from reproducible_ml.datasets.serialize import read_manifest, serialize_source
-from reproducible_ml.datasets.serialize.verify import verify
+from reproducible_ml.datasets.serialize.checking.verification import verify
 from reproducible_ml.datasets.sources import make_source
 from reproducible_ml.handlers import FeatureHandler
 from reproducible_ml.utils.errors import ConfigError, DataError

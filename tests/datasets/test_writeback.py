@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reproducible_ml.datasets.serialize.verify import verify
+from reproducible_ml.datasets.serialize.checking.verification import verify
 from reproducible_ml.handlers import ArrayHandler
 from tests.datasets.writing import tree, write
 

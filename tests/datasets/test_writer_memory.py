@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from reproducible_ml.datasets.serialize import read_manifest
-from reproducible_ml.datasets.serialize.encoder import Encoder
-from reproducible_ml.datasets.serialize.verify import verify
+from reproducible_ml.datasets.serialize.checking.verification import verify
+from reproducible_ml.datasets.serialize.encoding.encoder import Encoder
 from reproducible_ml.handlers import ArrayHandler, FeatureHandler, LabelHandler, TextHandler
 from tests.datasets.writing import ROOT, start_writer, tree, write
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from reproducible_ml.datasets.serialize import write_records
 from reproducible_ml.handlers import ImageHandler
-from reproducible_ml.models.classifier import Classifier, split_batches
+from reproducible_ml.input_fn.split import split_batches
+from reproducible_ml.models.evaluation.classifier import Classifier
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.experiments.running import experiment
 from tests.tracking.toy_project import command
@@ -50,7 +51,7 @@ def judged(tmp_path_factory):
 
 def evaluate(judged, tmp_path, **changes):
     """Judge in this process."""
-    from reproducible_ml.models.evaluation import evaluate_gan
+    from reproducible_ml.models.evaluation.evaluate import evaluate_gan
 
     arguments = {
         "record_dir": judged.records,
@@ -99,7 +100,7 @@ def test_real_images_are_judged_better_than_four_steps_of_training(judged):
 
 
 def test_the_figures_are_those_of_the_drawn_samples_and_the_test_split(judged):
-    from reproducible_ml.models.sampling import TrainedGAN
+    from reproducible_ml.models.gan.sampling import TrainedGAN
 
     classifier = Classifier.load(judged.folder / "judge")
     drawn = TrainedGAN(judged.folder / "gan", judged.records).draw(N, seed=1)
@@ -266,7 +267,7 @@ def test_figures_of_an_interrupted_training_are_kept(judged):
 
 
 def test_more_samples_begin_with_the_same_ones(judged):
-    from reproducible_ml.models.sampling import TrainedGAN
+    from reproducible_ml.models.gan.sampling import TrainedGAN
 
     gan = TrainedGAN(judged.folder / "gan", judged.records)
     few, many, other = gan.draw(30, seed=1), gan.draw(260, seed=1), gan.draw(30, seed=2)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reproducible_ml.datasets.serialize.tfrecord import scan
+from reproducible_ml.datasets.serialize.wire.tfrecord import scan
 from tests.tracking.toy_project import command, run
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +93,7 @@ def test_one_bit_of_one_weight_is_found_at_its_step(tree):
     code, output = tree.reproduce("--sources", "current")
     assert code == 1, output
     assert f"differs at step 3: variable {bias[:-2]} (digest " in output
-    assert "reproducible_ml/models/training.py is not the recorded one" in output
+    assert "reproducible_ml/models/gan/training.py is not the recorded one" in output
 
 
 @pytest.mark.slow

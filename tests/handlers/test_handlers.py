@@ -18,8 +18,8 @@ from reproducible_ml.handlers import (
     TextHandler,
 )
 from reproducible_ml.handlers.base import batch_method
-from reproducible_ml.utils import bytes_feature
 from reproducible_ml.utils.errors import ConfigError, DataError
+from reproducible_ml.utils.features import bytes_feature
 
 GREY = np.arange(16, dtype=np.uint8).reshape(4, 4) * 16
 COLOUR = np.arange(48, dtype=np.uint8).reshape(4, 4, 3) * 5

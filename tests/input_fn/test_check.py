@@ -104,7 +104,7 @@ def test_sizes_alone_are_compared_on_request(manifest, tmp_path):
 
 
 def test_a_check_that_takes_long_says_how_far_it_is(manifest, monkeypatch, capsys):
-    monkeypatch.setattr("reproducible_ml.datasets.serialize.progress._LINE_SECONDS", 0.0)
+    monkeypatch.setattr("reproducible_ml.utils.progress._LINE_SECONDS", 0.0)
     check_shards(manifest, "train")
     assert capsys.readouterr().err.splitlines() == [
         "5 of 12 records checked (41%)",

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from reproducible_ml.datasets.serialize import read_manifest, write_records
 from reproducible_ml.handlers import ArrayHandler, FloatHandler, IntegersHandler, LabelHandler
-from reproducible_ml.input_fn.fixed_form import FixedForm
-from reproducible_ml.input_fn.memmap import memmap_gather
+from reproducible_ml.input_fn.readers.fixed_form import FixedForm
+from reproducible_ml.input_fn.readers.memmap import memmap_gather
 
 COUNT = 60
 

@@ -11,7 +11,8 @@ import pytest
 
 from reproducible_ml.datasets.serialize import read_manifest, write_records
 from reproducible_ml.handlers import ImageHandler, LabelHandler
-from reproducible_ml.models.classifier import Classifier, export_classifier, split_batches
+from reproducible_ml.input_fn.split import split_batches
+from reproducible_ml.models.evaluation.classifier import Classifier, export_classifier
 from reproducible_ml.utils.errors import ConfigError, DataError, ReproducibleMLError
 from tests.models.training_processes import CONTEXT
 
@@ -47,7 +48,10 @@ def shapes(tmp_path_factory):
 
 
 def _train(results, record_dir, classifier_dir, settings, environment):
-    from reproducible_ml.models.classifier_training import ClassifierSettings, train_classifier
+    from reproducible_ml.models.evaluation.classifier_training import (
+        ClassifierSettings,
+        train_classifier,
+    )
 
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", **environment)
     points = []
@@ -276,7 +280,7 @@ def test_an_export_is_complete_or_not_there(trained, tmp_path):
     ("setting", "value"), [("learning_rate", 0.0), ("max_steps", 0), ("shift_pixels", -1)]
 )
 def test_settings_that_cannot_work_are_refused(setting, value):
-    from reproducible_ml.models.classifier_training import ClassifierSettings
+    from reproducible_ml.models.evaluation.classifier_training import ClassifierSettings
 
     with pytest.raises(ConfigError, match=f"{setting} must be .*, found"):
         ClassifierSettings(**{setting: value})

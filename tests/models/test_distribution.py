@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from reproducible_ml.models import GANSettings
-from reproducible_ml.models.distribution import (
+from reproducible_ml.models.exact.distribution import (
     is_follower,
     open_strategy,
     read_task,
     refuse_cluster,
 )
-from reproducible_ml.models.gan_estimator import make_gan_estimator
-from reproducible_ml.models.resume import wait_for_identity
+from reproducible_ml.models.exact.identity import wait_for_identity
+from reproducible_ml.models.gan.build import make_gan_estimator
 from reproducible_ml.utils.errors import ConfigError
 from tests.models.labelled import write_labelled_records
 
@@ -30,8 +30,8 @@ WORKERS = '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "i
 TRAIN = """
 import json, sys
 from reproducible_ml.models import Cadence, GANSettings, train_gan
-from reproducible_ml.models.training import follow_training
-from reproducible_ml.models.distribution import is_follower
+from reproducible_ml.models.gan.training import follow_training
+from reproducible_ml.models.exact.distribution import is_follower
 records, model_dir, settings, steps = json.loads(sys.argv[1])
 settings = GANSettings(batch_size=4, noise_dims=6, seed=3, **settings)
 if is_follower(settings.strategy):
@@ -57,8 +57,8 @@ import numpy as np
 import tensorflow as tf
 from reproducible_ml.input_fn import input_fn
 from reproducible_ml.models import Determinism, GANEstimator, apply_determinism
-from reproducible_ml.models.distribution import open_strategy
-from reproducible_ml.models.tf_gan import tfgan
+from reproducible_ml.models.exact.distribution import open_strategy
+from reproducible_ml.models.gan.tf_gan import tfgan
 
 records, model_dir, replicas = json.loads(sys.argv[1])
 apply_determinism(Determinism(), 1)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from reproducible_ml.models import GANSettings, draw_samples, make_gan_estimator
-from reproducible_ml.models.saved_generator import draw_loaded, save_generator
+from reproducible_ml.models.export.saved_generator import draw_loaded, save_generator
 from reproducible_ml.utils.errors import ConfigError
 from tests.models import training_processes as training
 from tests.models.labelled import CLASSES, write_labelled_records

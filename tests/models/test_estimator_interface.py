@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 
 from reproducible_ml.input_fn import input_fn
+from reproducible_ml.input_fn.split import count_classes
 from reproducible_ml.models import GANSettings, draw_samples, make_gan_estimator
-from reproducible_ml.models.conditioning import class_rows, count_classes
-from reproducible_ml.models.hooks import StepHook
+from reproducible_ml.models.exact.hooks import StepHook
+from reproducible_ml.models.gan.grids import class_rows
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.models.labelled import CLASSES, write_labelled_records
 

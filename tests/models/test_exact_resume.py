@@ -177,7 +177,7 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_checkpoint(
 
 
 def test_the_step_log_holds_each_step_once(straight):
-    from reproducible_ml.models.step_log import read_steps, read_tensor_digests
+    from reproducible_ml.models.exact.step_log import read_steps, read_tensor_digests
 
     steps = read_steps(straight)
     np.testing.assert_array_equal(steps["step"], np.arange(1, 25))

@@ -3,7 +3,7 @@
 import resource
 import signal
 
-from reproducible_ml.models.figure_log import FigureLog, Point, read_figures
+from reproducible_ml.models.exact.figure_log import FigureLog, Point, read_figures
 from tests.models.training_processes import CONTEXT
 
 POINTS = [Point("small_recall", step / 7, step) for step in range(1, 200)]

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from reproducible_ml.models import GAN_TYPES, GANSettings, make_gan_estimator
-from reproducible_ml.models.fused_step import STEP_OUTCOME
-from reproducible_ml.models.seeding import GlorotUniform
+from reproducible_ml.models.exact.seeding import GlorotUniform
+from reproducible_ml.models.exact.step import STEP_OUTCOME
 from reproducible_ml.utils.errors import ConfigError
 
 BATCH, DIMS, CLASSES, SEED = 4, 6, 3, 2

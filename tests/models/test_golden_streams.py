@@ -6,10 +6,10 @@ import tensorflow as tf
 from reproducible_ml.input_fn.augment import augment_images
 from reproducible_ml.input_fn.noise import latents
 from reproducible_ml.input_fn.order import record_indices
-from reproducible_ml.models.drawing import evaluation_latents
-from reproducible_ml.models.penalties import penalty_noise
-from reproducible_ml.models.sampling import latents_of_batch
-from reproducible_ml.models.seeding import GlorotUniform
+from reproducible_ml.models.exact.seeding import GlorotUniform
+from reproducible_ml.models.gan.grids import evaluation_latents
+from reproducible_ml.models.gan.penalties import penalty_noise
+from reproducible_ml.models.gan.sampling import latents_of_batch
 
 SEED = 1
 # The last bit of a logarithm is the C library's; everything else is integer arithmetic.

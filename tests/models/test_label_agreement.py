@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from reproducible_ml.models.classifier import Classifier, split_batches
-from reproducible_ml.models.evaluation import evaluate_gan
-from reproducible_ml.models.sampling import TrainedGAN
+from reproducible_ml.input_fn.split import split_batches
+from reproducible_ml.models.evaluation.classifier import Classifier
+from reproducible_ml.models.evaluation.evaluate import evaluate_gan
+from reproducible_ml.models.gan.sampling import TrainedGAN
 from tests.models import training_processes as training
 from tests.models.test_classifier import train, write_shapes
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from reproducible_ml.input_fn.noise import stream_key
 from reproducible_ml.models import GAN_TYPES, tfgan
-from reproducible_ml.models.penalties import critic_penalty, squared_slope_error
+from reproducible_ml.models.gan.penalties import critic_penalty, squared_slope_error
 
 REAL = np.array([0.3, -1.2, 2.5, 0.9])
 FAKE = np.array([-0.4, 0.7, -2.0, 1.6])

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from reproducible_ml.models import vectors
-from reproducible_ml.models.metrics import (
+from reproducible_ml.models.evaluation import vectors
+from reproducible_ml.models.evaluation.formulas import (
     ClassifierScore,
     MeanCovariance,
     batchwise_figures,
@@ -15,7 +15,7 @@ from reproducible_ml.models.metrics import (
     kernel_distance,
     label_agreement,
 )
-from reproducible_ml.models.neighbours import (
+from reproducible_ml.models.evaluation.neighbours import (
     memorized_share,
     nearest_neighbours,
     precision_recall,
@@ -210,7 +210,7 @@ def test_batchwise_figures_are_means_over_whole_batches(random):
 def test_the_figures_agree_with_those_of_tf_gan(random):
     import tensorflow as tf
 
-    from reproducible_ml.models.tf_gan import tfgan
+    from reproducible_ml.models.gan.tf_gan import tfgan
 
     x = random.normal(size=(120, 6)) @ random.normal(size=(6, 6))
     y = random.normal(size=(100, 6)) + 0.3

@@ -85,7 +85,7 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path, small_records):
 
 
 def test_a_trained_conditional_gan_draws_the_labels_asked_for(tmp_path, labelled_records):
-    from reproducible_ml.models.sampling import TrainedGAN
+    from reproducible_ml.models.gan.sampling import TrainedGAN
 
     assert training.run(labelled_records, tmp_path, {"gan_type": "cgan"}, {"max_steps": 1}) is None
     gan = TrainedGAN(tmp_path, labelled_records)

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from reproducible_ml.models import critic_fn, generator_fn
-from reproducible_ml.models.seeding import GlorotUniform, seeded_variables
+from reproducible_ml.models.exact.seeding import GlorotUniform, seeded_variables
 
 STATEFUL_RANDOM_OPS = {
     "RandomStandardNormal",

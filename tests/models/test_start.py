@@ -6,7 +6,7 @@ import sys
 PROGRAM = """
 import sys
 import tensorflow
-from reproducible_ml.models.tf_gan import tfgan
+from reproducible_ml.models.gan.tf_gan import tfgan
 loaded = [name for name in sys.modules if name.startswith("tensorflow_probability.python.")]
 parts = {name.split(".")[2] for name in loaded}
 assert not parts & {"experimental", "layers", "mcmc"}, parts

@@ -24,7 +24,7 @@ CADENCE = {
 }
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["reproducible_ml.models.gan_estimator", "reproducible_ml.models.training"]
+    ["reproducible_ml.models.gan.build", "reproducible_ml.models.gan.training"]
 )
 
 

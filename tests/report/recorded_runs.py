@@ -5,7 +5,8 @@
 import numpy as np
 from PIL import Image
 
-from reproducible_ml.tracking import experiment, record
+from reproducible_ml.tracking import experiment
+from reproducible_ml.tracking.recording import facts as record
 
 HOSTILE = (
     "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"

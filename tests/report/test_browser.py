@@ -8,8 +8,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from reproducible_ml.report.page import make_report
-from reproducible_ml.tracking.runs import load_run
-from reproducible_ml.tracking.stores import open_store
+from reproducible_ml.tracking.runs.opening import open_store
+from reproducible_ml.tracking.runs.run import load_run
 from tests.browser import output_dir
 from tests.report.recorded_runs import HOSTILE, record_run
 

@@ -17,8 +17,8 @@ from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.report.defaults import settings
 from reproducible_ml.report.page import breakable, make_report
 from reproducible_ml.report.pictures import MOST_PICTURES, spread
-from reproducible_ml.tracking.runs import load_run
-from reproducible_ml.tracking.stores import open_store
+from reproducible_ml.tracking.runs.opening import open_store
+from reproducible_ml.tracking.runs.run import load_run
 from tests.report.recorded_runs import HOSTILE, SECRET, record_run
 from tests.tracking import lab
 

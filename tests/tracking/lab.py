@@ -20,7 +20,8 @@ STEPS = (10, 20, 30)
 MAKE = """
 import numpy as np
 from reproducible_ml.datasets.serialize import serialize_npz
-from reproducible_ml.tracking import experiment, record
+from reproducible_ml.tracking import experiment
+from reproducible_ml.tracking.recording import facts as record
 
 ex = experiment("make")
 
@@ -43,7 +44,8 @@ import math
 from pathlib import Path
 from lab import make
 from reproducible_ml.datasets.serialize.manifest import read_manifest
-from reproducible_ml.tracking import experiment, record
+from reproducible_ml.tracking import experiment
+from reproducible_ml.tracking.recording import facts as record
 
 ex = experiment("train", types={"npz_file": (str, None)})
 
@@ -99,7 +101,8 @@ FITS = '''
 import json
 import struct
 from pathlib import Path
-from reproducible_ml.tracking import experiment, record
+from reproducible_ml.tracking import experiment
+from reproducible_ml.tracking.recording import facts as record
 
 ex = experiment("fit", types={"parts_at": (int, None)})
 

@@ -7,13 +7,13 @@ import shutil
 
 import pytest
 
-from reproducible_ml.tracking.comparison import (
+from reproducible_ml.tracking.reproduce.comparison import (
     changed_lines,
     compare_runs,
     equal,
     first_difference,
 )
-from reproducible_ml.tracking.runs import load_run
+from reproducible_ml.tracking.runs.run import load_run
 from tests.tracking import lab
 
 

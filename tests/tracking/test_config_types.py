@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from reproducible_ml.tracking.config_types import checked_updates
-from reproducible_ml.tracking.runs import flat
+from reproducible_ml.tracking.recording.config_check import checked_updates
+from reproducible_ml.tracking.runs.run import flat
 from reproducible_ml.utils.errors import ConfigError
 from tests.tracking import lab
 

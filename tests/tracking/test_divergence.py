@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from reproducible_ml.models.step_log import STEP_DTYPE
-from reproducible_ml.tracking.divergence import first_divergence
+from reproducible_ml.models.exact.step_log import STEP_DTYPE
+from reproducible_ml.tracking.reproduce.divergence import first_divergence
 
 STEPS, EVERY = 100, 10
 

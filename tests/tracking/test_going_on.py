@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from reproducible_ml.cli import main
-from reproducible_ml.tracking.going_on import go_on_command, newest_checkpoint
+from reproducible_ml.tracking.runs.resuming import go_on_command, newest_checkpoint
 from tests.experiments.running import environment
 
 EXPERIMENT = {"module": "experiments.mnist_wgan"}

@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from reproducible_ml.tracking.journal import Journal, JournalLocked, JournalReader
+from reproducible_ml.tracking.folder.journal import Journal, JournalLocked, JournalReader
 from reproducible_ml.utils.errors import TrackingError
 
 EVENTS = [
@@ -80,7 +80,7 @@ def test_a_missing_line_is_damage(path):
 def test_a_journal_belongs_to_one_process_until_it_dies(path):
     code = (
         "import sys, time\nfrom pathlib import Path\n"
-        "from reproducible_ml.tracking.journal import Journal\n"
+        "from reproducible_ml.tracking.folder.journal import Journal\n"
         "journal = Journal(Path(sys.argv[1]))\nprint('held', flush=True)\ntime.sleep(60)"
     )
     with subprocess.Popen(

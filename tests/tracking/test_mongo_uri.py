@@ -2,7 +2,7 @@
 
 import pytest
 
-from reproducible_ml.tracking.mongo_uri import parse_mongo, redact, redact_tree
+from reproducible_ml.tracking.mongo.address import parse_mongo, redact, redact_tree
 from reproducible_ml.utils.errors import ConfigError
 
 

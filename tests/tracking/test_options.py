@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from reproducible_ml.tracking.options import Storage
+from reproducible_ml.tracking.recording.options import Storage
 from reproducible_ml.utils.errors import ConfigError
 from tests.tracking import lab
 

@@ -13,8 +13,8 @@ from datetime import timedelta
 import pytest
 
 from reproducible_ml.datasets.serialize.manifest import read_manifest
-from reproducible_ml.tracking.runs import load_run
-from reproducible_ml.tracking.seal import SEALED_FACTS
+from reproducible_ml.tracking.recording.seal import SEALED_FACTS
+from reproducible_ml.tracking.runs.run import load_run
 from tests.tracking import lab
 
 
@@ -52,7 +52,10 @@ def test_the_whole_library_is_among_the_sources(run):
     library = lab.ROOT / "reproducible_ml"
     recorded = {name for name in run.sources if name.startswith("reproducible_ml/")}
     # Others may be added to the checkout while the tests run; these have been there before.
-    assert {"reproducible_ml/__init__.py", "reproducible_ml/tracking/record.py"} <= recorded
+    assert {
+        "reproducible_ml/__init__.py",
+        "reproducible_ml/tracking/recording/facts.py",
+    } <= recorded
     assert len(recorded) > 0.9 * len(list(library.rglob("*.py")))
     seeds = library / "utils" / "seeds.py"
     assert run.sources["reproducible_ml/utils/seeds.py"] == seeds.read_bytes()
@@ -68,7 +71,7 @@ def test_the_commit_and_what_differs_from_it_are_recorded(run, project):
 
 
 def test_a_checkout_without_changes_is_clean_and_a_new_file_makes_it_dirty(tmp_path):
-    from reproducible_ml.tracking.sources import git_state
+    from reproducible_ml.tracking.recording.source_files import git_state
 
     project = lab.make_project(tmp_path)
     lab.git(project, "add", "-A")
@@ -82,7 +85,7 @@ def test_a_checkout_without_changes_is_clean_and_a_new_file_makes_it_dirty(tmp_p
 
 
 def test_a_folder_of_many_new_files_does_not_fill_the_record(tmp_path):
-    from reproducible_ml.tracking.sources import MOST_CHANGED, git_state
+    from reproducible_ml.tracking.recording.source_files import MOST_CHANGED, git_state
 
     project = lab.make_project(tmp_path)
     lab.git(project, "add", "-A")
@@ -198,14 +201,14 @@ def test_a_failed_run_keeps_its_points_and_the_error(project):
 
 
 def test_a_metric_without_a_whole_step_is_refused():
-    from reproducible_ml.tracking.record import record_scalar
+    from reproducible_ml.tracking.recording.facts import record_scalar
 
     with pytest.raises(TypeError):
         record_scalar(None, "loss", 1.0, None)
 
 
 def test_a_picture_whose_name_is_none_of_a_picture_is_refused(tmp_path):
-    from reproducible_ml.tracking.record import record_image
+    from reproducible_ml.tracking.recording.facts import record_image
     from reproducible_ml.utils.errors import TrackingError
 
     with pytest.raises(TrackingError, match=r"'grid.bin' is no name of a picture"):
@@ -213,7 +216,7 @@ def test_a_picture_whose_name_is_none_of_a_picture_is_refused(tmp_path):
 
 
 def test_a_checkpoint_that_is_missing_is_refused(tmp_path):
-    from reproducible_ml.tracking.record import record_checkpoint
+    from reproducible_ml.tracking.recording.facts import record_checkpoint
     from reproducible_ml.utils.errors import TrackingError
 
     with pytest.raises(TrackingError, match=r"There is no checkpoint .*model\.ckpt-7"):

@@ -184,8 +184,8 @@ def test_a_run_is_reproduced_from_mongodb(tmp_path, mongo_uri):
     code, output = project.reproduce(run_id, mongo=mongo_uri)
     assert code == 0, output
     assert f"executes run {run_id} again: identical." in output
-    from reproducible_ml.tracking.runs import iterate_runs
-    from reproducible_ml.tracking.stores import open_store
+    from reproducible_ml.tracking.runs.opening import open_store
+    from reproducible_ml.tracking.runs.run import iterate_runs
 
     with open_store(mongo=mongo_uri) as store:
         verdicts = [run.verdict for run in iterate_runs(store)]

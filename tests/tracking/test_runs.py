@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from reproducible_ml.cli import main
-from reproducible_ml.tracking.runs import iterate_runs, list_runs, load_run
-from reproducible_ml.tracking.stores import nearest_ids, open_store, shown_ids, sorted_ids
+from reproducible_ml.tracking.runs.opening import open_store
+from reproducible_ml.tracking.runs.run import iterate_runs, list_runs, load_run
+from reproducible_ml.tracking.runs.store import nearest_ids, shown_ids, sorted_ids
 from reproducible_ml.utils.errors import ConfigError, TrackingError
 from tests.tracking import lab
 

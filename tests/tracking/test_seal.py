@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from reproducible_ml.tracking.seal import broken_parts, make_seal
+from reproducible_ml.tracking.recording.seal import broken_parts, make_seal
 
 RECORD = {
     "config": {"gen_lr": 1e-4, "shape": (28, 28)},

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reproducible_ml.tracking.sweep_search import require_optuna
+from reproducible_ml.tracking.sweep.search import require_optuna
 from reproducible_ml.utils.errors import ConfigError
 from tests.require import skip_or_fail
 from tests.tracking.toy_project import command
@@ -29,7 +29,7 @@ import time
 from pathlib import Path
 
 from reproducible_ml.tracking import experiment
-from reproducible_ml.tracking.record import record_scalar
+from reproducible_ml.tracking.recording.facts import record_scalar
 
 ex = experiment("toy", types={"model_dir": (str, None)})
 
@@ -82,7 +82,8 @@ import numpy as np
 
 from reproducible_ml.datasets.serialize import serialize_npz
 from reproducible_ml.datasets.serialize.manifest import read_manifest
-from reproducible_ml.tracking import experiment, record
+from reproducible_ml.tracking import experiment
+from reproducible_ml.tracking.recording import facts as record
 
 ex = experiment("reader")
 

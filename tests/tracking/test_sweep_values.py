@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from reproducible_ml.tracking.sweep_table import as_cells, as_csv, make_rows
-from reproducible_ml.tracking.sweep_values import Interval, parse_space, product, split_values
+from reproducible_ml.tracking.sweep.table import as_cells, as_csv, make_rows
+from reproducible_ml.tracking.sweep.values import Interval, parse_space, product, split_values
 from reproducible_ml.utils.errors import ConfigError
 
 

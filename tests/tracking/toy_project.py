@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from reproducible_ml.tracking import experiment
-from reproducible_ml.tracking.record import record_digest, record_scalar
-from reproducible_ml.tracking.seal import record_stage, seal_run
+from reproducible_ml.tracking.recording.facts import record_digest, record_scalar
+from reproducible_ml.tracking.recording.seal import record_stage, seal_run
 
 ex = experiment("walk", types={"start_file": (str, None)})
 

@@ -65,8 +65,8 @@ def main(settings):
     warnings.simplefilter("ignore")
     from sacred import Experiment
 
-    from reproducible_ml.tracking.local_store import LocalStore
-    from reproducible_ml.tracking.mongo_uri import parse_mongo
+    from reproducible_ml.tracking.mongo.address import parse_mongo
+    from reproducible_ml.tracking.recording.observer import LocalStore
 
     settings = {**DEFAULTS, **settings}
     mirror = parse_mongo(settings["mongo"]) if settings["mongo"] else None

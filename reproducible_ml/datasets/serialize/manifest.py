@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from reproducible_ml.handlers.schema import FeatureSchema
+from reproducible_ml.handlers import FeatureSchema
 from reproducible_ml.utils.errors import DataError
 
 MANIFEST_FILE = "dataset.json"

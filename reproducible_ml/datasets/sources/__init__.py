@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from reproducible_ml.datasets.sources.base import ArraySource, Source
+from reproducible_ml.datasets.sources.base import ArraySource, Source, recorded_path
 from reproducible_ml.datasets.sources.digits import digits
 from reproducible_ml.datasets.sources.folder import FolderSource, folder
 from reproducible_ml.datasets.sources.mnist import mnist
@@ -33,6 +33,7 @@ __all__ = [
     "make_source",
     "mnist",
     "npz",
+    "recorded_path",
 ]
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.datasets.sources.base import ArraySource, Source, recorded_path
-from reproducible_ml.handlers import ArrayHandler, FeatureHandler
-from reproducible_ml.handlers.values import DTYPES
+from reproducible_ml.handlers import DTYPES, ArrayHandler, FeatureHandler
 from reproducible_ml.utils.errors import DataError
 
 if TYPE_CHECKING:

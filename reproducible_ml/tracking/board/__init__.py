@@ -5,3 +5,18 @@ replaced from outside: ``data`` subclasses its data access, ``routes`` its HTTP 
 files under ``static`` and ``templates`` take precedence over the ones of the same name in the
 package. ``main`` is the command.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reproducible_ml.utils.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from reproducible_ml.tracking.board.main import command
+else:
+    __getattr__ = lazy_names(__name__)
+
+__all__ = [
+    "command",
+]

@@ -22,8 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Optional
 
-from reproducible_ml.tracking.journal import JOURNAL_NAME
-from reproducible_ml.tracking.metric_columns import read_metrics
+from reproducible_ml.tracking.folder import JOURNAL_NAME, read_metrics
 from reproducible_ml.utils.errors import TrackingError
 
 logger = logging.getLogger(__name__)

@@ -122,7 +122,7 @@ def _mongo_storage(address: str, database: str | None, collection: str) -> tuple
     from pymongo.errors import PyMongoError
 
     from reproducible_ml.tracking.board.mongo_data import ANSWER_SECONDS, BoardMongoStorage
-    from reproducible_ml.tracking.mongo_uri import parse_mongo, redact
+    from reproducible_ml.tracking.mongo import parse_mongo, redact
 
     target = parse_mongo(address)
     if database is not None:

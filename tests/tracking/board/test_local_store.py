@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from reproducible_ml.tracking import mongo_layout
 from reproducible_ml.tracking.board.folder_data import BoardFolderStorage
 from reproducible_ml.tracking.board.mongo_data import BoardMongoStorage
 from reproducible_ml.tracking.board.server import create_app
-from reproducible_ml.tracking.local_store import LocalStore
-from reproducible_ml.tracking.mongo_uri import parse_mongo
+from reproducible_ml.tracking.mongo import documents as mongo_layout
+from reproducible_ml.tracking.mongo.address import parse_mongo
+from reproducible_ml.tracking.recording.observer import LocalStore
 from tests.browser import ROOT
 from tests.tracking.board import toy
 
@@ -71,7 +71,7 @@ def test_a_killed_run_has_every_point_that_it_logged(client, runs):
     code = f"""
 import os, signal, warnings
 warnings.simplefilter("ignore")
-from reproducible_ml.tracking.local_store import LocalStore
+from reproducible_ml.tracking.recording.observer import LocalStore
 from tests.tracking.board import toy
 def main(_run):
     for step in range(2500):

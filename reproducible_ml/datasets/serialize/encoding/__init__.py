@@ -1,0 +1,19 @@
+"""Encoding of rows as records, in blocks or one by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reproducible_ml.utils.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from reproducible_ml.datasets.serialize.encoding.encoder import Encoder
+    from reproducible_ml.datasets.serialize.encoding.examples import check_features, expected_size
+else:
+    __getattr__ = lazy_names(__name__)
+
+__all__ = [
+    "Encoder",
+    "check_features",
+    "expected_size",
+]

@@ -1,0 +1,208 @@
+"""Reader for what does not fit in memory: fetch any record from memory-mapped shards.
+
+Uncompressed records of one length make a shard a table, so the byte offset of any record follows
+from its index and a global shuffle costs no more than a page fault. Each record's length and CRCs
+are checked when it is fetched; the pages stay in the system's cache, not in the process.
+
+To read behind the end of a shard that was cut meanwhile would kill the process, so each shard's
+size is looked at before a block of records is fetched from it.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from reproducible_ml.datasets.serialize.wire import (
+    FOOTER_BYTES,
+    FRAME_BYTES,
+    HEADER_BYTES,
+    header,
+)
+from reproducible_ml.input_fn.parse import fixed_shape, parse_batch
+from reproducible_ml.input_fn.readers.fixed_form import FixedForm
+from reproducible_ml.input_fn.shards import first_records, shard_paths
+from reproducible_ml.utils.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import tensorflow as tf
+
+    from reproducible_ml.datasets.serialize import Manifest
+    from reproducible_ml.handlers import FeatureSchema
+
+# Records per shard whose header is looked at before a split counts as one of equal records.
+PROBED_RECORDS = 1024
+# Added to a CRC rotated by 15 bits; see ``tfrecord.mask``, which does one at a time.
+_MASK_DELTA = 0xA282EAD8
+_HINT = "run: reproducible-ml verify"
+
+
+def why_not_memmap(manifest: Manifest, split: str) -> str | None:
+    """Say why a split's records cannot be fetched by offset, None if they can."""
+    if manifest.compression:
+        return f"its shards are compressed with {manifest.compression}"
+    length = frame_bytes(manifest, split)
+    if length is None or not _headers_stand_every(length, manifest, split):
+        return "its records differ in length"
+    return None
+
+
+def frame_bytes(manifest: Manifest, split: str) -> int | None:
+    """Give the length of every record's frame, None if the shards' sizes rule one length out."""
+    shards = manifest.splits[split].shards
+    lengths = {divmod(shard.bytes, shard.records) for shard in shards if shard.records}
+    if len(lengths) != 1:
+        return None
+    length, rest = lengths.pop()
+    return length if rest == 0 and length >= FRAME_BYTES else None
+
+
+def _headers_stand_every(length: int, manifest: Manifest, split: str) -> bool:
+    """Look at records all over each shard: sizes alone may divide evenly by chance."""
+    import numpy as np
+
+    expected = np.frombuffer(header(length - FRAME_BYTES), np.uint8)
+    for path, shard in zip(shard_paths(manifest, split), manifest.splits[split].shards):
+        try:
+            table = np.memmap(path, np.uint8, mode="r").reshape(shard.records, length)
+        except OSError as error:
+            raise DataError(f"{path} can't be read: {error}; {_HINT}") from error
+        stride = -(-shard.records // PROBED_RECORDS)
+        if not (table[::stride, :HEADER_BYTES] == expected).all():
+            return False
+    return True
+
+
+class MappedShards:
+    """The payloads of a split, by record index."""
+
+    def __init__(self, manifest: Manifest, split: str) -> None:
+        """Map the shards; nothing is read yet.
+
+        Raises:
+            DataError: If a shard can't be read or does not have the size that the manifest says.
+        """
+        import numpy as np
+
+        length = frame_bytes(manifest, split)
+        if length is None:
+            raise DataError(f"{manifest.record_dir}: the records of {split!r} differ in length")
+        self.paths = shard_paths(manifest, split)
+        self.firsts = first_records(manifest, split)
+        self.length = length
+        self._header = np.frombuffer(header(length - FRAME_BYTES), np.uint8)
+        self.tables: list[npt.NDArray[np.uint8]] = []
+        self._maps: list[mmap.mmap] = []
+        for path, shard in zip(self.paths, manifest.splits[split].shards):
+            try:
+                with open(path, "rb") as file:
+                    whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except (OSError, ValueError) as error:
+                raise DataError(f"{path} can't be read: {error}; {_HINT}") from error
+            self._maps.append(whole)
+            self._check_size(len(self.tables), shard.records * length)
+            # A plain array, since np.memmap's own indexing is several times slower.
+            table = np.frombuffer(whole, np.uint8)
+            self.tables.append(table.reshape(shard.records, length))
+
+    def payloads(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Fetch the records at ``indices``, uint8 [n, bytes], each checked against its CRC.
+
+        Raises:
+            DataError: If a record is damaged or its shard was cut; names the shard and the record.
+        """
+        import numpy as np
+        from crc32c import crc32c
+
+        shards = np.searchsorted(self.firsts, indices, side="right") - 1
+        rows = indices - self.firsts[shards]
+        frames = np.empty((len(indices), self.length), np.uint8)
+        by_shard = np.argsort(shards, kind="stable")
+        wanted, begins = np.unique(shards[by_shard], return_index=True)
+        for shard, here in zip(wanted.tolist(), np.split(by_shard, begins[1:])):
+            self._check_size(shard, self.tables[shard].size)
+            frames[here] = self.tables[shard][rows[here]]
+        same = (frames[:, :HEADER_BYTES] == self._header).all(axis=1)
+        if not same.all():
+            self._complain(shards, rows, int(np.argmin(same)), "its length field is damaged")
+        stored = frames[:, -FOOTER_BYTES:].view("<u4")[:, 0]
+        view, stride = frames.reshape(-1).data, self.length
+        starts = range(HEADER_BYTES, len(view), stride)
+        found = [view[start : start + stride - FRAME_BYTES] for start in starts]
+        crcs = np.fromiter(map(crc32c, found), np.uint32, len(found))
+        masked = ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(_MASK_DELTA)
+        if not (masked == stored).all():
+            self._complain(shards, rows, int(np.argmin(masked == stored)), "its CRC does not match")
+        return frames[:, HEADER_BYTES:-FOOTER_BYTES]
+
+    def strings(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
+        """Fetch the serialized records at ``indices`` as byte strings."""
+        import numpy as np
+
+        payloads = self.payloads(indices)
+        found: npt.NDArray[np.object_] = np.empty(len(payloads), np.object_)
+        for number, payload in enumerate(payloads):
+            found[number] = payload.tobytes()
+        return found
+
+    def _check_size(self, shard: int, expected: int) -> None:
+        """Compare the size that the mapped file has by now; one system call."""
+        found = self._maps[shard].size()
+        if found != expected:
+            raise DataError(f"{self.paths[shard]} has {found} bytes, expected {expected}; {_HINT}")
+
+    def _complain(self, shards: Any, rows: Any, i: int, what: str) -> None:
+        path = self.paths[int(shards[i])]
+        raise DataError(f"{path}, record {int(rows[i])}: {what}; {_HINT}")
+
+
+def memmap_gather(
+    manifest: Manifest, split: str, features: Mapping[str, FeatureSchema]
+) -> Callable[[tf.Tensor], dict[str, Any]]:
+    """Map the shards and return how to gather from them.
+
+    Args:
+        manifest: The data set's manifest.
+        split: Which split.
+        features: The features to read, by name; each needs a fixed shape.
+
+    Returns:
+        A function from int64 indices [n] to ``{key: tensor [n, *shape]}``.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    for key, schema in features.items():
+        fixed_shape(key, schema)
+    mapped = MappedShards(manifest, split)
+    try:
+        form = FixedForm(mapped.strings(np.zeros(1, np.int64))[0], features)
+    except (ValueError, IndexError):
+        form = None
+
+    def gather_strings(indices: tf.Tensor) -> dict[str, Any]:
+        payloads = tf.numpy_function(mapped.strings, [indices], tf.string, stateful=False)
+        payloads.set_shape(indices.shape)
+        return parse_batch(payloads, features)
+
+    def fetch(indices: npt.NDArray[np.int64]) -> list[Any]:
+        assert form is not None
+        payloads = mapped.payloads(indices)
+        values = form.values(payloads)
+        for number in np.flatnonzero(~form.fits(payloads)).tolist():
+            for value, right in zip(values, form.parsed(payloads[number].tobytes())):
+                value[number] = right
+        return values
+
+    def gather(indices: tf.Tensor) -> dict[str, Any]:
+        dtypes = [tf.as_dtype(schema.dtype) for schema in features.values()]
+        # The shards do not change while they are read, so the function has no state.
+        values = tf.numpy_function(fetch, [indices], dtypes, stateful=False)
+        for value, schema in zip(values, features.values()):
+            value.set_shape([*indices.shape, *(schema.shape or ())])
+        return dict(zip(features, values))
+
+    return gather_strings if form is None else gather

@@ -1,0 +1,55 @@
+"""Reader for what fits in memory: decode every record once, then gather batches by index.
+
+The records are read inside the graph when the iterator is initialized, so neither the data nor a
+Python function becomes part of the graph, and each shard's record CRCs are checked by TensorFlow
+on the way. Values stay in the dtype in which they were written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from reproducible_ml.input_fn.parse import fixed_shape, parse_batch
+from reproducible_ml.input_fn.shards import shard_paths
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from reproducible_ml.datasets.serialize import Manifest
+    from reproducible_ml.handlers import FeatureSchema
+
+PARSE_BATCH = 1024
+
+
+def memory_gather(
+    manifest: Manifest, split: str, features: Mapping[str, FeatureSchema]
+) -> Callable[[tf.Tensor], dict[str, Any]]:
+    """Read the records into memory and return how to gather from them.
+
+    Args:
+        manifest: The data set's manifest.
+        split: Which split.
+        features: The features to keep, by name; each needs a fixed shape.
+
+    Returns:
+        A function from int64 indices [n] to ``{key: tensor [n, *shape]}``.
+    """
+    import tensorflow as tf
+
+    for key, schema in features.items():
+        fixed_shape(key, schema)
+    records = manifest.splits[split].records
+    paths = shard_paths(manifest, split)
+    dataset = tf.data.TFRecordDataset(paths, compression_type=manifest.compression)
+    dataset = dataset.batch(PARSE_BATCH).map(lambda batch: parse_batch(batch, features))
+    dataset = dataset.rebatch(records)
+    columns = {
+        key: tf.ensure_shape(column, [records, *fixed_shape(key, features[key])])
+        for key, column in dataset.get_single_element().items()
+    }
+
+    def gather(indices: tf.Tensor) -> dict[str, Any]:
+        return {key: tf.gather(column, indices) for key, column in columns.items()}
+
+    return gather

@@ -1,0 +1,36 @@
+"""Evaluation of samples: a classifier, the figures computed with it, nearest neighbours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reproducible_ml.utils.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from reproducible_ml.models.evaluation.classifier import DESCRIPTION_FILE, Classifier
+    from reproducible_ml.models.evaluation.classifier_training import (
+        ClassifierResult,
+        ClassifierSettings,
+        measure_accuracy,
+        train_classifier,
+    )
+    from reproducible_ml.models.evaluation.evaluate import Evaluation, evaluate_gan
+    from reproducible_ml.models.evaluation.figures import figures_of, judge, split_outputs
+    from reproducible_ml.models.evaluation.while_training import evaluate_small
+else:
+    __getattr__ = lazy_names(__name__)
+
+__all__ = [
+    "DESCRIPTION_FILE",
+    "Classifier",
+    "ClassifierResult",
+    "ClassifierSettings",
+    "Evaluation",
+    "evaluate_gan",
+    "evaluate_small",
+    "figures_of",
+    "judge",
+    "measure_accuracy",
+    "split_outputs",
+    "train_classifier",
+]

@@ -1,0 +1,255 @@
+"""Training of the classifier that judges samples: deterministic, minutes long, exported at the end.
+
+TensorFlow's checkpoint and summaries go into the same folder; ``Classifier.load`` needs neither.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reproducible_ml.input_fn import count_classes, image_shape, session_config, split_batches
+from reproducible_ml.models.evaluation.classifier import (
+    CLASSIFIER_FORMAT,
+    DESCRIPTION_FILE,
+    LAYER,
+    Classifier,
+    export_classifier,
+    network,
+    weights_digest,
+)
+from reproducible_ml.models.exact import Determinism, apply_determinism, without_cluster
+from reproducible_ml.utils.digests import array_digest, combined_digest
+from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
+from reproducible_ml.utils.seeds import child_seed
+
+_WARM_UP_SHARE = 0.05
+_PLAIN_LINE_SECONDS = 10.0
+_LOSS = "classifier_loss"
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """Everything that the weights depend on besides data and code.
+
+    Attributes:
+        learning_rate: Adam's highest rate, reached after a twentieth of the steps and then taken
+            down to 0 along a half cosine (Loshchilov and Hutter, 2016, arXiv:1608.03983).
+        batch_size: Images a step.
+        max_steps: The step at which training ends.
+        shift_pixels: Each image is moved by up to so many pixels in both directions; 0 for none.
+        seed: The run's root seed.
+        determinism: Threads and kernels.
+    """
+
+    learning_rate: float = 2e-3
+    batch_size: int = 128
+    max_steps: int = 2500
+    shift_pixels: int = 2
+    seed: int = 0
+    determinism: Determinism = field(default_factory=Determinism)
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "batch_size", "max_steps"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be above 0, found {getattr(self, name)}.")
+        if self.shift_pixels < 0:
+            raise ConfigError(f"shift_pixels must be 0 or more, found {self.shift_pixels}.")
+
+
+@dataclass(frozen=True)
+class ClassifierResult:
+    """What training ended with.
+
+    Attributes:
+        step: Completed steps.
+        loss: The last step's loss.
+        accuracy: Share of the test split's images that are classified right.
+        eval_accuracy: The same of the eval split.
+        digests: Digests of ``weights`` and ``losses``, and of both, ``run``.
+        checkpoint: Prefix of the final checkpoint.
+    """
+
+    step: int
+    loss: float
+    accuracy: float
+    eval_accuracy: float
+    digests: dict[str, str]
+    checkpoint: str
+
+
+def train_classifier(
+    record_dir: str | Path,
+    classifier_dir: str | Path,
+    settings: ClassifierSettings,
+    log_every_steps: int = 50,
+    scalar: Any = None,
+    label_key: str = "label",
+) -> ClassifierResult:
+    """Train a classifier on the train split, measure it on the others and export it.
+
+    It takes minutes, so an interrupted training is not continued but started again elsewhere.
+
+    Args:
+        record_dir: A serialized data set with the features ``image`` and ``label``.
+        classifier_dir: Folder to write; must hold no checkpoint yet.
+        settings: What the weights depend on.
+        log_every_steps: Steps between two points of the loss.
+        scalar: Called as ``scalar(name, value, step)``, or None.
+        label_key: Feature that holds the label.
+
+    Raises:
+        ConfigError: A setting can't work, or the folder is used.
+        DataError: The data set is missing, damaged or has no labels.
+    """
+    apply_determinism(settings.determinism, settings.seed)
+    if log_every_steps < 1:
+        raise ConfigError(f"log_every_steps must be 1 or more, found {log_every_steps}.")
+
+    import tensorflow as tf
+
+    from reproducible_ml.input_fn import input_fn
+
+    classifier_dir = Path(classifier_dir)
+    if (classifier_dir / DESCRIPTION_FILE).exists() or tf.train.latest_checkpoint(classifier_dir):
+        raise ConfigError(
+            f"{classifier_dir} holds a classifier already, or a part of one. Choose another "
+            "classifier_dir, or delete it."
+        )
+    train_input = input_fn(
+        str(record_dir),
+        split="train",
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        label_key=label_key,
+        augment=[("shift", settings.shift_pixels)] if settings.shift_pixels else None,
+    )
+    manifest = train_input.manifest
+    classes = count_classes(record_dir, label_key, "a classifier")
+    with without_cluster():
+        estimator = tf.estimator.Estimator(
+            _model_fn,
+            str(classifier_dir),
+            tf.estimator.RunConfig(
+                tf_random_seed=child_seed(settings.seed, "weights"),
+                save_checkpoints_steps=settings.max_steps,
+                save_summary_steps=log_every_steps,
+                log_step_count_steps=None,
+                session_config=session_config(),
+            ),
+            params={"settings": settings, "classes": classes},
+        )
+    losses = _losses_hook(settings.max_steps, log_every_steps, scalar)
+    try:
+        estimator.train(train_input, max_steps=settings.max_steps, hooks=[losses])
+    finally:
+        tf.compat.v1.summary.FileWriterCache.clear()
+
+    names = [name for name in estimator.get_variable_names() if name.startswith("classifier/")]
+    # Without Adam's own variables, which lie beside those that they belong to.
+    names = [name for name in names if "/Adam" not in name]
+    weights = {name: estimator.get_variable_value(name) for name in sorted(names)}
+    shape = list(image_shape(record_dir))
+    digest = weights_digest(weights)
+    description = {
+        "format": CLASSIFIER_FORMAT,
+        "image_shape": shape,
+        "classes": classes,
+        "layer": LAYER,
+        "digest": digest,
+        "data": {"fingerprint": manifest.fingerprint},
+        "settings": {**asdict(settings), "determinism": settings.determinism.as_dict()},
+    }
+    classifier = Classifier(description, weights)
+    accuracies = {
+        split: measure_accuracy(classifier, record_dir, split, label_key)
+        for split in ("eval", "test")
+        if split in manifest.splits and manifest.splits[split].records
+    }
+    classifier.close()
+    export_classifier(classifier_dir, {**description, "accuracy": accuracies}, weights)
+    digests = {
+        "weights": digest,
+        "losses": array_digest(np.asarray(losses.losses, np.float32)),
+    }
+    digests["run"] = combined_digest(digests)
+    return ClassifierResult(
+        step=settings.max_steps,
+        loss=losses.losses[-1],
+        accuracy=accuracies.get("test", math.nan),
+        eval_accuracy=accuracies.get("eval", math.nan),
+        digests=digests,
+        checkpoint=estimator.latest_checkpoint(),
+    )
+
+
+def measure_accuracy(
+    classifier: Classifier, record_dir: str | Path, split: str, label_key: str = "label"
+) -> float:
+    """Return the share of a split's images that are classified right."""
+    right = count = 0
+    for images, labels in split_batches(record_dir, split, label_key):
+        right += int((classifier.outputs(images).logits.argmax(axis=1) == labels).sum())
+        count += len(labels)
+    return right / count
+
+
+def _model_fn(features: Any, labels: Any, mode: str, params: dict[str, Any]) -> Any:
+    """Build the Estimator's training graph; the images are its ``labels``, as the input_fn says."""
+    import tensorflow as tf
+
+    settings = params["settings"]
+    outputs = network(labels, params["classes"], settings.seed)
+    loss = tf.reduce_mean(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(features["labels"], outputs.logits)
+    )
+    loss = tf.identity(loss, name=_LOSS)
+    step = tf.compat.v1.train.get_or_create_global_step()
+    optimizer = tf.compat.v1.train.AdamOptimizer(_rate(settings, step))
+    return tf.estimator.EstimatorSpec(
+        mode=mode, loss=loss, train_op=optimizer.minimize(loss, global_step=step)
+    )
+
+
+def _rate(settings: ClassifierSettings, step: Any) -> Any:
+    import tensorflow as tf
+
+    done = tf.cast(step, tf.float32) / settings.max_steps
+    warm = tf.minimum((done + 1.0 / settings.max_steps) / _WARM_UP_SHARE, 1.0)
+    return settings.learning_rate * warm * 0.5 * (1.0 + tf.cos(math.pi * done))
+
+
+def _losses_hook(last_step: int, every_steps: int, scalar: Any) -> Any:
+    import tensorflow as tf
+
+    class LossesHook(tf.estimator.SessionRunHook):
+        """Keeps every step's loss, hands some on, and says how far training is."""
+
+        def __init__(self) -> None:
+            self.losses: list[float] = []
+            self._printed = time.perf_counter()
+
+        def before_run(self, run_context: Any) -> Any:
+            return tf.estimator.SessionRunArgs(f"{_LOSS}:0")
+
+        def after_run(self, run_context: Any, run_values: Any) -> None:
+            loss = float(run_values.results)
+            self.losses.append(loss)
+            step, now = len(self.losses), time.perf_counter()
+            if not math.isfinite(loss):
+                raise ReproducibleMLError(
+                    f"The classifier's loss is {loss} at step {step}. Try a lower learning_rate."
+                )
+            if scalar is not None and (step % every_steps == 0 or step == last_step):
+                scalar("loss", loss, step)
+            if now - self._printed >= _PLAIN_LINE_SECONDS or step == last_step:
+                self._printed = now
+                print(f"step {step}/{last_step}  loss {loss:.4f}", file=sys.stderr, flush=True)
+
+    return LossesHook()

@@ -1,0 +1,165 @@
+"""Judge a trained GAN: draw samples, see them through a classifier, compare with the test split.
+
+What is judged are N samples, and as the floor N training images: those of one half of the train
+split. Real images judged as if they were samples show how good a figure gets at this N. Both are
+compared with the whole test split, and with training images for copies: the samples with all of
+them, the floor with those of the other half.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reproducible_ml.input_fn import image_shape, split_batches
+from reproducible_ml.models.evaluation.classifier import (
+    Classifier,
+    Outputs,
+    note_other_data,
+)
+from reproducible_ml.models.evaluation.figures import (
+    FEWEST_SAMPLES,
+    LAYERS,
+    SAMPLES,
+    Figure,
+    figures_of,
+    judge,
+    need_samples,
+    references,
+    split_labels,
+    split_outputs,
+)
+from reproducible_ml.models.evaluation.neighbours import Neighbours
+from reproducible_ml.models.gan import TrainedGAN
+from reproducible_ml.utils.digests import array_digest, combined_digest
+from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.images import save_grid
+
+_PAIRS = 16
+_PAIRS_A_ROW = 4
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What judging a GAN gave.
+
+    Attributes:
+        step: The GAN's global step.
+        figures: All figures.
+        digests: Digests of ``generator`` (weights), ``classifier``, ``samples`` (pixels) and
+            ``figures``, and of all, ``run``.
+        grid: PNG of samples, each with its nearest training image to its right.
+    """
+
+    step: int
+    figures: tuple[Figure, ...]
+    digests: dict[str, str]
+    grid: str
+
+
+def evaluate_gan(
+    record_dir: str | Path,
+    model_dir: str | Path,
+    classifier_dir: str | Path,
+    evaluation_dir: str | Path,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> Evaluation:
+    """Judge a trained GAN against the test split.
+
+    ``evaluation_dir`` then holds ``figures.json`` and ``neighbours.png``.
+
+    Args:
+        record_dir: The data set that it was trained on.
+        model_dir: Folder of its checkpoints.
+        classifier_dir: Folder of a classifier of such images.
+        evaluation_dir: Folder to write; made when missing.
+        samples: N, at least ``FEWEST_SAMPLES``.
+        seed: Root seed of the latents.
+
+    Raises:
+        ConfigError: N is too small, or GAN, classifier and data do not fit together.
+        DataError: One of the folders is missing or damaged.
+    """
+    need_samples(samples)
+    shape = image_shape(record_dir)
+    gan = TrainedGAN(model_dir, record_dir)
+    classifier = Classifier.load(classifier_dir)
+    classifier.check_images(shape, str(record_dir))
+    note_other_data(classifier, classifier_dir, record_dir)
+
+    test = split_outputs(classifier, record_dir, "test")
+    train = split_outputs(classifier, record_dir, "train")
+    if len(test.features) < FEWEST_SAMPLES or len(train.features) < 2 * FEWEST_SAMPLES:
+        raise ConfigError(
+            f"{record_dir} has {len(train.features)} training and {len(test.features)} test "
+            f"images; judging takes {2 * FEWEST_SAMPLES} and {FEWEST_SAMPLES} at least."
+        )
+    half, other_half = _halves(len(train.features))
+    floor_rows = half[np.arange(min(samples, len(half))) * len(half) // min(samples, len(half))]
+
+    drawn = gan.draw(samples, seed)
+    judged = judge(classifier.outputs(drawn), test, train.features)
+    floor = judge(
+        Outputs(train.features[floor_rows], train.logits[floor_rows]),
+        test,
+        train.features[other_half],
+    )
+    classifier.close()
+    asked_for = shown = None
+    if gan.classes:
+        asked_for = gan.labels(samples)
+        shown = split_labels(record_dir, "train", gan.settings.label_key)[floor_rows]
+    values, floors = figures_of(judged, test, asked_for), figures_of(floor, test, shown)
+    figures = tuple(
+        Figure(
+            name=name,
+            value=values[name],
+            samples=samples,
+            floor=floors[name],
+            floor_samples=len(floor_rows),
+            references=references(name, len(test.features), len(train.features)),
+            floor_references=references(name, len(test.features), len(other_half)),
+            layer=LAYERS[name],
+            classifier=classifier.digest,
+        )
+        for name in values
+    )
+    digests = {
+        "generator": gan.digest,
+        "classifier": classifier.digest,
+        "samples": array_digest(drawn),
+        "figures": combined_digest(
+            {one.name: f"{one.value.hex()} {one.floor.hex()}" for one in figures}
+        ),
+    }
+    digests["run"] = combined_digest(digests)
+    folder = Path(evaluation_dir)
+    grid = _neighbour_grid(drawn, judged.neighbours, record_dir, folder / "neighbours.png")
+    result = Evaluation(gan.step, figures, digests, str(grid))
+    (folder / "figures.json").write_text(json.dumps(asdict(result), indent=1), encoding="utf-8")
+    return result
+
+
+def _halves(count: int) -> tuple[Any, Any]:
+    """Return two halves of the rows, alternating: sorted data are then in both."""
+    return np.arange(0, count, 2), np.arange(1, count, 2)
+
+
+def _neighbour_grid(drawn: Any, neighbours: Neighbours, record_dir: str | Path, path: Path) -> Path:
+    """Write pairs (sample, nearest training image): first those nearest to any, then the first."""
+    nearest = np.argsort(neighbours.distances, kind="stable")[:_PAIRS]
+    shown = np.concatenate([nearest, np.arange(_PAIRS)])
+    wanted = neighbours.indices[shown]
+    found: dict[int, Any] = {}
+    start = 0
+    for images, _ in split_batches(record_dir, "train"):
+        for row in set(wanted.tolist()) & set(range(start, start + len(images))):
+            found[row] = images[row - start]
+        start += len(images)
+    pairs = [tile for row, index in zip(shown, wanted) for tile in (drawn[row], found[int(index)])]
+    return save_grid(np.stack(pairs), path, columns=2 * _PAIRS_A_ROW)

@@ -1,0 +1,165 @@
+"""Judge a GAN while it trains: the figures that need no training images, at a small N."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from reproducible_ml.input_fn import image_shape
+from reproducible_ml.models.evaluation.classifier import Classifier, Outputs, note_other_data
+from reproducible_ml.models.evaluation.figures import (
+    FEWEST_SAMPLES,
+    LAYERS,
+    need_samples,
+    small_figures,
+    small_names,
+    split_outputs,
+)
+from reproducible_ml.models.exact import StepHook, StepOutcome
+from reproducible_ml.models.gan import add_samples, latents_of_batch
+from reproducible_ml.utils.errors import ConfigError
+
+SMALL_SAMPLES = 250
+PREFIX = "small_"
+
+
+class SmallEvaluationHook(StepHook):
+    """Logs the figures that need no training images every so many steps, at a small N.
+
+    The generator is added once more to the training graph, as it is when it predicts; the
+    classifier runs in a graph of its own. Nothing is written to the training's state, so training
+    gives the same bits with and without the hook.
+
+    Args:
+        generator: The generator network, ``generator(latents, mode=...)``.
+        noise_dims: Length of a latent vector.
+        classifier: What sees the samples.
+        real: Real images as the classifier sees them.
+        write: Called as ``write(name, value, step)``.
+        every_steps: Steps between two evaluations.
+        samples: N.
+        seed: Root seed of the latents, which are the same each time.
+        classes: Number of classes that the generator is told, in turn; 0 for none.
+        basis: What the figures rest on.
+
+    Attributes:
+        basis: The same.
+    """
+
+    def __init__(
+        self,
+        generator: Callable[..., Any],
+        noise_dims: int,
+        classifier: Classifier,
+        real: Outputs,
+        write: Callable[[str, float, int], None],
+        every_steps: int,
+        samples: int,
+        seed: int,
+        classes: int = 0,
+        basis: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.basis = dict(basis or {})
+        self._classes = classes
+        self._generator = generator
+        self._noise_dims = noise_dims
+        self._classifier = classifier
+        self._real = real
+        self._write = write
+        self._every_steps = every_steps
+        self._count = samples
+        self._seed = seed
+
+    def begin(self) -> None:
+        """Add the generator to the graph."""
+        super().begin()
+        self._batch = tf.compat.v1.placeholder(tf.int64, [])
+        latents = latents_of_batch(self._seed, self._batch, self._noise_dims)
+        inputs = latents
+        if self._classes:
+            size = int(latents.shape[0])
+            # Sample i has class i modulo their number, in every batch.
+            places = tf.range(size) + tf.cast(self._batch, tf.int32) * size
+            inputs = {"latents": latents, "labels": places % self._classes}
+        self._samples = add_samples(self._generator, inputs)
+
+    def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
+        """Draw and judge when it is time."""
+        step = int(outcome.step)
+        if step % self._every_steps:
+            return
+        drawn: list[Any] = []
+        while sum(map(len, drawn)) < self._count:
+            drawn.append(session.run(self._samples, {self._batch: len(drawn)}))
+        samples = np.concatenate(drawn)[: self._count]
+        asked_for = np.arange(self._count) % self._classes if self._classes else None
+        figures = small_figures(self._classifier.outputs(samples), self._real, asked_for)
+        for name, value in figures.items():
+            self._write(f"{PREFIX}{name}", value, step)
+
+    def end(self, session: tf.compat.v1.Session) -> None:
+        """Free the classifier."""
+        del session
+        self._classifier.close()
+
+
+def evaluate_small(
+    generator: Callable[..., Any],
+    noise_dims: int,
+    record_dir: str | Path,
+    classifier_dir: str | Path,
+    write: Callable[[str, float, int], None],
+    every_steps: int,
+    samples: int = SMALL_SAMPLES,
+    seed: int = 0,
+    split: str = "eval",
+    classes: int = 0,
+) -> SmallEvaluationHook:
+    """Make the hook that judges a GAN while it trains; put it before ``ExactSaverHook``.
+
+    The values are named ``small_frechet_distance`` and so on: they are for watching one training,
+    not for comparing with figures at N = 10,000. They are taken against the eval split, so that
+    the test split stays unseen until the end.
+
+    Args:
+        generator: The generator network, ``generator(latents, mode=...)``.
+        noise_dims: Length of a latent vector.
+        record_dir: The data set.
+        classifier_dir: Folder of a classifier of such images.
+        write: Called as ``write(name, value, step)``.
+        every_steps: Steps between two evaluations.
+        samples: N, at least ``FEWEST_SAMPLES``; as many real images are taken.
+        seed: Root seed of the latents.
+        split: Split of the real images.
+        classes: Number of classes that the generator is told, in turn; 0 for none.
+
+    Raises:
+        ConfigError: N or ``every_steps`` is too small, or the classifier takes other images.
+        DataError: One of the folders is missing or damaged.
+    """
+    need_samples(samples)
+    if every_steps < 1:
+        raise ConfigError(f"every_steps must be 1 or more, found {every_steps}.")
+    classifier = Classifier.load(classifier_dir)
+    classifier.check_images(image_shape(record_dir), str(record_dir))
+    note_other_data(classifier, classifier_dir, record_dir)
+    real = split_outputs(classifier, record_dir, split, limit=samples)
+    if len(real.features) < FEWEST_SAMPLES:
+        raise ConfigError(
+            f"The {split} split of {record_dir} has {len(real.features)} images; judging takes "
+            f"{FEWEST_SAMPLES} at least."
+        )
+    basis = {
+        "samples": samples,
+        "references": len(real.features),
+        "split": split,
+        "layers": {f"{PREFIX}{name}": LAYERS[name] for name in small_names(bool(classes))},
+        "classifier": classifier.digest,
+    }
+    return SmallEvaluationHook(
+        generator, noise_dims, classifier, real, write, every_steps, samples, seed, classes, basis
+    )

@@ -1,0 +1,139 @@
+"""What fixes the bits of a training process, set before TensorFlow builds anything.
+
+Thread counts and oneDNN change the order of floating-point sums, so each setting has its own bits.
+They are therefore part of a run's configuration and never taken from the machine; a machine with
+fewer cores runs the same number of threads, slower, with the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.tensorflow_version import require_tensorflow
+
+_ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+# What networks may compute in; weights and losses stay in float32.
+COMPUTE_DTYPES = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Determinism:
+    """The settings that a result's bits depend on besides code, data and seed.
+
+    Attributes:
+        intra_op_threads: Threads that share one operation.
+        inter_op_threads: Operations that run side by side.
+        onednn: Whether oneDNN's kernels are used.
+        op_determinism: Whether TensorFlow refuses operations whose result may vary.
+    """
+
+    intra_op_threads: int = 2
+    inter_op_threads: int = 2
+    onednn: bool = True
+    op_determinism: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON-able values."""
+        return asdict(self)
+
+
+def set_environment(settings: Determinism) -> None:
+    """Set what TensorFlow reads once, when it is loaded.
+
+    Raises:
+        ConfigError: TensorFlow is loaded already, with another setting.
+    """
+    wanted = "1" if settings.onednn else "0"
+    # Unset means on.
+    if "tensorflow" in sys.modules and os.environ.get(_ONEDNN, "1") != wanted:
+        raise ConfigError(
+            f"onednn={settings.onednn} can't be set any more: this process has loaded TensorFlow "
+            f"with {_ONEDNN}={os.environ.get(_ONEDNN, '1')}. Set the variable before the import, "
+            "or start a new process."
+        )
+    os.environ[_ONEDNN] = wanted
+    quiet_tensorflow()
+
+
+def quiet_tensorflow() -> None:
+    """Keep TensorFlow from telling at each start, as errors, that there is no GPU."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def apply_determinism(settings: Determinism, seed: int) -> None:
+    """Put the settings into force for this process.
+
+    Call it before anything is built: once TensorFlow has started its threads, counts given in a
+    session's configuration are ignored without a word.
+
+    Args:
+        settings: What to set.
+        seed: The run's root seed; TensorFlow's op determinism asks for a global one.
+
+    Raises:
+        ConfigError: TensorFlow already runs in this process with other settings.
+    """
+    require_tensorflow()
+    set_environment(settings)
+
+    import tensorflow as tf
+
+    # Every Estimator class warns that it is deprecated; that is known and decided.
+    tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
+    threading = tf.config.threading
+    found = (
+        threading.get_intra_op_parallelism_threads(),
+        threading.get_inter_op_parallelism_threads(),
+    )
+    asked = (settings.intra_op_threads, settings.inter_op_threads)
+    if found != asked:
+        try:
+            threading.set_intra_op_parallelism_threads(asked[0])
+            threading.set_inter_op_parallelism_threads(asked[1])
+        except RuntimeError as error:
+            raise ConfigError(
+                f"TensorFlow already runs in this process with {found} (intra, inter) threads, "
+                f"where 0 means chosen by the machine; asked for {asked}. Start a new process, "
+                "or call apply_determinism() before the first tensor is made."
+            ) from error
+    if settings.op_determinism:
+        tf.keras.utils.set_random_seed(seed & 0x7FFFFFFF)
+        tf.config.experimental.enable_op_determinism()
+
+
+def probe_digest() -> str:
+    """Digest a fixed computation, to tell whether two machines compute with equal bits.
+
+    Convolutions, normalization, a matrix product and their gradients on fixed numbers, as large as
+    a network's and in the process's own settings. Machines with different digests give different
+    training bits. It sees instruction sets and kernels; thread counts, which it does not see,
+    stand in the configuration (measured: docs/determinism.md).
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    import tensorflow as tf
+
+    def fixed(shape: list[int], number: int) -> Any:
+        return tf.random.stateless_normal(shape, seed=[number, 0], alg="philox")
+
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        images = fixed([32, 28, 28, 1], 1)
+        kernels = [fixed([4, 4, 1, 64], 2), fixed([4, 4, 64, 128], 3)]
+        matrix = fixed([7 * 7 * 128, 256], 4)
+        # Sums over a batch are what threads share in parts; convolutions what oneDNN computes.
+        biases = [tf.zeros([64]), tf.zeros([128])]
+        layer = images
+        for kernel, bias in zip(kernels, biases):
+            layer = tf.nn.bias_add(tf.nn.conv2d(layer, kernel, strides=2, padding="SAME"), bias)
+            mean, variance = tf.nn.moments(layer, axes=[0, 1, 2])
+            layer = tf.nn.leaky_relu((layer - mean) * tf.math.rsqrt(variance + 1e-3))
+        result = tf.tanh(tf.linalg.matmul(tf.reshape(layer, [32, -1]), matrix) / 100)
+        gradients = tf.gradients(tf.reduce_mean(result), [*kernels, *biases, matrix])
+        values = session.run([result, *gradients])
+    return hashlib.sha256(b"".join(value.tobytes() for value in values)).hexdigest()[:16]

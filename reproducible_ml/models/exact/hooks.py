@@ -1,0 +1,163 @@
+"""Scalars, progress and grids of samples: what is shown beside the steps.
+
+Hooks read a step's outcome from the ``session.run`` that makes it, so watching costs no further
+run. None of them writes to the graph's state: training gives the same bits with and without them.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tqdm.auto import tqdm
+
+from reproducible_ml.models.exact.step import STEP_OUTCOME, StepOutcome
+from reproducible_ml.utils.images import save_grid
+
+_PLAIN_LINE_SECONDS = 10.0
+
+
+class StepHook(tf.estimator.SessionRunHook):
+    """Base of hooks that look at every step's outcome."""
+
+    def begin(self) -> None:
+        """Find the outcome's tensors in the graph that is about to run."""
+        self._outcome = StepOutcome(*tf.compat.v1.get_collection(STEP_OUTCOME))
+
+    def before_run(self, run_context: Any) -> Any:
+        """Ask for the outcome in the step's own run."""
+        del run_context
+        return tf.estimator.SessionRunArgs(self._outcome)
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        """Hand the values on."""
+        self.after_step(StepOutcome(*run_values.results), run_context.session)
+
+    def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
+        """Do the hook's work; ``outcome`` holds NumPy scalars."""
+        raise NotImplementedError
+
+
+class ScalarHook(StepHook):
+    """Writes losses and speed every so many steps, with the true global step.
+
+    Args:
+        write: Called as ``write(name, value, step)``.
+        every_steps: Steps between two points.
+        last_step: This step is written too, whatever its number.
+    """
+
+    def __init__(
+        self, write: Callable[[str, float, int], None], every_steps: int, last_step: int
+    ) -> None:
+        self._write = write
+        self._every_steps = every_steps
+        self._last_step = last_step
+        self._previous: tuple[int, float] | None = None
+
+    def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
+        """Write the losses of this step, and steps per second since the point before."""
+        step = int(outcome.step)
+        if step % self._every_steps and step != self._last_step:
+            return
+        self._write("generator_loss", float(outcome.generator_loss), step)
+        self._write("critic_loss", float(outcome.critic_loss), step)
+        now = time.perf_counter()
+        if self._previous is not None:
+            steps, seconds = step - self._previous[0], now - self._previous[1]
+            self._write("steps_per_second", steps / seconds, step)
+        self._previous = (step, now)
+
+
+class ProgressHook(StepHook):
+    """Shows losses and time left: a bar on a terminal or in a notebook, plain lines elsewhere.
+
+    Args:
+        last_step: The step at which training ends.
+    """
+
+    def __init__(self, last_step: int) -> None:
+        self._last_step = last_step
+        self._bar: Any | None = None
+        self._began: tuple[int, float] | None = None
+        self._printed = 0.0
+
+    def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
+        """Move the bar, or print a line when the last one is old."""
+        step, now = int(outcome.step), time.perf_counter()
+        losses = f"generator {outcome.generator_loss:+.4f}  critic {outcome.critic_loss:+.4f}"
+        if self._began is None:
+            self._began = (step, now)
+            if _shows_bars():
+                self._bar = tqdm(
+                    total=self._last_step, initial=step - 1, unit="step", dynamic_ncols=True
+                )
+        if self._bar is not None:
+            self._bar.set_postfix_str(losses, refresh=False)
+            self._bar.update(step - self._bar.n)
+        elif now - self._printed >= _PLAIN_LINE_SECONDS or step == self._last_step:
+            self._printed = now
+            print(self._plain_line(step, now, losses), file=sys.stderr, flush=True)
+
+    def _plain_line(self, step: int, now: float, losses: str) -> str:
+        assert self._began is not None
+        line = f"step {step}/{self._last_step}  {losses}"
+        if step > self._began[0]:
+            speed = (step - self._began[0]) / (now - self._began[1])
+            left = tqdm.format_interval((self._last_step - step) / speed)
+            line += f"  {speed:.1f} steps/s  {left} left"
+        return line
+
+    def end(self, session: tf.compat.v1.Session) -> None:
+        """Close the bar."""
+        del session
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _shows_bars() -> bool:
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+class GridHook(StepHook):
+    """Draws the same samples every so many steps and writes them as a PNG grid.
+
+    Args:
+        draw: Adds the drawing to the graph that is about to run and returns the samples, a tensor
+            [count, height, width, channels] in [-1, 1].
+        folder: Where ``step-00000100.png`` and so on are written.
+        every_steps: Steps between two grids.
+        written: Called as ``written(path, step)`` after each grid.
+        columns: Samples a row; 0 makes the grid as square as it gets.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[], tf.Tensor],
+        folder: str | Path,
+        every_steps: int,
+        written: Callable[[Path, int], None],
+        columns: int = 0,
+    ) -> None:
+        self._draw = draw
+        self._columns = columns
+        self._folder = Path(folder)
+        self._every_steps = every_steps
+        self._written = written
+
+    def begin(self) -> None:
+        """Add the drawing to the graph."""
+        super().begin()
+        self._samples = self._draw()
+
+    def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
+        """Draw and write when it is time."""
+        step = int(outcome.step)
+        if step % self._every_steps == 0:
+            samples = session.run(self._samples)
+            path = self._folder / f"step-{step:08d}.png"
+            self._written(save_grid(samples, path, self._columns), step)

@@ -1,0 +1,51 @@
+"""GANs: the table of types, networks, the estimator with its fused step, training and samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reproducible_ml.utils.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from reproducible_ml.models.gan.build import make_gan_estimator
+    from reproducible_ml.models.gan.estimator import GANEstimator
+    from reproducible_ml.models.gan.grids import evaluation_latents, grid_inputs
+    from reproducible_ml.models.gan.networks import critic_fn, generator_fn
+    from reproducible_ml.models.gan.result import TrainingResult
+    from reproducible_ml.models.gan.sampling import (
+        TrainedGAN,
+        add_samples,
+        draw_samples,
+        latents_of_batch,
+    )
+    from reproducible_ml.models.gan.settings import Cadence, GANSettings, settings_from
+    from reproducible_ml.models.gan.tf_gan import tfgan
+    from reproducible_ml.models.gan.training import Watcher, follow_training, train_gan
+    from reproducible_ml.models.gan.types import GAN_TYPES, Defaults, GanType, gan_type_row
+else:
+    __getattr__ = lazy_names(__name__)
+
+__all__ = [
+    "GAN_TYPES",
+    "Cadence",
+    "Defaults",
+    "GANEstimator",
+    "GANSettings",
+    "GanType",
+    "TrainedGAN",
+    "TrainingResult",
+    "Watcher",
+    "add_samples",
+    "critic_fn",
+    "draw_samples",
+    "evaluation_latents",
+    "follow_training",
+    "gan_type_row",
+    "generator_fn",
+    "grid_inputs",
+    "latents_of_batch",
+    "make_gan_estimator",
+    "settings_from",
+    "tfgan",
+    "train_gan",
+]

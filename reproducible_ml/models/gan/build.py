@@ -1,0 +1,114 @@
+"""From settings to a ready ``GANEstimator``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from reproducible_ml.models.exact import MIRRORED, MULTI_WORKER, without_cluster
+from reproducible_ml.models.gan.estimator import GANEstimator
+from reproducible_ml.models.gan.networks import critic_fn, generator_fn
+from reproducible_ml.models.gan.penalties import critic_penalty
+from reproducible_ml.models.gan.settings import GANSettings
+from reproducible_ml.models.gan.types import gan_type_row
+from reproducible_ml.utils.seeds import child_seed
+
+# Checkpoints kept; the newest two are enough for a resume, the others are for the curious.
+_KEPT_CHECKPOINTS = 3
+_SUMMARY_STEPS = 100
+
+
+class RowEstimator(GANEstimator):
+    """The estimator of a row of ``GAN_TYPES``.
+
+    Attributes:
+        classes: Number of classes that the networks were told, 0 for a type without labels.
+    """
+
+    classes: int = 0
+
+
+def make_gan_estimator(
+    model_dir: str | Path,
+    settings: GANSettings,
+    image_shape: Sequence[int],
+    classes: int = 0,
+    strategy: Any = None,
+    **estimator_arguments: Any,
+) -> RowEstimator:
+    """Make the estimator of a GAN type for images of a size.
+
+    Args:
+        model_dir: Folder of the checkpoints.
+        settings: What the weights depend on.
+        image_shape: (height, width, channels).
+        classes: Number of classes; only conditional types look at it.
+        strategy: A ``tf.distribute.Strategy``, see ``distribution``; None for one device.
+        **estimator_arguments: Further ones of ``GANEstimator``, such as ``warm_start_from``.
+
+    Returns:
+        The estimator; its checkpoints are written by ``ExactSaverHook``.
+    """
+    row = gan_type_row(settings.gan_type)
+    # A cluster's session would write checkpoints beside those of the exact saver.
+    checkpoints = {"save_checkpoints_secs": None} if settings.strategy == MULTI_WORKER else {}
+    penalty = None
+    if row.penalty is not None and settings.penalty_weight is not None:
+        penalty = critic_penalty(row.penalty, settings.penalty_weight, settings.seed)
+    network = (settings.gan_type, image_shape, settings.seed, classes)
+    # Without a strategy the estimator is of this process alone, whatever TF_CONFIG names.
+    with without_cluster() if strategy is None else nullcontext():
+        config = tf.estimator.RunConfig(
+            model_dir=str(model_dir),
+            tf_random_seed=child_seed(settings.seed, "weights"),
+            keep_checkpoint_max=_KEPT_CHECKPOINTS,
+            save_summary_steps=_SUMMARY_STEPS,
+            log_step_count_steps=None,
+            **checkpoints,
+            train_distribute=strategy,
+            session_config=_session_config(settings),
+        )
+        estimator = RowEstimator(
+            model_dir=str(model_dir),
+            generator_fn=generator_fn(*network),
+            discriminator_fn=critic_fn(*network),
+            generator_loss_fn=row.generator_loss_fn,
+            discriminator_loss_fn=row.critic_loss_fn,
+            generator_optimizer=_optimizer(settings, settings.gen_lr),
+            discriminator_optimizer=_optimizer(settings, settings.crit_lr),
+            critic_steps=settings.critic_steps,
+            critic_weight_clip=settings.critic_weight_clip,
+            critic_penalty=penalty,
+            compute_dtype=settings.compute_dtype,
+            config=config,
+            **estimator_arguments,
+        )
+    estimator.classes = classes if row.conditional else 0
+    return estimator
+
+
+def _session_config(settings: GANSettings) -> tf.compat.v1.ConfigProto:
+    config = tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=settings.determinism.intra_op_threads,
+        inter_op_parallelism_threads=settings.determinism.inter_op_threads,
+        # With fewer a session would wait for ever for the data of a device that it lacks.
+        device_count={"CPU": settings.replicas if settings.strategy == MIRRORED else 1},
+    )
+    if settings.strategy is not None:
+        # TensorFlow rewrites the graph of a cluster otherwise than that of a machine: the sums of
+        # spectral normalization come in another order, and bfloat16 convolutions get an operation
+        # that its CPU kernels lack.
+        config.graph_options.rewrite_options.disable_meta_optimizer = True
+    return config
+
+
+def _optimizer(settings: GANSettings, rate: float) -> Any:
+    row = gan_type_row(settings.gan_type)
+    if row.optimizer == "rmsprop":
+        return tf.compat.v1.train.RMSPropOptimizer(rate)
+    values = row.defaults(settings.defaults)
+    return tf.compat.v1.train.AdamOptimizer(rate, beta1=values.beta1, beta2=values.beta2)

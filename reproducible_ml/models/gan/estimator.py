@@ -1,0 +1,221 @@
+"""TF-GAN's ``GANEstimator`` with the whole step in one ``session.run``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from reproducible_ml.models.exact import STEP_OUTCOME, StepOutcome, computing_in
+from reproducible_ml.models.gan.fused_step import Updates, build_step
+from reproducible_ml.models.gan.tf_gan import stock, tfgan
+from reproducible_ml.utils.errors import ConfigError
+
+_TRAIN, _EVAL = tf.estimator.ModeKeys.TRAIN, tf.estimator.ModeKeys.EVAL
+
+
+class GANEstimator(tfgan.estimator.GANEstimator):
+    """A ``tfgan.estimator.GANEstimator`` that executes a step at once.
+
+    The arguments are those of TF-GAN's estimator in its order, and what they do is the same, but
+    for three things: ``critic_steps`` takes the place of ``get_hooks_fn`` (the order of updates is
+    that of TF-GAN's sequential hooks, see ``fused_step``), the reported loss is the one that was
+    differentiated, and the critic's weights can be clipped without knowing its variables.
+
+    ``train`` takes the ``input_fn`` of this project with the same ``critic_steps``, whose elements
+    hold all batches of a step, or any other that returns a ``tf.data.Dataset`` of (generator
+    inputs, real batch): then 1 + ``critic_steps`` of its elements make a step, the first for the
+    generator. The generator's inputs may be any structure of tensors; in a dictionary with
+    ``labels`` these are the labels of the real batch.
+
+    A critic must keep no running averages of its own if its bits are to repeat: two passes, over
+    real and over generated images, would move them in either order. ``critic_fn`` keeps none.
+
+    Args:
+        critic_steps: Critic updates a step, at least 1.
+        critic_weight_clip: Bound of the critic's weights after each of its updates, or None.
+        critic_penalty: From (``GANModel``, completed steps, number of the critic update) to a
+            scalar that is added to the critic's loss while it trains, or None; see ``penalties``.
+        compute_dtype: "float32", or "bfloat16" for networks that compute in it; weights, losses
+            and optimizers stay in float32.
+
+    All others are those of ``tfgan.estimator.GANEstimator``.
+
+    Attributes:
+        generator: The generator network in its compute type, ``generator_fn``'s parameters.
+
+    Raises:
+        ConfigError: ``critic_steps`` is below 1, ``get_hooks_fn`` is given, or there is no such
+            compute type. ``train`` and ``evaluate`` raise it for an ``input_fn`` that does not fit.
+    """
+
+    def __init__(
+        self,
+        model_dir: str | None = None,
+        generator_fn: Callable[..., Any] | None = None,
+        discriminator_fn: Callable[..., Any] | None = None,
+        generator_loss_fn: Callable[..., Any] | None = None,
+        discriminator_loss_fn: Callable[..., Any] | None = None,
+        generator_optimizer: Any = None,
+        discriminator_optimizer: Any = None,
+        get_hooks_fn: None = None,
+        get_eval_metric_ops_fn: Callable[..., Any] | None = None,
+        add_summaries: Any = None,
+        use_loss_summaries: bool | None = True,
+        config: tf.estimator.RunConfig | None = None,
+        params: dict[str, Any] | None = None,
+        warm_start_from: Any = None,
+        is_chief: bool = True,
+        *,
+        critic_steps: int = 1,
+        critic_weight_clip: float | None = None,
+        critic_penalty: Callable[[Any, tf.Tensor, int], tf.Tensor] | None = None,
+        compute_dtype: str = "float32",
+    ) -> None:
+        if critic_steps < 1:
+            raise ConfigError(f"critic_steps must be 1 or more, found {critic_steps}.")
+        if get_hooks_fn is not None:
+            raise ConfigError(
+                "This GANEstimator updates both networks in one step, so get_hooks_fn has no use: "
+                "set critic_steps, or take tfgan.estimator.GANEstimator."
+            )
+        if generator_fn is not None and discriminator_fn is not None:
+            generator_fn = computing_in(generator_fn, compute_dtype)
+            discriminator_fn = computing_in(discriminator_fn, compute_dtype)
+        super().__init__(
+            model_dir,
+            generator_fn,
+            discriminator_fn,
+            generator_loss_fn,
+            discriminator_loss_fn,
+            generator_optimizer,
+            discriminator_optimizer,
+            get_hooks_fn,
+            get_eval_metric_ops_fn,
+            add_summaries,
+            use_loss_summaries,
+            config,
+            params,
+            warm_start_from,
+            is_chief,
+        )
+        self.generator = generator_fn
+        self.critic_steps = critic_steps
+        stock_model_fn: Any = self._model_fn  # type: ignore[has-type]
+
+        def updates(params: dict[str, Any]) -> Updates:
+            optimizers = stock._maybe_construct_optimizers(
+                stock.Optimizers(generator_optimizer, discriminator_optimizer)
+            )
+            loss_arguments = stock.extract_gan_loss_args_from_params(params) or {}
+            return Updates(
+                critic_steps=critic_steps,
+                make_gan_model=lambda inputs, real: stock.get_gan_model(
+                    _TRAIN, generator_fn, discriminator_fn, real, inputs, add_summaries
+                ),
+                make_gan_loss=lambda gan_model: tfgan.gan_loss(
+                    gan_model,
+                    generator_loss_fn,
+                    discriminator_loss_fn,
+                    add_summaries=False,
+                    **loss_arguments,
+                ),
+                generator_optimizer=optimizers.gopt,
+                critic_optimizer=optimizers.dopt,
+                critic_weight_clip=critic_weight_clip,
+                critic_penalty=critic_penalty,
+            )
+
+        def model_fn(features: Any, labels: Any, mode: str, params: dict[str, Any]) -> Any:
+            if mode != _TRAIN:
+                return stock_model_fn(features, labels, mode, params)
+            outcome = build_step(updates(params), features, labels)
+            # None is TF-GAN's default, which is to write them.
+            return _train_spec(outcome, critic_steps, use_loss_summaries is not False)
+
+        # Estimator copies nothing from the model function but its signature, checked above.
+        self._model_fn = model_fn
+
+    def _assert_members_are_not_overridden(self) -> None:
+        """Allow the overrides below; Estimator's own way to opt out of its check."""
+
+    def _get_iterator_from_input_fn(
+        self, input_fn: Any, mode: str, distribution: Any = None
+    ) -> Any:
+        """Create the global step before the data, which begin at it; TensorFlow does so after."""
+        if distribution is not None:
+            tf.compat.v1.train.get_or_create_global_step()
+        return super()._get_iterator_from_input_fn(input_fn, mode, distribution)
+
+    def _create_global_step(self, graph: tf.Graph) -> Any:
+        """Take the step that exists already."""
+        return tf.compat.v1.train.get_or_create_global_step(graph)
+
+    def _call_input_fn(self, input_fn: Any, mode: str, input_context: Any = None) -> Any:
+        """Group the batches of an input_fn that knows nothing of steps."""
+        data = super()._call_input_fn(input_fn, mode, input_context)
+        # What was wrapped in a function of its own says it by its data.
+        grouped = getattr(data, "critic_steps", getattr(input_fn, "critic_steps", None))
+        if mode == _EVAL and grouped is not None:
+            raise ConfigError(
+                f"evaluate takes plain batches; this input_fn yields steps with "
+                f"critic_steps={grouped}. Leave critic_steps out of it."
+            )
+        if mode != _TRAIN:
+            return data
+        if not isinstance(data, tf.data.Dataset):
+            raise ConfigError(
+                f"train takes an input_fn that returns a tf.data.Dataset, found a "
+                f"{type(data).__name__}: a step draws 1 + critic_steps batches from it. For "
+                f"tensors return tf.data.Dataset.from_tensors(tensors).repeat()."
+            )
+        if grouped is None:
+            return data.batch(1 + self.critic_steps, drop_remainder=True)
+        if grouped != self.critic_steps:
+            raise ConfigError(
+                f"The input_fn yields steps with critic_steps={grouped}, the estimator has "
+                f"critic_steps={self.critic_steps}. Give both the same."
+            )
+        return data
+
+
+class _NeedsAStep(tf.estimator.SessionRunHook):
+    """Refuses a training whose data end before its first step."""
+
+    def __init__(self, critic_steps: int) -> None:
+        self._critic_steps = critic_steps
+        self._stepped = False
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        """Note that there was one."""
+        self._stepped = True
+
+    def end(self, session: Any) -> None:
+        """Raise where there was none, which the Estimator passes over.
+
+        Raises:
+            ConfigError: No step was made.
+        """
+        if not self._stepped:
+            raise ConfigError(
+                f"The data ended before the first step, which takes {1 + self._critic_steps} "
+                f"batches with critic_steps={self._critic_steps}. Repeat the data, or give more."
+            )
+
+
+def _train_spec(outcome: StepOutcome, critic_steps: int, with_summaries: bool) -> Any:
+    """Wrap a step for the Estimator, with its losses as summaries and for hooks."""
+    outcomes = tf.compat.v1.get_collection_ref(STEP_OUTCOME)
+    # Every replica of a distribution strategy comes here, and all find the same.
+    if not outcomes:
+        outcomes.extend(outcome)
+    if with_summaries:
+        tf.compat.v1.summary.scalar("generator_loss", outcome.generator_loss)
+        tf.compat.v1.summary.scalar("critic_loss", outcome.critic_loss)
+    return tf.estimator.EstimatorSpec(
+        mode=_TRAIN,
+        loss=outcome.critic_loss,
+        train_op=outcome.step.op,
+        training_hooks=[_NeedsAStep(critic_steps)],
+    )

@@ -1,0 +1,85 @@
+"""What a training ends with: the last grid, the digests, and the file that holds them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml.models.exact import losses_digest, read_steps
+from reproducible_ml.models.gan.grids import GRID_COLUMNS
+from reproducible_ml.models.gan.sampling import draw_samples
+from reproducible_ml.utils.digests import array_digest, combined_digest
+from reproducible_ml.utils.images import save_grid
+
+RESULT_FILE = "result.json"
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What training ended with.
+
+    Attributes:
+        step: Completed steps.
+        resumed_from: Step of the checkpoint that this process continued, 0 for a fresh start.
+        generator_loss: The last step's loss of the generator.
+        critic_loss: The last step's loss of the critic.
+        digests: Digests of ``weights``, ``losses`` and ``samples``, and the one of all, ``run``.
+        grid: PNG of the final samples.
+        checkpoint: Prefix of the final checkpoint.
+    """
+
+    step: int
+    resumed_from: int
+    generator_loss: float
+    critic_loss: float
+    digests: dict[str, str]
+    grid: str
+    checkpoint: str
+
+
+def finish_training(
+    estimator: Any, shown: Any, model_dir: Path, restored_step: int
+) -> TrainingResult:
+    """Draw the last grid, digest what came out, and write ``result.json``.
+
+    Args:
+        estimator: What has trained.
+        shown: The grids' inputs, see ``grids.grid_inputs``.
+        model_dir: Folder of the checkpoints.
+        restored_step: Step of the checkpoint that this process continued, 0 for a fresh start.
+    """
+    steps = read_steps(model_dir)
+    step = int(steps["step"][-1])
+    inputs = shown if isinstance(shown, dict) else {"latents": shown}
+    samples = draw_samples(estimator, **inputs)
+    path = model_dir / "samples" / f"step-{step:08d}.png"
+    grid = save_grid(samples, path, columns=GRID_COLUMNS)
+    weights = {
+        name: array_digest(estimator.get_variable_value(name))
+        for name in estimator.get_variable_names()
+    }
+    digests = {
+        "weights": combined_digest(weights),
+        "losses": losses_digest(steps),
+        "samples": combined_digest(
+            {
+                **{name: array_digest(inputs[name]) for name in inputs},
+                "pixels": array_digest(samples),
+            }
+        ),
+    }
+    digests["run"] = combined_digest(digests)
+    result = TrainingResult(
+        step=step,
+        resumed_from=restored_step,
+        generator_loss=float(steps["generator_loss"][-1]),
+        critic_loss=float(steps["critic_loss"][-1]),
+        digests=digests,
+        grid=str(grid),
+        checkpoint=estimator.latest_checkpoint(),
+    )
+    details = {**asdict(result), "tensors": weights}
+    (model_dir / RESULT_FILE).write_text(json.dumps(details, indent=1), encoding="utf-8")
+    return result

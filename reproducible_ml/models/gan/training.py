@@ -1,0 +1,302 @@
+"""Training a GAN on a serialized data set, exactly resumable, with a digest of what came out.
+
+The folder ``model_dir`` then holds TensorFlow's checkpoints and summaries, ``training.json`` (what
+the weights were made with), ``steps.log`` and ``tensors.jsonl`` (see ``step_log``), the sample
+grids in ``samples/``, and ``result.json`` once the last step is done.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reproducible_ml.models.exact import MULTI_WORKER, apply_determinism, open_strategy
+from reproducible_ml.models.gan.grids import GRID_COLUMNS, grid_inputs
+from reproducible_ml.models.gan.result import TrainingResult, finish_training
+from reproducible_ml.models.gan.settings import Cadence, GANSettings
+from reproducible_ml.models.gan.types import gan_type_row
+from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
+
+# What TensorFlow says of its own calls; the second since replicas are built in threads, where the
+# networks can't silence it.
+_SAID_BY_STRATEGIES = ("To make it possible to preserve tf.data options", "`layer.apply` is depr")
+
+
+class Watcher:
+    """Told of what happens during training; does nothing by itself."""
+
+    def scalar(self, name: str, value: float, step: int) -> None:
+        """A point of a metric."""
+
+    def grid(self, path: Path, step: int) -> None:
+        """A sample grid was written."""
+
+    def judged_by(self, basis: Mapping[str, Any]) -> None:
+        """Figures are taken while it trains; ``basis`` says what they rest on."""
+
+
+def train_gan(
+    record_dir: str | Path,
+    model_dir: str | Path,
+    settings: GANSettings,
+    cadence: Cadence,
+    watcher: Watcher | None = None,
+    allow_changed: bool = False,
+    classifier_dir: str | Path | None = None,
+    *,
+    judge: Callable[..., Any] | None = None,
+) -> TrainingResult:
+    """Train, or continue what ``model_dir`` holds, up to ``cadence.max_steps``.
+
+    Args:
+        record_dir: A serialized data set with images as feature ``image``.
+        model_dir: Folder of checkpoints; made when missing.
+        settings: What the weights depend on.
+        cadence: How long, and how often to look.
+        watcher: Told of points and grids.
+        allow_changed: Continue a run of other settings, data or code.
+        classifier_dir: Deprecated: ``judge`` from ``evaluate_small`` with this folder.
+        judge: Makes the hook that evaluates samples while the GAN trains, such as
+            ``functools.partial(evaluate_small, classifier_dir=...)``; called with ``generator``,
+            ``noise_dims``, ``record_dir``, ``write``, ``every_steps``, ``seed`` and ``classes``.
+            None for no such figures.
+
+    Returns:
+        The final step's losses, digests and files.
+
+    Raises:
+        ConfigError: A setting can't work, or ``model_dir`` is of another run.
+        DataError: The data set is missing or damaged.
+        TrainingDiverged: A loss is not finite.
+    """
+    model_dir = Path(model_dir)
+    parts = _prepare(record_dir, model_dir, settings, cadence.max_steps)
+    restored_step = parts.restored_step or 0
+
+    import tensorflow as tf
+
+    from reproducible_ml.models.exact import (
+        ExactSaverHook,
+        FigureLog,
+        GridHook,
+        ProgressHook,
+        ScalarHook,
+        StepLog,
+        StepLogHook,
+        check_identity,
+    )
+    from reproducible_ml.models.gan.sampling import add_samples
+
+    watcher = watcher or Watcher()
+
+    def figure(name: str, value: float, step: int) -> None:
+        figures.write(name, value, step)
+        watcher.scalar(name, value, step)
+
+    if classifier_dir is not None:
+        judge = _judge_of(classifier_dir)
+    judging = []
+    if judge is not None:
+        # Before anything is written: the folder may be that of no classifier.
+        hook = judge(
+            generator=parts.estimator.generator,
+            noise_dims=settings.noise_dims,
+            record_dir=record_dir,
+            write=figure,
+            every_steps=cadence.evaluate_every_steps,
+            seed=settings.seed,
+            classes=parts.classes,
+        )
+        watcher.judged_by(hook.basis)
+        judging.append(hook)
+    model_dir.mkdir(parents=True, exist_ok=True)
+    check_identity(model_dir, parts.identity, parts.restored_step, allow_changed)
+    if restored_step:
+        steps = f"step {restored_step} of {cadence.max_steps}"
+        print(f"Continuing {model_dir} at {steps}.", file=sys.stderr, flush=True)
+    shown = grid_inputs(settings.seed, settings.noise_dims, parts.classes)
+    with (
+        closing(StepLog(model_dir, restored_step)) as log,
+        closing(FigureLog(model_dir, restored_step)) as figures,
+    ):
+        _replay(log.steps, cadence.log_every_steps, watcher)
+        for point in figures.points:
+            watcher.scalar(*point)
+        hooks = [
+            StepLogHook(log, cadence.digest_every_steps),
+            ScalarHook(watcher.scalar, cadence.log_every_steps, cadence.max_steps),
+            GridHook(
+                lambda: add_samples(
+                    parts.estimator.generator, tf.nest.map_structure(tf.constant, shown)
+                ),
+                model_dir / "samples",
+                cadence.grid_every_steps,
+                watcher.grid,
+                columns=GRID_COLUMNS,
+            ),
+            ProgressHook(cadence.max_steps),
+            *judging,
+            ExactSaverHook(model_dir, log, cadence.checkpoint_every_steps),
+        ]
+        try:
+            _train(parts, settings, cadence.max_steps, hooks)
+        finally:
+            # The estimator's own summary writers hold their files open otherwise.
+            tf.compat.v1.summary.FileWriterCache.clear()
+    result = finish_training(parts.estimator, shown, model_dir, restored_step)
+    watcher.grid(Path(result.grid), result.step)
+    return result
+
+
+def _judge_of(classifier_dir: str | Path) -> Callable[..., Any]:
+    """Return the judge that ``classifier_dir`` stood for; goes with the argument in 1.2."""
+    warnings.warn(
+        "train_gan(classifier_dir=...) is deprecated; pass judge=functools.partial(evaluate_small, "
+        "classifier_dir=...) with evaluate_small from reproducible_ml.models.evaluation.",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    evaluation = importlib.import_module("reproducible_ml.models.evaluation")
+    return functools.partial(evaluation.evaluate_small, classifier_dir=classifier_dir)
+
+
+def follow_training(
+    record_dir: str | Path,
+    model_dir: str | Path,
+    settings: GANSettings,
+    max_steps: int,
+    wait_seconds: float = 120.0,
+) -> None:
+    """Compute as a worker that is not the chief, which calls ``train_gan`` with the same values.
+
+    Args:
+        record_dir: The data set, with the chief's fingerprint.
+        model_dir: The chief's folder, seen from here too: a resume reads its checkpoint.
+        settings: What the weights depend on, with ``strategy="multi_worker"``.
+        max_steps: The step at which training ends.
+        wait_seconds: How long to wait for the chief to begin.
+
+    Raises:
+        ConfigError: Settings, data or code are not the chief's, or its folder is not seen.
+        DataError: The data set is missing or damaged.
+        ReproducibleMLError: Training diverged, or another worker is gone.
+    """
+    from reproducible_ml.models.exact import wait_for_identity
+
+    parts = _prepare(record_dir, Path(model_dir), settings, max_steps)
+    wait_for_identity(model_dir, parts.identity, wait_seconds)
+    with _ends_with_the_chief(model_dir):
+        _train(parts, settings, max_steps, hooks=[])
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What every process of a training has; the step is None where there is no checkpoint."""
+
+    estimator: Any
+    train_input: Any
+    identity: dict[str, Any]
+    classes: int
+    restored_step: int | None
+
+
+def _prepare(
+    record_dir: str | Path, model_dir: Path, settings: GANSettings, max_steps: int
+) -> _Parts:
+    apply_determinism(settings.determinism, settings.seed)
+    strategy = open_strategy(settings.strategy, settings.replicas)
+
+    from reproducible_ml.input_fn import count_classes, image_shape, input_fn
+    from reproducible_ml.models.exact import checkpoint_step, code_digests
+    from reproducible_ml.models.gan.build import make_gan_estimator
+    from reproducible_ml.utils.images import check_channels
+
+    conditional = gan_type_row(settings.gan_type).conditional
+    classes = 0
+    if conditional:
+        classes = count_classes(record_dir, settings.label_key, f"gan_type {settings.gan_type!r}")
+    train_input = input_fn(
+        str(record_dir),
+        split="train",
+        batch_size=settings.batch_size,
+        noise_dims=settings.noise_dims,
+        seed=settings.seed,
+        critic_steps=settings.critic_steps,
+        label_key=settings.label_key if conditional else None,
+    )
+    manifest = train_input.manifest
+    shape = image_shape(record_dir)
+    check_channels(shape, f"The images of {record_dir}")
+    restored_step = checkpoint_step(model_dir)
+    if restored_step is not None and restored_step > max_steps:
+        raise ConfigError(
+            f"{model_dir} is already at step {restored_step}, beyond max_steps={max_steps}. "
+            "Raise max_steps or choose another model_dir."
+        )
+    identity = {
+        "settings": {**asdict(settings), **settings.determinism.as_dict(), "determinism": None},
+        # Shape and classes say of what size the networks are where the data set is not at hand.
+        "data": {
+            "fingerprint": manifest.fingerprint,
+            "image_shape": list(shape),
+            **({"classes": classes} if classes else {}),
+        },
+        "code": code_digests(),
+    }
+    estimator = make_gan_estimator(model_dir, settings, shape, classes, strategy)
+    return _Parts(estimator, train_input, identity, classes, restored_step)
+
+
+def _train(parts: _Parts, settings: GANSettings, max_steps: int, hooks: list[Any]) -> None:
+    import tensorflow as tf
+
+    with warnings.catch_warnings():
+        for said in _SAID_BY_STRATEGIES:
+            warnings.filterwarnings("ignore", said, UserWarning)
+        if settings.strategy != MULTI_WORKER:
+            parts.estimator.train(parts.train_input, max_steps=max_steps, hooks=hooks)
+            return
+        # Only this joins a cluster; where that has no evaluator, it evaluates nothing.
+        tf.estimator.train_and_evaluate(
+            parts.estimator,
+            tf.estimator.TrainSpec(parts.train_input, max_steps=max_steps, hooks=hooks),
+            tf.estimator.EvalSpec(parts.train_input, steps=1),
+        )
+
+
+@contextmanager
+def _ends_with_the_chief(model_dir: str | Path) -> Iterator[None]:
+    """Say in a sentence why a worker stops that TensorFlow alone would end with a traceback."""
+    import tensorflow as tf
+
+    from reproducible_ml.models.exact import TrainingDiverged, what_is_kept
+
+    errors = tf.errors
+    try:
+        yield
+    except tf.estimator.NanLossDuringTrainingError as error:
+        raise TrainingDiverged(
+            f"The critic_loss is no number. {what_is_kept(model_dir)}"
+        ) from error
+    except (errors.UnavailableError, errors.AbortedError, errors.CancelledError) as error:
+        raise ReproducibleMLError(
+            "Another worker of the cluster is gone, so this one stops; what happened stands in "
+            "that one's output, the chief's first. Give all workers their commands again to go on "
+            f"from the last checkpoint ({str(error).splitlines()[0]})."
+        ) from error
+
+
+def _replay(steps: np.ndarray[Any, Any], every_steps: int, watcher: Watcher) -> None:
+    """Tell of the points that the interrupted run had reached, so that the metrics are whole."""
+    for entry in steps[every_steps - 1 :: every_steps]:
+        for name in ("generator_loss", "critic_loss"):
+            watcher.scalar(name, float(entry[name]), int(entry["step"]))

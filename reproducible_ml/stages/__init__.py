@@ -1,0 +1,21 @@
+"""Stages: what an experiment's main does with data, training and evaluation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reproducible_ml.utils.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from reproducible_ml.stages.data import serialize_stage
+    from reproducible_ml.stages.evaluation import classifier_stage, evaluation_stage
+    from reproducible_ml.stages.training import gan_stage
+else:
+    __getattr__ = lazy_names(__name__)
+
+__all__ = [
+    "classifier_stage",
+    "evaluation_stage",
+    "gan_stage",
+    "serialize_stage",
+]

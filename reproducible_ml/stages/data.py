@@ -1,0 +1,48 @@
+"""The stage that writes a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reproducible_ml.datasets.serialize import serialize_source
+from reproducible_ml.datasets.sources import Source, make_source
+from reproducible_ml.models.exact import quiet_tensorflow
+from reproducible_ml.stages.data_choice import SOURCE_KEYS, SOURCE_PATHS, check_place
+from reproducible_ml.tracking.recording import record_dataset, record_digest, record_stage, seal_run
+
+
+def serialize_stage(
+    run: Any, config: Mapping[str, Any], source: Source | None = None
+) -> dict[str, Any]:
+    """Write a data set.
+
+    Args:
+        run: The running Sacred run.
+        config: Keys as in ``experiments.mnist_serialize``; those that name the source are not
+            needed when it is given.
+        source: Where the rows come from; None: the source that the configuration names.
+
+    Returns:
+        The run's result: records by split, and the fingerprint.
+    """
+    quiet_tensorflow()
+    record_stage(run, inputs=SOURCE_PATHS, outputs=("record_dir",))
+    if source is None:
+        check_place(run, config)
+        source = make_source(config["source"], **{key: config[key] for key in SOURCE_KEYS})
+    manifest = serialize_source(
+        source,
+        config["record_dir"],
+        record_pattern=config["record_pattern"],
+        samples_per_record=config["samples_per_record"],
+        compression=config["compression"],
+        overwrite=config["overwrite"],
+        workers=config["workers"],
+    )
+    record_dataset(run, "records", manifest)
+    record_digest(run, {"data": manifest.fingerprint})
+    seal_run(run, {})
+    records = {name: split.records for name, split in manifest.splits.items()}
+    print(f"{sum(records.values()):,} records in {config['record_dir']}")
+    return {"records": records, "fingerprint": manifest.fingerprint}

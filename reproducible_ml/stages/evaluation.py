@@ -1,0 +1,206 @@
+"""The stages that judge a GAN: training of a classifier, and the figures of a trained GAN.
+
+They record as the stages in ``stages`` do; what the figures rest on stands beside every value.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml.datasets.serialize import read_manifest
+from reproducible_ml.models.evaluation import ClassifierSettings, train_classifier
+from reproducible_ml.models.exact import (
+    Determinism,
+    apply_determinism,
+    set_environment,
+)
+from reproducible_ml.stages.origins import WRITTEN_BY, record_origin
+from reproducible_ml.stages.parts import (
+    SOURCE_PATHS,
+    Points,
+    default_dir,
+    need_data,
+    record_probe,
+    values_of,
+)
+from reproducible_ml.tracking.recording import (
+    record_checkpoint,
+    record_dataset,
+    record_digest,
+    record_image,
+    record_stage,
+    record_upstream,
+    seal_run,
+)
+from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.text import SHORT_DIGEST
+
+
+def classifier_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, Any]:
+    """Train a classifier, after serializing its data set when there is none yet.
+
+    Args:
+        run: The running Sacred run.
+        config: Keys as in ``experiments.mnist_classifier``.
+        serialize: The Sacred experiment that writes ``record_dir``.
+
+    Returns:
+        The run's result: steps, last loss, accuracies and digest.
+    """
+    determinism = Determinism(**values_of(Determinism, config))
+    # Before the serialization below, which may load TensorFlow.
+    set_environment(determinism)
+    settings = ClassifierSettings(determinism=determinism, **values_of(ClassifierSettings, config))
+    need_data(run, config, serialize)
+    record_dir = Path(config["record_dir"])
+    classifier_dir = Path(config["classifier_dir"] or default_dir(run))
+    record_stage(run, inputs=("record_dir", *SOURCE_PATHS), outputs=("classifier_dir",))
+    points = Points(run)
+    result = train_classifier(
+        record_dir, classifier_dir, settings, config["log_every_steps"], points.scalar
+    )
+    points.scalar("accuracy", result.accuracy, result.step)
+    points.scalar("eval_accuracy", result.eval_accuracy, result.step)
+    record_checkpoint(run, result.checkpoint, result.step)
+    record_digest(run, result.digests)
+    record_probe(run, determinism)
+    seal_run(run, points.points)
+    print(f"Accuracy:   {result.accuracy:.2%} of the test split")
+    print(f"Classifier: {classifier_dir}, digest {result.digests['weights'][:SHORT_DIGEST]}")
+    return {
+        "step": result.step,
+        "loss": result.loss,
+        "accuracy": result.accuracy,
+        "eval_accuracy": result.eval_accuracy,
+        "classifier": result.digests["weights"],
+        "digest": result.digests["run"],
+    }
+
+
+def evaluation_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, Any]:
+    """Judge a trained GAN.
+
+    Args:
+        run: The running Sacred run.
+        config: Keys as in ``experiments.mnist_evaluate``.
+        serialize: The Sacred experiment that writes ``record_dir``.
+
+    Returns:
+        The run's result: the GAN's step, the figures by name, and the digest.
+
+    Raises:
+        ConfigError: A folder is not given, or the parts do not fit together.
+        DataError: A folder is missing or damaged.
+    """
+    determinism = Determinism(**values_of(Determinism, config))
+    for name, trained_by in WRITTEN_BY.items():
+        if config[name] is None:
+            raise ConfigError(
+                f"Say what to judge, and by what: {name} is not given. It is written by: "
+                f"python -m experiments.{trained_by}"
+            )
+    record_dir, model_dir = Path(config["record_dir"]), Path(config["model_dir"])
+    classifier_dir = Path(config["classifier_dir"])
+    apply_determinism(determinism, config["seed"])
+
+    from reproducible_ml.models.evaluation import DESCRIPTION_FILE, evaluate_gan
+
+    manifest = read_manifest(record_dir)
+    record_upstream(run, serialize.path, manifest.fingerprint)
+    record_dataset(run, "records", manifest)
+    record_stage(
+        run, inputs=("record_dir", "model_dir", "classifier_dir"), outputs=("evaluation_dir",)
+    )
+    evaluation_dir = Path(config["evaluation_dir"] or default_dir(run))
+    with _numpy_threads(determinism.intra_op_threads):
+        result = evaluate_gan(
+            record_dir, model_dir, classifier_dir, evaluation_dir, config["samples"], config["seed"]
+        )
+    trained = _result_digest(model_dir / "result.json", result.step)
+    record_origin(run, "model_dir", model_dir, "run", trained)
+    judge = result.digests["classifier"]
+    record_origin(run, "classifier_dir", classifier_dir, "weights", judge)
+    run.add_resource(str(classifier_dir / DESCRIPTION_FILE))
+    # What each value rests on, beside it: N, the layer and the classifier.
+    run.info["evaluation"] = [asdict(one) for one in result.figures]
+    points = Points(run)
+    for one in result.figures:
+        points.scalar(one.name, one.value, result.step)
+        points.scalar(f"{one.name}_floor", one.floor, result.step)
+    record_image(run, result.grid, step=result.step)
+    record_digest(run, result.digests)
+    record_probe(run, determinism)
+    seal_run(run, points.points)
+    print(figures_table(result.figures))
+    print(f"Samples beside their nearest training images: {result.grid}")
+    return {
+        "step": result.step,
+        "figures": {one.name: one.value for one in result.figures},
+        "digest": result.digests["run"],
+    }
+
+
+def figures_table(figures: Sequence[Any]) -> str:
+    """Lay figures out for reading.
+
+    Args:
+        figures: As ``models.evaluation.Evaluation`` holds them.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("figure")
+    for heading in ("value", "N", "floor", "N of floor", "against"):
+        table.add_column(heading, justify="right")
+    table.add_column("layer")
+    for one in figures:
+        table.add_row(
+            one.name,
+            f"{one.value:.4f}",
+            f"{one.samples:,}",
+            f"{one.floor:.4f}",
+            f"{one.floor_samples:,}",
+            _against(one),
+            one.layer,
+        )
+    # Wide enough for every column, whatever the terminal: a cut number is worse than a long line.
+    text = io.StringIO()
+    Console(width=120, color_system=None, file=text).print(table)
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    return "\n".join([*lines, f"Classifier {figures[0].classifier[:SHORT_DIGEST]}"])
+
+
+def _against(figure: Any) -> str:
+    """Say with how many real images a figure and its floor are compared."""
+    if not figure.references:
+        return ""
+    found = f"{figure.references:,}"
+    if figure.floor_references == figure.references:
+        return found
+    return f"{found} (floor {figure.floor_references:,})"
+
+
+def _result_digest(path: Path, step: int) -> str | None:
+    """Return the digest of a finished training; None when it was interrupted or went on since."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        return str(result["digests"]["run"]) if result["step"] == step else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+@contextmanager
+def _numpy_threads(count: int) -> Iterator[None]:
+    """Let NumPy's matrix products share out their work as on the machine of the first execution."""
+    # Comes with scikit-learn; has no types.
+    limits: Any = importlib.import_module("threadpoolctl").threadpool_limits
+    with limits(count, "blas"):
+        yield

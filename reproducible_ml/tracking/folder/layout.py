@@ -1,0 +1,164 @@
+"""The files of one run, in the layout of Sacred's FileStorageObserver.
+
+==================  ===============================================================
+``run.json``        experiment, host, times, status, result; replaced as a whole
+``config.json``     the configuration
+``info.json``       what the experiment said of itself
+``cout.txt``        captured output, appended to
+``metrics.json``    all points; rewritten at growing intervals and at the end
+``journal.log``     every event as it happens (see ``journal.py``)
+``delivery.json``   which databases have the run, under which id
+``pending/``        artifacts that a database has yet to receive
+==================  ===============================================================
+
+Besides these a run holds its artifacts, under their names; sources and resources of all runs are
+kept once in ``_sources`` and ``_resources``. Whole files are written beside their place and renamed
+into it: a reader, or a kill, never meets half a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from reproducible_ml.tracking.folder.journal import JOURNAL_NAME
+from reproducible_ml.utils.errors import TrackingError
+
+DELIVERY_NAME = "delivery.json"
+PENDING_NAME = "pending"
+RESOURCES_NAME = "_resources"
+OWN_FILES = frozenset(
+    {"run.json", "config.json", "info.json", "cout.txt", "metrics.json"}
+    | {JOURNAL_NAME, DELIVERY_NAME, PENDING_NAME}
+)
+HASHED_BYTES = 1 << 20
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a new file that takes the place of ``path`` when the block ends without an error."""
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(number, "wb") as file:
+            yield file
+            os.fchmod(file.fileno(), 0o644)
+        os.replace(name, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file as a whole."""
+    text = json.dumps(value, sort_keys=True, indent=2)
+    with replacing(path) as file:
+        file.write(text.encode("ascii"))
+
+
+def read_json(path: Path, default: Any = None) -> Any:
+    """Return what a JSON file holds, or the default where there is no such file.
+
+    Raises:
+        TrackingError: the file is no JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return default
+    except ValueError as error:
+        raise TrackingError(
+            f"{path} is no JSON ({error}); restore it from a backup, or remove it."
+        ) from error
+
+
+def highest_id(runs_dir: Path) -> int:
+    """Return the greatest run number among the folders, 0 when there is none."""
+    numbers = (int(entry.name) for entry in os.scandir(runs_dir) if entry.name.isdigit())
+    return max(numbers, default=0)
+
+
+def run_directories(runs_dir: Path) -> list[Path]:
+    """Return the folders that hold a run, by number, then by name.
+
+    Raises:
+        TrackingError: there is no such directory.
+    """
+    if not runs_dir.is_dir():
+        raise TrackingError(f"{runs_dir} is no directory of runs; name the one that holds them.")
+    found = [path for path in runs_dir.iterdir() if (path / "run.json").is_file()]
+    return sorted(
+        found, key=lambda p: (not p.name.isdigit(), int(p.name) if p.name.isdigit() else 0, p.name)
+    )
+
+
+def md5_of(path: Path) -> str:
+    """Return the MD5 of a file, by which Sacred names sources and resources."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with open(path, "rb") as file:
+        while block := file.read(HASHED_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def store_once(path: Path, directory: Path) -> tuple[Path, str]:
+    """Copy a file to ``directory/<stem>_<md5><suffix>`` unless it is there.
+
+    Returns:
+        The copy, and the MD5.
+    """
+    digest = md5_of(path)
+    copy = directory / f"{path.stem}_{digest}{path.suffix}"
+    if not copy.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        copy_whole(path, copy)
+    return copy, digest
+
+
+def resource_copy(runs_dir: Path, name: str, md5: str) -> Path:
+    """Return where the resource of this name and content is kept; see ``store_once``."""
+    path = Path(name)
+    return runs_dir / RESOURCES_NAME / f"{path.stem}_{md5}{path.suffix}"
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file so that ``target`` is never half written."""
+    with open(source, "rb") as read, replacing(target) as write:
+        shutil.copyfileobj(read, write, HASHED_BYTES)
+
+
+def artifact_path(directory: Path, name: str) -> Path:
+    """Return where an artifact of this name lies.
+
+    Raises:
+        TrackingError: the name is one of the run's own files, or leads out of the run.
+    """
+    parts = Path(name).parts
+    if not parts or Path(name).is_absolute() or ".." in parts or "\0" in name:
+        raise TrackingError(f"the name {name!r} leads out of the run; use a plain file name")
+    if parts[0] in OWN_FILES:
+        raise TrackingError(f"{parts[0]!r} is a file of the run itself; use another name")
+    return directory / name
+
+
+def keep_for_delivery(file: Path, directory: Path, sequence: int) -> str:
+    """Give an artifact a second name that outlives its replacement by one of the same name.
+
+    Returns:
+        The second name, relative to the run's folder.
+    """
+    pending = directory / PENDING_NAME
+    pending.mkdir(exist_ok=True)
+    kept = pending / f"{sequence}_{file.name}"
+    try:
+        os.link(file, kept)
+    except OSError:  # a file system without links
+        copy_whole(file, kept)
+    return str(kept.relative_to(directory))

@@ -1,0 +1,33 @@
+"""MongoDB: addresses, run ids, documents, files, and delivery of every event exactly once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reproducible_ml.utils.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from reproducible_ml.tracking.mongo.address import (
+        DEFAULT_DATABASE,
+        MongoTarget,
+        parse_mongo,
+        redact,
+        redact_tree,
+    )
+    from reproducible_ml.tracking.mongo.documents import mongo_value
+    from reproducible_ml.tracking.mongo.mirror import Mirror
+    from reproducible_ml.tracking.mongo.sync import sync_run, sync_runs
+else:
+    __getattr__ = lazy_names(__name__)
+
+__all__ = [
+    "DEFAULT_DATABASE",
+    "Mirror",
+    "MongoTarget",
+    "mongo_value",
+    "parse_mongo",
+    "redact",
+    "redact_tree",
+    "sync_run",
+    "sync_runs",
+]

@@ -1,0 +1,259 @@
+"""Deliver what databases have not received: after an outage, after a kill, or for the first time.
+
+A run whose process lives holds the lock of its journal and is left alone. A run whose process is
+gone without an end is closed first: it gets the status INTERRUPTED, the time of its last event as
+its end, and a sentence in ``fail_trace`` that says so. Then it is delivered as any other. Every
+step can be repeated and interrupted anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml.tracking.folder import (
+    DELIVERY_NAME,
+    JOURNAL_NAME,
+    Journal,
+    JournalLocked,
+    JournalReader,
+    columns_of_journal,
+    from_microseconds,
+    iso,
+    read_json,
+    resource_copy,
+    write_json,
+    write_metrics,
+)
+from reproducible_ml.tracking.mongo import claims as mongo_claims
+from reproducible_ml.tracking.mongo.address import MongoTarget, parse_mongo
+from reproducible_ml.tracking.mongo.delivery import Delivery
+from reproducible_ml.utils.errors import TrackingError
+
+# A killed process's run: Sacred's word for a run that was stopped from outside, which every
+# reader's filters know. Until sync has seen it, readers call it dead by its old heartbeat.
+KILLED_STATUS = "INTERRUPTED"
+MOST_COMPARISONS = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run.
+
+    Attributes:
+        directory: its folder.
+        target: the database; None where there was nothing to do for any.
+        word: "delivered", "complete" (was so already), "running", "failed" or "local".
+        detail: the id there, or the reason.
+    """
+
+    directory: Path
+    target: MongoTarget | None
+    word: str
+    detail: str
+
+
+def journal_directories(runs_dir: Path) -> list[Path]:
+    """Return the folders with a journal, in the order of their numbers.
+
+    Raises:
+        TrackingError: there is no such directory.
+    """
+    if not runs_dir.is_dir():
+        raise TrackingError(f"{runs_dir} is no directory of runs; name the one that holds them.")
+    found = [path for path in runs_dir.iterdir() if (path / JOURNAL_NAME).is_file()]
+    return sorted(found, key=lambda p: (int(p.name) if p.name.isdigit() else 2**63, p.name))
+
+
+def known_targets(directory: Path) -> list[MongoTarget]:
+    """Return the databases that ``delivery.json`` names for a run and that lack a part of it."""
+    targets = read_json(directory / DELIVERY_NAME, {"targets": {}})["targets"]
+    return [parse_mongo(shown) for shown, record in targets.items() if not record["complete"]]
+
+
+def sync_runs(runs_dir: Path, target: MongoTarget | None = None) -> Iterator[Outcome]:
+    """Deliver every run of a directory, to one database or to those each run was meant for.
+
+    Args:
+        runs_dir: directory of all runs.
+        target: the database that shall have them all; None for those that the runs' own records
+            name (without credentials: a database with a password must be given here).
+
+    Yields:
+        The outcome of each run, as it comes.
+    """
+    clients: dict[MongoTarget, Any] = {}
+    try:
+        for directory in journal_directories(runs_dir):
+            yield from _sync_run(directory, target, clients)
+    finally:
+        _close(clients)
+
+
+def sync_run(directory: Path, target: MongoTarget) -> list[Outcome]:
+    """Deliver one run to a database; see ``sync_runs``."""
+    clients: dict[MongoTarget, Any] = {}
+    try:
+        return list(_sync_run(directory, target, clients))
+    finally:
+        _close(clients)
+
+
+def _sync_run(
+    directory: Path, target: MongoTarget | None, clients: dict[MongoTarget, Any]
+) -> Iterator[Outcome]:
+    record = read_json(directory / DELIVERY_NAME, {"targets": {}})["targets"]
+    if target and record.get(target.shown, {}).get("complete"):
+        detail = f"run {record[target.shown]['run_id']}"
+        yield Outcome(directory, target, "complete", detail)
+        return
+    try:
+        journal = Journal(directory / JOURNAL_NAME)
+    except JournalLocked:
+        yield Outcome(directory, target, "running", "its process is alive and delivers it itself")
+        return
+    except TrackingError as error:
+        yield Outcome(directory, target, "failed", str(error))
+        return
+    try:
+        close_dead_run(directory, journal)
+        targets = [target] if target else known_targets(directory)
+        if not targets:
+            yield Outcome(directory, None, "complete" if record else "local", "")
+        for one in targets:
+            try:
+                database = _open(one, clients)
+                run_id = deliver_run(directory, one, database)
+                yield Outcome(directory, one, "delivered", f"run {run_id}")
+            except TrackingError as error:
+                yield Outcome(directory, one, "failed", str(error))
+    finally:
+        journal.close()
+
+
+def _close(clients: dict[MongoTarget, Any]) -> None:
+    for client in clients.values():
+        if not isinstance(client, TrackingError):
+            client.close()
+
+
+def _open(target: MongoTarget, clients: dict[MongoTarget, Any]) -> Any:
+    """Return a target's database; one that did not answer once is not waited for again.
+
+    Args:
+        target: the database.
+        clients: connections that are open, and the errors of those that could not be.
+
+    Raises:
+        TrackingError: it does not answer, or refuses.
+    """
+    from pymongo.errors import PyMongoError
+
+    if target not in clients:
+        try:
+            client = mongo_claims.connect(target)
+            clients[target] = client
+            client.admin.command("ping")
+        except PyMongoError as error:
+            client.close()
+            clients[target] = TrackingError(
+                f"{target} does not answer: {mongo_claims.reason(error)}. Start it, then run "
+                "sync again."
+            )
+        except TrackingError as error:
+            clients[target] = error
+    if isinstance(clients[target], TrackingError):
+        raise clients[target]
+    return mongo_claims.open_database(clients[target], target)
+
+
+def deliver_run(directory: Path, target: MongoTarget, database: Any) -> Any:
+    """Deliver one ended run; return its id in the database.
+
+    Raises:
+        TrackingError: the database cannot be reached or refuses; what has arrived stays, and the
+            next call goes on from there.
+    """
+    from pymongo.errors import PyMongoError
+
+    delivery = Delivery(directory, target, database)
+    try:
+        for _ in range(MOST_COMPARISONS):
+            while delivery.deliver():
+                pass
+            if delivery.finish():
+                return delivery.run_id
+    except PyMongoError as error:
+        raise TrackingError(
+            f"{target} stopped taking {directory}: {mongo_claims.reason(error)}. What has arrived "
+            "stays there; run sync again to go on."
+        ) from error
+    raise TrackingError(f"{target} does not keep what {directory} delivers; look at its log.")
+
+
+def close_dead_run(directory: Path, journal: Journal) -> bool:
+    """Give a run whose process is gone an end, in its journal and its files.
+
+    Args:
+        directory: the run's folder.
+        journal: its journal, locked by the caller.
+
+    Returns:
+        Whether it had none.
+    """
+    start: dict[str, Any] = {}
+    last_time = ""
+    ended = False
+    for event in JournalReader(journal.path).read_all():
+        data = event.data
+        start = start or data
+        ended = ended or data["e"] == "end"
+        if "time" in data:
+            last_time = max(last_time, data["time"])
+        elif data["e"] == "metrics":
+            last_time = max(last_time, iso(from_microseconds(data["t"][-1])))
+    if not start:
+        raise TrackingError(f"{journal.path} holds not one event; remove {directory}.")
+    if ended or start["status"] == "QUEUED":
+        return False
+    sentence = (
+        f"The process ended without a word (killed, or the machine stopped) after {last_time} UTC; "
+        "recorded is what stood in the run's journal.\n"
+    )
+    end = {"e": "end", "status": KILLED_STATUS, "time": last_time, "fail_trace": [sentence]}
+    # The files first: the end in the journal says that nothing is left to do here.
+    restore_files(directory, journal.path, end)
+    journal.append(end)
+    journal.sync()
+    return True
+
+
+def restore_files(directory: Path, journal_path: Path, end: dict[str, Any]) -> None:
+    """Write the files that a killed process left behind its journal."""
+    entry: dict[str, Any] = {}
+    info: Any = {}
+    for event in JournalReader(journal_path).read_all():
+        data = event.data
+        if data["e"] == "start":
+            entry = {key: data[key] for key in ("experiment", "command", "host", "meta")}
+            entry.update(start_time=data["time"], heartbeat=data["time"], result=None)
+            entry.update(resources=[], artifacts=[])
+            write_json(directory / "config.json", data["config"])
+        elif data["e"] == "info":
+            info = data["info"]
+        elif data["e"] == "heartbeat":
+            entry.update(heartbeat=data["time"], result=data["result"])
+        elif data["e"] == "resource":
+            copy = resource_copy(directory.parent, data["name"], data["md5"])
+            entry["resources"].append([data["name"], str(copy)])
+        elif data["e"] == "artifact" and data["name"] not in entry["artifacts"]:
+            entry["artifacts"].append(data["name"])
+    entry.update(status=end["status"], stop_time=end["time"], fail_trace=end["fail_trace"])
+    write_json(directory / "info.json", info)
+    (directory / "cout.txt").touch()
+    columns = columns_of_journal(directory)
+    if columns.points:
+        write_metrics(directory / "metrics.json", columns.snapshot())
+    write_json(directory / "run.json", entry)

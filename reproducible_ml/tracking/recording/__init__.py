@@ -1,0 +1,49 @@
+"""Recording of a run: the experiment, its options and source files, the observer, the seal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reproducible_ml.utils.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from reproducible_ml.tracking.recording.config_check import suggestion
+    from reproducible_ml.tracking.recording.facts import (
+        record_checkpoint,
+        record_dataset,
+        record_determinism,
+        record_digest,
+        record_image,
+        record_scalar,
+        record_upstream,
+        run_stage,
+    )
+    from reproducible_ml.tracking.recording.observer import LocalStore
+    from reproducible_ml.tracking.recording.seal import (
+        broken_parts,
+        record_stage,
+        seal_of,
+        seal_run,
+    )
+    from reproducible_ml.tracking.recording.tracked_experiment import TrackedExperiment, experiment
+else:
+    __getattr__ = lazy_names(__name__)
+
+__all__ = [
+    "LocalStore",
+    "TrackedExperiment",
+    "broken_parts",
+    "experiment",
+    "record_checkpoint",
+    "record_dataset",
+    "record_determinism",
+    "record_digest",
+    "record_image",
+    "record_scalar",
+    "record_stage",
+    "record_upstream",
+    "run_stage",
+    "seal_of",
+    "seal_run",
+    "suggestion",
+]

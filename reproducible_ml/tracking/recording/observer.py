@@ -1,0 +1,341 @@
+"""The observer that writes every run to ``runs/<id>/`` as it goes, MongoDB or not.
+
+The folder is the truth (see ``run_folder.py``); a database is a mirror that a background thread
+feeds from the folder's journal (see ``mirror.py``). No method of the observer lets an error out
+after the start: Sacred would shut the observer for the rest of the run.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import mimetypes
+import os
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml.tracking.folder import (
+    RESOURCES_NAME,
+    from_microseconds,
+    highest_id,
+    iso,
+    metric_step,
+    metric_value,
+    now,
+    plain,
+    store_once,
+    to_microseconds,
+)
+from reproducible_ml.tracking.mongo import Mirror, MongoTarget, redact, redact_tree
+from reproducible_ml.tracking.recording.open_run import OpenRun
+from reproducible_ml.tracking.sacred_parts import (
+    IntervalTimer,
+    MetricsLogger,
+    RunObserver,
+    ScalarMetricLogEntry,
+)
+from reproducible_ml.utils.errors import TrackingError
+
+HEARTBEAT_SECONDS = 60
+
+logger = logging.getLogger(__name__)
+
+
+def _never_raise(method: Callable[..., None]) -> Callable[..., None]:
+    """Turn an error of an event into one line of the log: the run goes on, and so do we."""
+
+    @functools.wraps(method)
+    def guarded(self: LocalStore, *args: Any, **kwargs: Any) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:  # whatever it is, training matters more
+            what = method.__name__.replace("_event", "").replace("_", " ")
+            name = kwargs.get("name") or kwargs.get("filename") or ""
+            logger.warning("Not recorded: %s %s: %s", what, name, redact(str(error)))
+
+    return guarded
+
+
+class LocalStore(RunObserver):
+    """Write a run to ``runs_dir/<id>/`` in the layout of Sacred's FileStorageObserver.
+
+    Args:
+        runs_dir: directory of all runs; made when it is missing.
+        mirror: database that also gets the run, from a background thread; None for none.
+    """
+
+    # Above every observer of Sacred: the first one asked assigns the run's id.
+    priority = 100
+
+    def __init__(self, runs_dir: str | Path = "runs", mirror: MongoTarget | None = None) -> None:
+        self.runs_dir = Path(runs_dir)
+        self.mirror = mirror
+        self._run: OpenRun | None = None
+        self._feed: Mirror | None = None
+        self._attached: Any = None
+        self._refused: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"LocalStore({str(self.runs_dir)!r}, mirror={self.mirror})"
+
+    @property
+    def directory(self) -> Path | None:
+        """Folder of the run being written; None before the start."""
+        return self._run.directory if self._run else None
+
+    @property
+    def database_id(self) -> int | str | None:
+        """The run's ``_id`` in the mirror; None where it has none yet."""
+        return self._feed.run_id if self._feed else None
+
+    def attach(self, run: Any) -> None:
+        """Take each metric point of a Sacred run the moment it is logged, not at the heartbeat.
+
+        Call it once with the ``sacred.run.Run`` before the run starts (an option handler gets
+        it). Without it a killed process loses the points since its last heartbeat.
+        """
+        self._attached = run
+        run._metrics = _JournaledMetrics(self)
+
+    def queued_event(
+        self,
+        ex_info: dict[str, Any],
+        command: str,
+        host_info: dict[str, Any],
+        queue_time: datetime,
+        config: dict[str, Any],
+        meta_info: dict[str, Any],
+        _id: Any,
+    ) -> Any:
+        """Record a run that is only put into the queue; it gets a folder and nothing more."""
+        run_id = self._begin(
+            "QUEUED", ex_info, command, host_info, queue_time, config, meta_info, _id
+        )
+        self.join()
+        return run_id
+
+    def started_event(
+        self,
+        ex_info: dict[str, Any],
+        command: str,
+        host_info: dict[str, Any],
+        start_time: datetime,
+        config: dict[str, Any],
+        meta_info: dict[str, Any],
+        _id: Any,
+    ) -> Any:
+        """Make the run's folder and return its id: the database's where there is one.
+
+        Raises:
+            TrackingError: the folder cannot be made, or the id asked for is taken.
+        """
+        return self._begin(
+            "RUNNING", ex_info, command, host_info, start_time, config, meta_info, _id
+        )
+
+    def _begin(
+        self,
+        status: str,
+        ex_info: dict[str, Any],
+        command: str,
+        host_info: dict[str, Any],
+        start_time: datetime,
+        config: dict[str, Any],
+        meta_info: dict[str, Any],
+        wanted_id: Any,
+    ) -> Any:
+        try:
+            self.runs_dir.mkdir(parents=True, exist_ok=True)
+            experiment = {**ex_info, "sources": self._keep_sources(ex_info)}
+            facts = {"experiment": experiment, "host": host_info, "config": config}
+            start = {
+                "e": "start",
+                "uid": uuid.uuid4().hex,
+                "status": status,
+                "command": command,
+                "time": iso(start_time),
+                **redact_tree(plain({**facts, "meta": meta_info})),
+            }
+            self._feed = Mirror(self.mirror, self.runs_dir, start) if self.mirror else None
+            run_id = self._feed.reserve(wanted_id) if self._feed else None
+            if run_id is None:
+                run_id = self._make_directory(wanted_id)
+            self._run = OpenRun(self.runs_dir / str(run_id), start)
+        except OSError as error:
+            raise TrackingError(
+                f"The run cannot be recorded in {self.runs_dir}: {error}. "
+                "Name a directory that can be written."
+            ) from error
+        if self._feed:
+            self._feed.start(self._run.directory)
+        return run_id
+
+    def _make_directory(self, wanted_id: Any) -> Any:
+        if wanted_id is not None:
+            make_exactly(self.runs_dir, wanted_id)
+            return wanted_id
+        number = highest_id(self.runs_dir) + 1
+        while True:
+            try:
+                (self.runs_dir / str(number)).mkdir()
+                return number
+            except FileExistsError:  # another process was faster
+                number += 1
+
+    def _keep_sources(self, ex_info: dict[str, Any]) -> list[list[str]]:
+        kept = []
+        for name, _ in ex_info.get("sources", ()):
+            copy, _ = store_once(Path(ex_info["base_dir"], name), self.runs_dir / "_sources")
+            kept.append([name, os.path.relpath(copy, self.runs_dir)])
+        return kept
+
+    def add_point(self, name: str, value: Any, step: Any, microseconds: int) -> bool:
+        """Record one metric point now; return False, after one line of log, where it is refused."""
+        try:
+            value, step = metric_value(value), metric_step(step)
+        except TrackingError as error:
+            if name not in self._refused:  # one line a metric, not one a step
+                self._refused.add(name)
+                logger.warning("Not recorded: metric %r at step %r %s.", name, step, error)
+            return False
+        if self._run:
+            self._run.add_points(name, [step], [value], [microseconds])
+        return True
+
+    @_never_raise
+    def log_metrics(self, metrics_by_name: dict[str, dict[str, Any]], info: dict[str, Any]) -> None:
+        """Record the points since the last heartbeat (those of an attached run are recorded)."""
+        if self._attached is None:
+            for name, columns in metrics_by_name.items():
+                for step, value, stamp in zip(
+                    columns["steps"], columns["values"], columns["timestamps"]
+                ):
+                    self.add_point(name, value, step, to_microseconds(stamp))
+
+    @_never_raise
+    def heartbeat_event(
+        self, info: dict[str, Any], captured_out: str, beat_time: datetime, result: Any
+    ) -> None:
+        """Record output, info and the time."""
+        if self._run:
+            self._run.beat(info, captured_out, beat_time, result)
+        self._wake()
+
+    @_never_raise
+    def completed_event(self, stop_time: datetime, result: Any) -> None:
+        """Record the end of a run that went through."""
+        self._end("COMPLETED", stop_time, result)
+
+    @_never_raise
+    def interrupted_event(self, interrupt_time: datetime, status: str) -> None:
+        """Record the end of a run that was stopped: INTERRUPTED, TIMEOUT or a status of its own."""
+        self._end(status, interrupt_time)
+
+    @_never_raise
+    def failed_event(self, fail_time: datetime, fail_trace: Any) -> None:
+        """Record the end of a run that raised."""
+        self._end("FAILED", fail_time, trace=fail_trace)
+
+    def _end(self, status: str, time: datetime, result: Any = None, trace: Any = None) -> None:
+        if self._run:
+            self._collect_last_output(self._run)
+            self._run.end(status, time, result, trace)
+        self._wake()
+
+    def _collect_last_output(self, run: OpenRun) -> None:
+        # What a run prints between its last heartbeat and its exception, Sacred reads and drops.
+        sacred_run = self._attached
+        captured = getattr(sacred_run, "_output_file", None)
+        if captured is not None and getattr(captured, "final", None):
+            rest = captured.get()
+            rest = rest.decode("utf-8", "replace") if isinstance(rest, bytes) else rest
+            text = sacred_run.captured_out + rest
+            if sacred_run.captured_out_filter is not None:
+                text = sacred_run.captured_out_filter(text)
+            sacred_run.captured_out = text
+            run.beat(sacred_run.info, text, now(), sacred_run.result)
+
+    @_never_raise
+    def resource_event(self, filename: str) -> None:
+        """Record a file that the run reads."""
+        if self._run:
+            self._run.add_resource(filename, self.runs_dir / RESOURCES_NAME)
+
+    @_never_raise
+    def artifact_event(
+        self, name: str, filename: str, metadata: Any = None, content_type: str | None = None
+    ) -> None:
+        """Keep a file that the run made."""
+        if self._run:
+            content_type = content_type or mimetypes.guess_type(filename)[0]
+            self._run.add_artifact(name, filename, metadata, content_type)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._feed:
+            self._feed.wake()
+
+    @_never_raise
+    def join(self) -> None:
+        """Finish the files and give the mirror a bounded time for the rest; Sacred's last call."""
+        if self._run is None:
+            return
+        self._wait_for_heartbeat()
+        run, self._run = self._run, None
+        try:
+            run.save_everything()
+            if self._feed:
+                self._feed.finish()
+        finally:
+            self._attached = None
+            run.journal.close()
+
+    def _wait_for_heartbeat(self) -> None:
+        # Sacred gives its last heartbeat 2 seconds; a million points take longer, and count.
+        for thread in threading.enumerate():
+            if isinstance(thread, IntervalTimer) and thread is not threading.current_thread():
+                run = getattr(thread.func, "__self__", None)
+                if any(observer is self for observer in getattr(run, "observers", ())):
+                    thread.join(HEARTBEAT_SECONDS)
+
+
+def make_exactly(runs_dir: Path, run_id: Any) -> None:
+    """Make the folder of a run whose id was asked for.
+
+    Raises:
+        TrackingError: the id is taken, or no name of a folder.
+    """
+    name = str(run_id)
+    if Path(name).name != name or name.startswith(("_", ".")):
+        raise TrackingError(f"The run id {name!r} is no name of a folder; use another one.")
+    try:
+        (runs_dir / name).mkdir()
+    except FileExistsError:
+        raise TrackingError(
+            f"The run id {name!r} is taken in {runs_dir}; use another one, or none."
+        ) from None
+
+
+class _JournaledMetrics(MetricsLogger):
+    """Sacred's metrics logger, with each point in the journal before the call returns."""
+
+    def __init__(self, store: LocalStore) -> None:
+        initialize: Callable[[], None] = super().__init__  # Sacred's has no types
+        initialize()
+        self._store = store
+
+    def log_scalar_metric(self, metric_name: str, value: Any, step: Any = None) -> None:
+        """Record one point, or say in one line why not; never raise."""
+        if step is None:
+            step = self._metric_step_counter.get(metric_name, -1) + 1
+        count = to_microseconds(now())
+        if self._store.add_point(metric_name, value, step, count):
+            value, step = metric_value(value), metric_step(step)
+            make_entry: Callable[..., Any] = ScalarMetricLogEntry
+            stamp = from_microseconds(count)
+            self._logged_metrics.put(make_entry(metric_name, step, stamp, value))
+            self._metric_step_counter[metric_name] = step

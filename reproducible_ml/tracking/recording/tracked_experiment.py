@@ -1,0 +1,319 @@
+"""A Sacred experiment whose runs are recorded whole, locally first, and checked before they start.
+
+Example::
+
+    ex = experiment("mnist_wgan")
+
+    @ex.config
+    def config():
+        gen_lr = 5e-4
+
+    @ex.automain
+    def main(_run, gen_lr):
+        ...
+
+What it adds to ``sacred.Experiment``, by overriding its methods: the sources and the git state of
+a run are those at its start; options go to the project's observers; ``with`` is checked; the
+project's own errors end the command with one sentence and exit code 1.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml.models.exact import is_follower
+from reproducible_ml.tracking.mongo import redact, redact_tree
+from reproducible_ml.tracking.recording import source_files as sources
+from reproducible_ml.tracking.recording.config_check import (
+    Types,
+    checked_updates,
+    suggestion,
+)
+from reproducible_ml.tracking.recording.forgotten_with import forgotten_with
+from reproducible_ml.tracking.recording.observer import LocalStore
+from reproducible_ml.tracking.recording.options import FOLDER, IDENTITY, MONGO, OWN_OPTIONS, Storage
+from reproducible_ml.tracking.runs import flat, go_on_command
+from reproducible_ml.tracking.sacred_parts import (
+    FileStorageObserver,
+    Source,
+    create_scaffolding,
+    gather_ingredients_topological,
+    get_configuration,
+    get_scaffolding_and_config_name,
+    sacred,
+)
+from reproducible_ml.utils import environment
+from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
+from reproducible_ml.utils.paths import own_command
+
+INTERRUPTED_EXIT = 130
+
+
+def experiment(
+    name: str, *, types: Types | None = None, ingredients: Sequence[Any] = ()
+) -> TrackedExperiment:
+    """Define an experiment in the calling module.
+
+    Args:
+        name: Name of the experiment in the list of runs.
+        types: Types of configuration keys, by dotted key, where the default does not say enough:
+            ``{"npz_file": (str, None)}``. Others must have the type of their default.
+        ingredients: Sacred ingredients that it uses.
+
+    Returns:
+        A Sacred experiment; ``ex.config``, ``ex.named_config``, ``ex.automain`` and ``ex.run`` as
+        in Sacred.
+    """
+    return TrackedExperiment(name, sys._getframe(1).f_globals, types or {}, ingredients)
+
+
+class TrackedExperiment(sacred.Experiment):
+    """A Sacred experiment that belongs to the module with the given globals."""
+
+    def __init__(
+        self,
+        name: str,
+        module_globals: Mapping[str, Any],
+        types: Types,
+        ingredients: Sequence[Any] = (),
+    ) -> None:
+        self.origin = sources.origin_of(module_globals)
+        self.types = types
+        # "interactive" and without git, so that Sacred looks for no sources of its own: it would
+        # take those of this module, and read the state of git once for each file.
+        super().__init__(
+            name,
+            ingredients=ingredients,
+            interactive=True,
+            base_dir=str(self.origin.base_dir),
+            save_git_info=False,
+        )
+        self.doc = module_globals.get("__doc__") or ""
+        main_file = self.origin.file
+        self.mainfile = Source.create(str(main_file), False) if main_file else None
+        self.all_cli_options = [
+            OWN_OPTIONS.get(option.get_flag(), option) for option in self.all_cli_options
+        ]
+        self.captured_out_filter: Any = redact
+        before, after = _run_hooks()
+        self.pre_run_hook(before)
+        self.post_run_hook(after)
+        self._on_command_line = False
+        self._storage: Storage | None = None
+
+    def get_experiment_info(self) -> dict[str, Any]:
+        """Return name, sources, packages and repositories as they are at this moment."""
+        base_dir = self.origin.base_dir
+        files = sources.source_files(self.origin)
+        for ingredient, _ in self.traverse_ingredients():
+            files += [Path(one.filename) for one in ingredient.sources if ingredient is not self]
+        files = sorted(set(files))
+        ignored = [] if self._storage is None else [self._storage.folder]
+        self._git = {
+            str(directory): state
+            for directory in (base_dir, sources.LIBRARY)
+            for state in [sources.git_state(directory, ignored)]
+            if state is not None
+        }
+        repositories = {
+            state["root"]: {
+                "url": redact(state["url"] or f"git:/{state['root']}"),
+                "commit": state["commit"],
+                "dirty": state["dirty"],
+            }
+            for state in self._git.values()
+        }
+        packages = environment.packages()
+        return {
+            "name": self.path,
+            "base_dir": str(base_dir),
+            "module": self.origin.module,
+            "mainfile": None
+            if self.origin.file is None
+            else str(self.origin.file.relative_to(base_dir.resolve())),
+            "library_dir": str(sources.LIBRARY.parent),
+            "sources": sources.recorded_sources(files, base_dir),
+            "dependencies": [f"{name}=={version}" for name, version in packages.items()],
+            "repositories": list(repositories.values()),
+        }
+
+    def run_commandline(self, argv: Any = None) -> Any:
+        """Run what the command line says; an error of the project's own is one sentence."""
+        forgotten = forgotten_with(self, sys.argv if argv is None else argv)
+        if forgotten:
+            print(f"Error: {forgotten}", file=sys.stderr)
+            sys.exit(1)
+        self._on_command_line = True
+        try:
+            return super().run_commandline(argv)
+        finally:
+            self._on_command_line = False
+
+    def run(
+        self,
+        command_name: str | None = None,
+        config_updates: dict[str, Any] | None = None,
+        named_configs: Sequence[str] = (),
+        info: dict[str, Any] | None = None,
+        meta_info: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run a command as ``sacred.Experiment.run`` does, and return the run.
+
+        Raises:
+            ConfigError: The configuration is wrong; nothing was started.
+        """
+        try:
+            run = self._create_run(
+                command_name, config_updates, named_configs, info, meta_info, options
+            )
+            try:
+                run()
+            finally:
+                self._say_where(run)
+            return run
+        except ReproducibleMLError as error:
+            if not self._on_command_line or (options or {}).get("--debug"):
+                raise
+            print(f"Error: {redact(str(error))}", file=sys.stderr)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            if not self._on_command_line:
+                raise
+            sys.exit(INTERRUPTED_EXIT)
+
+    def _say_where(self, run: Any) -> None:
+        if run._id is None or not run.observers or self._storage is None:
+            return
+        folder = self._storage.folder
+        print(f"Run {run._id}: {folder / str(run._id)}")
+        if not self._on_command_line:
+            return
+        command = own_command()
+        print(f"Look at it: {command} board -F {folder}")
+        if run.status == "COMPLETED" and "seal" in run.info:
+            print(f"Prove it:   {command} reproduce {run._id} -F {folder}")
+        going_on = go_on_command(
+            run.experiment_info, run.meta_info, run.info, run.status, run.fail_trace or ()
+        )
+        if going_on:
+            print(f"Go on:      {going_on}")
+
+    def _create_run(
+        self,
+        command_name: str | None = None,
+        config_updates: dict[str, Any] | None = None,
+        named_configs: Sequence[str] = (),
+        info: dict[str, Any] | None = None,
+        meta_info: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> Any:
+        given = dict(options or {})
+        self._storage = storage = Storage(given)
+        forced = bool(given.get("--force"))
+        if not forced:
+            config_updates = self._checked(config_updates or {}, named_configs)
+        # Sacred must see neither its own storage options nor, as they are checked, the updates as
+        # suspicious: it would warn of each key whose default is None.
+        hidden = {FOLDER: None, MONGO: None, IDENTITY: None, "--force": True}
+        run = super()._create_run(
+            command_name, config_updates, named_configs, info, meta_info, {**given, **hidden}
+        )
+        # Sacred takes the docstring of a configuration function for one of its values.
+        run.config.pop("__doc__", None)
+        run._id = storage.run_id
+        run.meta_info["options"].update(
+            {name: given.get(name) for name in (FOLDER, IDENTITY)},
+            **{MONGO: None, "--force": forced, **storage.shown()},
+        )
+        run.meta_info = redact_tree(run.meta_info)
+        if is_follower(run.config.get("strategy")):
+            # The chief keeps the record of what all workers do.
+            run.unobserved = True
+            run.observers.clear()
+        if not run.unobserved:
+            self._observe(run, storage)
+        return run
+
+    def _observe(self, run: Any, storage: Storage) -> None:
+        """Add the local store, and what of the record must be there from the first moment."""
+        run.info["environment"] = {
+            **environment.describe_environment(),
+            "git": redact_tree(self._git.get(str(self.origin.base_dir))),
+        }
+        library_git = self._git.get(str(sources.LIBRARY))
+        if library_git is not None and library_git["root"] != (
+            (run.info["environment"]["git"] or {}).get("root")
+        ):
+            run.info["environment"]["library_git"] = redact_tree(library_git)
+        if run.capture_mode is None and not _prints_to_descriptors():
+            run.capture_mode = "sys"
+        if not any(isinstance(one, (LocalStore, FileStorageObserver)) for one in run.observers):
+            store = storage.observer()
+            run.observers.append(store)
+            if isinstance(store, LocalStore):
+                store.attach(run)
+
+    def _checked(
+        self, config_updates: Mapping[str, Any], named_configs: Sequence[str]
+    ) -> dict[str, Any]:
+        """Return the updates checked against the defaults; see ``config_types``."""
+        updates: dict[str, Any] = {}
+        for key, value in config_updates.items():
+            sacred.utils.set_by_dotted_path(updates, key, value)
+        known = dict(self.gather_named_configs())
+        for name in named_configs:
+            if name not in known and not Path(name).is_file():
+                raise ConfigError(
+                    f"There is no named configuration {name!r}{suggestion(name, sorted(known))}"
+                )
+        scaffolding = create_scaffolding(self, gather_ingredients_topological(self))
+        for scaffold in scaffolding.values():
+            scaffold.logger = logging.getLogger("ignore")
+            scaffold.gather_fallbacks()
+            scaffold.set_up_config()
+        defaults = get_configuration(scaffolding)
+        free = set().union(*(scaffold.captured_args for scaffold in scaffolding.values()))
+        for name in named_configs:
+            scaffold, config_name = get_scaffolding_and_config_name(name, scaffolding)
+            preset = scaffold.run_named_config(config_name)
+            prefix = f"{scaffold.path}." if scaffold.path else ""
+            nested: dict[str, Any] = {}
+            for key, value in flat(preset, prefix).items():
+                sacred.utils.set_by_dotted_path(nested, key, value)
+            checked_updates(nested, defaults, self.types, free)
+        return checked_updates(updates, defaults, self.types, free)
+
+
+def _run_hooks() -> tuple[Any, Any]:
+    """Make the functions that run before and after the main one.
+
+    Sacred keeps the run that they belong to on the function itself. A stage that runs within a
+    stage would take over functions that both share, so each experiment gets its own.
+    """
+
+    def beat_at_once(_run: Any) -> None:
+        # A run that is killed before its first heartbeat has its environment too.
+        _run._emit_heartbeat()
+
+    def complete_environment(_run: Any) -> None:
+        # What only the TensorFlow that the run has loaded knows.
+        if "environment" in _run.info:
+            _run.info["environment"]["tensorflow"] = environment.describe_tensorflow()
+            _run.info["environment"]["threads"] = environment.describe_threads()
+
+    return beat_at_once, complete_environment
+
+
+def _prints_to_descriptors() -> bool:
+    """Tell whether ``print`` ends in file descriptor 1; in a notebook it does not."""
+    try:
+        return sys.stdout.fileno() == 1
+    except (AttributeError, OSError, ValueError):
+        return False

@@ -1,0 +1,37 @@
+"""Second executions of recorded runs, compared bit for bit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reproducible_ml.utils.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from reproducible_ml.tracking.reproduce.comparison import (
+        SECTIONS,
+        Comparison,
+        Difference,
+        changed_lines,
+        compare_runs,
+        equal,
+    )
+    from reproducible_ml.tracking.reproduce.conclusion import Conclusion, conclude
+    from reproducible_ml.tracking.reproduce.reproduction import Reproduction, Request, reproduce
+    from reproducible_ml.tracking.reproduce.verdict import IDENTICAL
+else:
+    __getattr__ = lazy_names(__name__)
+
+__all__ = [
+    "IDENTICAL",
+    "SECTIONS",
+    "Comparison",
+    "Conclusion",
+    "Difference",
+    "Reproduction",
+    "Request",
+    "changed_lines",
+    "compare_runs",
+    "conclude",
+    "equal",
+    "reproduce",
+]

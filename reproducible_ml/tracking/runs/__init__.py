@@ -1,0 +1,70 @@
+"""Recorded runs read back, from a folder or from MongoDB alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reproducible_ml.utils.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from reproducible_ml.tracking.runs.head import go_on, head_facts, verdict_rows
+    from reproducible_ml.tracking.runs.opening import open_store
+    from reproducible_ml.tracking.runs.resuming import (
+        as_typed,
+        go_on_command,
+        newest_checkpoint,
+        record_model_dir,
+    )
+    from reproducible_ml.tracking.runs.run import Run, flat, iterate_runs, list_runs, load_run
+    from reproducible_ml.tracking.runs.store import (
+        DEFAULT_FOLDER,
+        FOLDER_OPTION,
+        MONGO_OPTION,
+        ArtifactInfo,
+        RunId,
+        Store,
+        read_number,
+        source_name,
+        typed_id,
+    )
+    from reproducible_ml.tracking.runs.used import (
+        Used,
+        kept_manifests,
+        source_text,
+        used_config,
+        used_values,
+        with_origin,
+    )
+else:
+    __getattr__ = lazy_names(__name__)
+
+__all__ = [
+    "DEFAULT_FOLDER",
+    "FOLDER_OPTION",
+    "MONGO_OPTION",
+    "ArtifactInfo",
+    "Run",
+    "RunId",
+    "Store",
+    "Used",
+    "as_typed",
+    "flat",
+    "go_on",
+    "go_on_command",
+    "head_facts",
+    "iterate_runs",
+    "kept_manifests",
+    "list_runs",
+    "load_run",
+    "newest_checkpoint",
+    "open_store",
+    "read_number",
+    "record_model_dir",
+    "source_name",
+    "source_text",
+    "typed_id",
+    "used_config",
+    "used_values",
+    "verdict_rows",
+    "with_origin",
+]

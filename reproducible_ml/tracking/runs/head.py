@@ -1,0 +1,89 @@
+"""What ``show`` and the report say of a run alike: its head, and the verdicts on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reproducible_ml.tracking.runs.resuming import go_on_command
+from reproducible_ml.utils.text import SHORT_DIGEST, counted, duration, shown
+
+if TYPE_CHECKING:
+    from reproducible_ml.tracking.runs.run import Run
+
+
+@dataclass(frozen=True)
+class VerdictRow:
+    """One verdict of ``reproduce``, as texts.
+
+    Attributes:
+        time: When, in UTC; "-" where that is not recorded.
+        about: Which run was executed again, or did it.
+        verdict: What came of it.
+        across: The differences of the environment that it was measured across.
+    """
+
+    time: str
+    about: str
+    verdict: str
+    across: str
+
+
+def head_facts(run: Run) -> dict[str, str]:
+    """Return when and where a run ran, from which sources, and how it goes on."""
+    started = "-" if run.started is None else f"{run.started:%Y-%m-%d %H:%M:%S} UTC"
+    facts = {
+        "started": f"{started}, {duration(run.duration_seconds)}",
+        "host": shown((run.entry.get("host") or {}).get("hostname")),
+        "sources": _sources(run),
+    }
+    command = go_on(run)
+    return {**facts, "go on": command} if command else facts
+
+
+def go_on(run: Run) -> str:
+    """Return the command by which a stopped training goes on; empty where there is none."""
+    entry = run.entry
+    return go_on_command(
+        entry.get("experiment") or {},
+        entry.get("meta") or {},
+        run.info,
+        run.status,
+        entry.get("fail_trace") or (),
+    )
+
+
+def verdict_rows(verdicts: Any) -> list[VerdictRow]:
+    """Return the verdicts on a run, oldest first.
+
+    Args:
+        verdicts: The run's ``info["verdicts"]``.
+    """
+    rows = []
+    for one in verdicts or []:
+        if not isinstance(one, Mapping):
+            rows.append(VerdictRow("-", "-", shown(one), "-"))
+            continue
+        origin = one.get("reproduced_from") or {}
+        about = f"executed again by run {one['reproduced_by']}" if "reproduced_by" in one else "-"
+        about = f"executes run {origin['run_id']} again" if "run_id" in origin else about
+        if one.get("changes"):
+            about += f", with {shown(one['changes'])}"
+        across = ", ".join(map(str, one.get("across") or [])) or "the same environment"
+        time = shown(one.get("time"))[: len("2026-01-01T00:00")].replace("T", " ")
+        rows.append(VerdictRow(f"{time} UTC", about, shown(one.get("verdict")), across))
+    return rows
+
+
+def _sources(run: Run) -> str:
+    text = counted(len((run.entry.get("experiment") or {}).get("sources") or []), "file")
+    if run.git_commit:
+        text += f" from commit {run.git_commit[:SHORT_DIGEST]}"
+    if run.dirty:
+        changed = (run.environment.get("git") or {}).get("changed") or []
+        new = sum(one.startswith("?? ") for one in changed)
+        counts = {"changed": len(changed) - new, "new": new}
+        found = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        text += f", dirty: {found}" if found else ", dirty"
+    return text if run.git_commit or run.dirty else f"{text}, no git commit"

@@ -1,0 +1,31 @@
+"""Opening of the place where runs are recorded: a folder, or a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reproducible_ml.tracking.runs.store import DEFAULT_FOLDER, Store
+
+
+def open_store(folder: str | Path | None = None, mongo: str | None = None) -> Store:
+    """Open recorded runs, as ``-F`` and ``-m`` name them.
+
+    Args:
+        folder: A folder of runs; ``runs`` when neither is given.
+        mongo: A MongoDB database in any form that ``-m`` takes.
+
+    Raises:
+        TrackingError: There is no such folder, or the database does not answer.
+        ConfigError: Both are given, or the address is none.
+    """
+    if mongo is not None:
+        from reproducible_ml.tracking.mongo import parse_mongo
+        from reproducible_ml.tracking.runs.mongo_store import MongoStore
+        from reproducible_ml.utils.errors import ConfigError
+
+        if folder is not None:
+            raise ConfigError("Runs are read from one place: give -F or -m, not both.")
+        return MongoStore(parse_mongo(mongo))
+    from reproducible_ml.tracking.runs.folder_store import FileStore
+
+    return FileStore(folder if folder is not None else DEFAULT_FOLDER)

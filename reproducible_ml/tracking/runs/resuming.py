@@ -1,0 +1,120 @@
+"""How a training that did not come to its end goes on: the command, and what it goes on from.
+
+A training notes its folder of checkpoints in the run before its first step (``info["model_dir"]``),
+so that a killed one says too where they are.
+"""
+
+from __future__ import annotations
+
+import ast
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml.tracking.runs.store import DEFAULT_FOLDER, FOLDER_OPTION, MONGO_OPTION
+
+_COMPLETED, _UNDER_WAY = "COMPLETED", ("RUNNING", "QUEUED")
+# A run that was refused would be refused again.
+_REFUSED = "ConfigError"
+
+
+def record_model_dir(run: Any, model_dir: Path) -> None:
+    """Note the folder of checkpoints in a run, on the disk at once.
+
+    Args:
+        run: The running Sacred run.
+        model_dir: The folder, as the training names it.
+    """
+    run.info["model_dir"] = str(model_dir)
+    run._emit_heartbeat()
+
+
+def go_on_command(
+    experiment: Mapping[str, Any],
+    meta: Mapping[str, Any],
+    info: Mapping[str, Any],
+    status: str,
+    trace: Sequence[Any] = (),
+) -> str:
+    """Return the command by which a stopped training goes on.
+
+    Args:
+        experiment: What the record says of the experiment.
+        meta: How it was called.
+        info: The run's ``info``.
+        status: Its status.
+        trace: Its ``fail_trace``.
+
+    Returns:
+        The command; empty for a run that is completed, under way, refused or no training.
+    """
+    model_dir = info.get("model_dir")
+    if not model_dir or status == _COMPLETED or status in _UNDER_WAY:
+        return ""
+    if _REFUSED in "".join(map(str, trace)).strip().rpartition("\n")[2]:
+        return ""
+    module = experiment.get("module")
+    if not module:
+        return f"run the experiment again with model_dir={model_dir}"
+    words = [word for word in _updates(meta) if not word.startswith("model_dir=")]
+    options = meta.get("options") or {}
+    where = [
+        text
+        for flag, name, usual in (("-F", FOLDER_OPTION, DEFAULT_FOLDER), ("-m", MONGO_OPTION, None))
+        if options.get(name) not in (None, usual)
+        for text in (flag, str(options[name]))
+    ]
+    command = ["python", "-m", str(module), "with", *words, f"model_dir={model_dir}", *where]
+    return " ".join(map(shlex.quote, command))
+
+
+def newest_checkpoint(info: Mapping[str, Any]) -> tuple[Path, int] | None:
+    """Return prefix and step of the newest checkpoint that lies in a stopped training's folder.
+
+    Args:
+        info: The run's ``info``.
+
+    Returns:
+        None where the folder is gone, or holds none yet.
+    """
+    if not info.get("model_dir"):
+        return None
+    folder = Path((info.get("stage") or {}).get("cwd", "."), str(info["model_dir"]))
+    steps = [path.name[len("model.ckpt-") : -len(".index")] for path in _indices(folder)]
+    newest = max((int(step) for step in steps if step.isdecimal()), default=None)
+    return None if newest is None else (folder / f"model.ckpt-{newest}", newest)
+
+
+def _indices(folder: Path) -> list[Path]:
+    return list(folder.glob("model.ckpt-*.index"))
+
+
+def _updates(meta: Mapping[str, Any]) -> list[str]:
+    """Return the words behind ``with``: as they were typed, else made from what was given."""
+    typed = (meta.get("options") or {}).get("UPDATE")
+    if typed:
+        return [str(word) for word in typed]
+    named = [str(name) for name in meta.get("named_configs") or []]
+    return [*named, *_pairs(meta.get("config_updates") or {}, "")]
+
+
+def _pairs(updates: Mapping[str, Any], prefix: str) -> list[str]:
+    words = []
+    for name, value in updates.items():
+        if isinstance(value, Mapping) and value:
+            words += _pairs(value, f"{prefix}{name}.")
+        else:
+            words.append(f"{prefix}{name}={as_typed(value)}")
+    return words
+
+
+def as_typed(value: Any) -> str:
+    """Return a value as it is typed behind ``with key=``; a text that reads as another, quoted."""
+    if not isinstance(value, str):
+        return repr(value).replace(" ", "")
+    try:
+        ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return value
+    return repr(value)

@@ -1,0 +1,302 @@
+"""Read recorded runs back, from a folder of runs or from MongoDB alike.
+
+run = load_run(5)                             # from runs/
+run = load_run(5, open_store(mongo="sacred"))
+run.config["gen_lr"], run.metrics, run.artifacts["samples.png"], run.sources
+list_runs(experiment="mnist_wgan")            # a pandas DataFrame, one row a run
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from reproducible_ml.tracking.runs.opening import open_store
+from reproducible_ml.tracking.runs.store import (
+    ArtifactInfo,
+    Metrics,
+    RunId,
+    Store,
+    read_number,
+    typed_id,
+)
+from reproducible_ml.utils.errors import TrackingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Artifacts(Mapping[str, bytes]):
+    """The files that a run made: name to content, read when asked for."""
+
+    def __init__(self, store: Store, run_id: RunId) -> None:
+        self._store = store
+        self._run_id = run_id
+
+    @cached_property
+    def infos(self) -> dict[str, ArtifactInfo]:
+        """Size, content type and place of each."""
+        return self._store.artifacts(self._run_id)
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self.infos:
+            raise KeyError(name)
+        with self.open(name) as file:
+            return file.read()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.infos)
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def open(self, name: str) -> BinaryIO:
+        """Open an artifact for reading in binary."""
+        return self._store.open_artifact(self._run_id, name)
+
+    def save(self, name: str, directory: str | Path) -> Path:
+        """Write an artifact into a directory and return its path.
+
+        Raises:
+            TrackingError: There is no such artifact, or its name leads out of the directory.
+        """
+        path = Path(directory) / name
+        if Path(directory).resolve() not in path.resolve().parents:
+            raise TrackingError(f"The artifact {name!r} leads out of {directory}.")
+        with self.open(name) as file:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "wb") as target:
+                shutil.copyfileobj(file, target)
+        return path
+
+
+class Run:
+    """A recorded run; what is large is read when asked for.
+
+    Attributes:
+        store: Where it is read from.
+        id: Its id there.
+        entry: Its document in the layout of Sacred's MongoObserver.
+    """
+
+    def __init__(self, store: Store, entry: dict[str, Any]) -> None:
+        self.store = store
+        self.entry = entry
+        self.id: RunId = entry["_id"]
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id} of {self.experiment} in {self.store.shown}: {self.status}>"
+
+    @property
+    def experiment(self) -> str:
+        """Name of the experiment."""
+        return str(self.entry.get("experiment", {}).get("name", ""))
+
+    @property
+    def status(self) -> str:
+        """COMPLETED, FAILED, INTERRUPTED (also: killed), RUNNING, QUEUED or UNREADABLE."""
+        return str(self.entry.get("status", "UNREADABLE"))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The complete configuration."""
+        return dict(self.entry.get("config") or {})
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The facts listed in docs/tracking-records.md, and what the experiment added."""
+        return dict(self.entry.get("info") or {})
+
+    @property
+    def result(self) -> Any:
+        """What the main function returned; None before the end."""
+        return self.entry.get("result")
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Machine and software of the run; empty for a run of plain Sacred."""
+        return dict(self.info.get("environment") or {})
+
+    @property
+    def started(self) -> datetime | None:
+        """Start, in UTC."""
+        return self.entry.get("start_time")
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """Wall time from start to end, or to the last sign of life."""
+        end = self.entry.get("stop_time") or self.entry.get("heartbeat")
+        if self.started is None or end is None:
+            return None
+        return float((end - self.started).total_seconds())
+
+    @property
+    def git_commit(self) -> str | None:
+        """Commit that the sources started from."""
+        for repository in self.entry.get("experiment", {}).get("repositories") or []:
+            return repository.get("commit")
+        return None
+
+    @property
+    def dirty(self) -> bool | None:
+        """Whether anything differed from the commit; None where there was no git."""
+        repositories = self.entry.get("experiment", {}).get("repositories") or []
+        return any(one.get("dirty") for one in repositories) if repositories else None
+
+    @cached_property
+    def log(self) -> str:
+        """What the run printed."""
+        return self.store.output(self.id)
+
+    @cached_property
+    def points(self) -> Metrics:
+        """Every metric point: ``{name: {"steps": …, "values": …, "timestamps": …}}``."""
+        return self.store.metrics(self.id)
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """Every metric point, one row each: name, step, value, timestamp; NaN stays NaN."""
+        import pandas as pd
+
+        frames = [
+            pd.DataFrame(
+                {
+                    "name": name,
+                    "step": one["steps"],
+                    "value": [read_number(value) for value in one["values"]],
+                    "timestamp": pd.to_datetime(one["timestamps"]),
+                }
+            )
+            for name, one in self.points.items()
+            if one["values"]
+        ]
+        if not frames:
+            return pd.DataFrame({name: [] for name in ("name", "step", "value", "timestamp")})
+        return pd.concat(frames, ignore_index=True)
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """The files that the run made, by name."""
+        return Artifacts(self.store, self.id)
+
+    @cached_property
+    def sources(self) -> dict[str, bytes]:
+        """Every recorded source file by relative path, as it was when the run started."""
+        return self.store.sources(self.id)
+
+    @property
+    def verdict(self) -> str:
+        """The last verdict of ``reproducible-ml reproduce`` on this run; empty without one.
+
+        A second execution with another configuration was asked to differ and says nothing of it.
+        """
+        for one in reversed(self.info.get("verdicts") or []):
+            if not isinstance(one, Mapping):
+                return str(one)
+            if not one.get("changes"):
+                return str(one.get("verdict", ""))
+        return ""
+
+
+def load_run(run_id: RunId, store: Store | str | Path | None = None) -> Run:
+    """Load a recorded run.
+
+    Args:
+        run_id: Its id.
+        store: What ``open_store`` returns, or a folder of runs; ``runs`` by default.
+
+    Raises:
+        TrackingError: There is no such run or store; says what there is.
+    """
+    store = _opened(store)
+    return Run(store, store.entry(typed_id(run_id)))
+
+
+def iterate_runs(
+    store: Store | str | Path | None = None,
+    experiment: str | None = None,
+    status: str | None = None,
+) -> Iterator[Run]:
+    """Yield recorded runs in the order of their ids, reading nothing large.
+
+    Args:
+        store: What ``open_store`` returns, or a folder of runs; ``runs`` by default.
+        experiment: Only runs of this experiment.
+        status: Only runs of this status.
+    """
+    store = _opened(store)
+    for entry in store.entries():
+        run = Run(store, entry)
+        if (experiment is None or run.experiment == experiment) and (
+            status is None or run.status == status.upper()
+        ):
+            yield run
+
+
+def list_runs(
+    store: Store | str | Path | None = None,
+    experiment: str | None = None,
+    status: str | None = None,
+    metrics: bool | Collection[str] = True,
+) -> pd.DataFrame:
+    """Tabulate recorded runs.
+
+    Args:
+        store: What ``open_store`` returns, or a folder of runs; ``runs`` by default.
+        experiment: Only runs of this experiment.
+        status: Only runs of this status.
+        metrics: Whether to add the last value of each metric, or of which; False is faster.
+
+    Returns:
+        A DataFrame with a row for each run, indexed by id: experiment, status, started,
+        duration_seconds, verdict, then ``config.…``, ``result.…`` (or ``result``) and
+        ``metrics.…``.
+    """
+    import pandas as pd
+
+    rows = []
+    for run in iterate_runs(store, experiment, status):
+        row: dict[str, Any] = {
+            "id": run.id,
+            "experiment": run.experiment,
+            "status": run.status,
+            "started": run.started,
+            "duration_seconds": run.duration_seconds,
+            "verdict": run.verdict,
+        }
+        row.update(flat(run.config, "config."))
+        row.update(flat(run.result, "result."))
+        if metrics is not False and run.status != "UNREADABLE":
+            row.update(_last_values(run, metrics))
+        rows.append(row)
+    columns = None if rows else ["id", "experiment", "status", "started", "duration_seconds"]
+    return pd.DataFrame(rows, columns=columns).set_index("id")
+
+
+def _last_values(run: Run, wanted: bool | Collection[str]) -> dict[str, Any]:
+    return {
+        f"metrics.{name}": read_number(one["values"][-1])
+        for name, one in sorted(run.points.items())
+        if one["values"] and (isinstance(wanted, bool) or name in wanted)
+    }
+
+
+def _opened(store: Store | str | Path | None) -> Store:
+    return store if isinstance(store, Store) else open_store(folder=store)
+
+
+def flat(value: Any, prefix: str) -> dict[str, Any]:
+    """Return the leaves of nested dictionaries by dotted key; a bare value under the prefix."""
+    if not isinstance(value, Mapping):
+        return {} if value is None else {prefix.rstrip("."): value}
+    leaves: dict[str, Any] = {}
+    for name, item in value.items():
+        if isinstance(item, Mapping) and item:
+            leaves.update(flat(item, f"{prefix}{name}."))
+        else:
+            leaves[f"{prefix}{name}"] = item
+    return leaves

@@ -1,0 +1,115 @@
+"""What a run really used where its configuration leaves it open, or says other than was the case.
+
+A GAN's settings that are None come from the row of its type and stand in ``info["settings"]``; the
+source of a data set that was there already is its manifest's, whatever ``source`` is by default.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.text import shown
+
+if TYPE_CHECKING:
+    from reproducible_ml.tracking.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Used:
+    """A value that a run used instead of its configuration's.
+
+    Attributes:
+        value: The value.
+        origin: Where it comes from, as the end of a sentence: "from wgan, practical".
+    """
+
+    value: Any
+    origin: str
+
+
+def used_values(run: Run) -> dict[str, Used]:
+    """Return what a run used of what its configuration does not say, by configuration key."""
+    config = run.config
+    found = {
+        key: Used(value, _type_of(config))
+        for key, value in (run.info.get("settings") or {}).items()
+        if key in config and config[key] is None and value is not None
+    }
+    return {**found, **_source(run, config)}
+
+
+def used_config(run: Run) -> dict[str, Any]:
+    """Return a run's configuration with the values that it really used."""
+    return {**run.config, **{key: used.value for key, used in used_values(run).items()}}
+
+
+def with_origin(text: str, used: Used | None) -> str:
+    """Return a value's text, and behind it where it comes from if it is not configured."""
+    return text if used is None else f"{text} ({used.origin})"
+
+
+def kept_manifests(run: Run) -> dict[str, dict[str, Any]]:
+    """Return the manifests that a run keeps, as JSON, by fingerprint."""
+    from reproducible_ml.datasets.serialize import FORMAT_NAME
+
+    found = {}
+    try:
+        contents = list(run.store.resources(run.id).values())
+    except (OSError, TrackingError):
+        return {}
+    for content in contents:
+        try:
+            values = json.loads(content)
+        except ValueError:
+            continue  # a resource of another kind
+        if isinstance(values, dict) and values.get("format") == FORMAT_NAME:
+            found[str(values.get("fingerprint"))] = values
+    return found
+
+
+def source_text(source: Mapping[str, Any]) -> str:
+    """Name where the rows of a data set came from, with what was given to open it.
+
+    Args:
+        source: As the manifest states it.
+    """
+    if not source.get("name"):
+        return "not recorded"
+    given = sorted((source.get("arguments") or {}).items())
+    arguments = {name: value for name, value in given if value is not None}
+    return f"{source['name']} ({shown(arguments)})" if arguments else str(source["name"])
+
+
+def _type_of(config: Mapping[str, Any]) -> str:
+    names = [config.get("gan_type"), config.get("defaults")]
+    return f"from {', '.join(str(name) for name in names if name)}"
+
+
+def _source(run: Run, config: Mapping[str, Any]) -> dict[str, Used]:
+    if "source" not in config:
+        return {}
+    facts = (run.info.get("dataset") or {}).get("records") or {}
+    source = facts.get("source")
+    if source is None:
+        # A record of an earlier version; the manifest is kept with it in a folder of runs.
+        source = (kept_manifests(run).get(str(facts.get("fingerprint"))) or {}).get("source")
+    if not source or not source.get("name"):
+        return {}
+    cwd = str((run.info.get("stage") or {}).get("cwd") or "")
+    written = {"source": source["name"], **(source.get("arguments") or {})}
+    return {
+        key: Used(value, f"from {facts.get('record_dir')}")
+        for key, value in written.items()
+        if key in config and not _same(config[key], value, cwd)
+    }
+
+
+def _same(configured: Any, written: Any, cwd: str) -> bool:
+    if isinstance(configured, str) and isinstance(written, str):
+        return written in (configured, os.path.normpath(os.path.join(cwd, configured)))
+    return bool(configured == written)

@@ -1,0 +1,134 @@
+"""One member of a sweep: what it is told, how it is started, and how it ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml.datasets.serialize import MANIFEST_FILE
+from reproducible_ml.tracking.runs import DEFAULT_FOLDER, RunId, typed_id
+from reproducible_ml.tracking.sweep.values import Parameters
+
+SWEEPS_DIR = "sweeps"
+WAITING, RUNNING, RECORDED = "waiting", "running", "recorded"
+COMPLETED, FAILED, INTERRUPTED = "completed", "failed", "interrupted"
+_WHERE = re.compile(r"^Run (?P<id>\S+): ", re.MULTILINE)
+_LOG_TAIL_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run.
+
+    Attributes:
+        module: The experiment's module, as ``python -m`` takes it.
+        named: Named configurations of all members.
+        jobs: Members at once.
+        runs: Folder of runs.
+        mongo: Database that gets the runs too.
+        metric: What to measure; None: every number of the runs' results.
+        sweeps: Folder of sweeps.
+    """
+
+    module: str
+    named: tuple[str, ...] = ()
+    jobs: int = 1
+    runs: str = DEFAULT_FOLDER
+    mongo: str | None = None
+    metric: str | None = None
+    sweeps: str = SWEEPS_DIR
+
+
+@dataclass
+class Member:
+    """One run of a sweep.
+
+    Attributes:
+        number: From 1, in the order of the product.
+        parameters: What it is told, as texts.
+        status: One of the words above.
+        run_id: Its recorded run, once that is known.
+        measured: Name -> number, once it is completed.
+        reason: Why it failed.
+    """
+
+    number: int
+    parameters: Parameters
+    status: str = WAITING
+    run_id: RunId | None = None
+    measured: dict[str, float] | None = None
+    reason: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Number and parameters, for people."""
+        return " ".join(
+            [f"member {self.number}:", *(f"{k}={v}" for k, v in self.parameters.items())]
+        )
+
+
+def start_member(
+    request: Request, member: Member, folder: Path, log_path: Path
+) -> subprocess.Popen[bytes]:
+    """Start a member's process, which prints to its log.
+
+    Args:
+        request: What the sweep runs.
+        member: Which one.
+        folder: The sweep's folder, which the run's comment names.
+        log_path: The log.
+    """
+    given = [*request.named, *(f"{key}={text}" for key, text in member.parameters.items())]
+    # -u: what a killed member printed last is in its log.
+    command = [sys.executable, "-u", "-m", request.module]
+    command += ["with", *given] if given else []
+    command += ["-F", request.runs]
+    command += ["-m", request.mongo] if request.mongo else []
+    command += ["-c", f"{folder}, member {member.number}"]
+    with open(log_path, "wb") as log:
+        # A session of its own: Ctrl-C reaches the sweep alone, which then ends its members.
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def run_of_log(text: str) -> RunId | None:
+    """Return the run that a member's output names; a stage within it prints its own before."""
+    found = _WHERE.findall(text)
+    return typed_id(found[-1]) if found else None
+
+
+def exit_reason(code: int) -> str:
+    """Say how a process ended: "exit code 1", "killed by SIGKILL"."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def log_tail(path: Path) -> str:
+    """Return the end of a log."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - _LOG_TAIL_BYTES))
+        return file.read().decode("utf-8", "replace")
+
+
+def missing_data(config: Mapping[str, Any]) -> str | None:
+    """Return the record_dir that a member will find empty and therefore fill."""
+    record_dir = config.get("record_dir")
+    if not isinstance(record_dir, str) or (Path(record_dir) / MANIFEST_FILE).exists():
+        return None
+    return os.path.realpath(record_dir)

@@ -1,0 +1,249 @@
+"""Run the members of a sweep, each as a process of its own, and keep what came of them.
+
+A sweep lies in ``sweeps/<number>/``: ``<n>.log`` is what member n printed, ``sweep.json`` says what
+each member was and what came of it, and is replaced as a whole whenever one ends. The runs
+themselves are recorded like any others, and a sweep looks there before it starts a member: what is
+completed is not run again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml.tracking.folder import write_json
+from reproducible_ml.tracking.recording import suggestion
+from reproducible_ml.tracking.runs import load_run, open_store
+from reproducible_ml.tracking.sweep.member import (
+    COMPLETED,
+    FAILED,
+    INTERRUPTED,
+    RECORDED,
+    RUNNING,
+    WAITING,
+    Member,
+    Request,
+    exit_reason,
+    log_tail,
+    missing_data,
+    run_of_log,
+    start_member,
+)
+from reproducible_ml.tracking.sweep.plan import Plan, Recorded, make_plan
+from reproducible_ml.tracking.sweep.table import measured, names_of
+from reproducible_ml.tracking.sweep.values import Parameters
+from reproducible_ml.utils.errors import ConfigError, TrackingError
+
+# A member that is told to end writes its record first.
+_GRACE_SECONDS = 20.0
+_TICK_SECONDS = 0.05
+# Of the log of a member that failed.
+SHOWN_LINES = 6
+
+
+class Sweep:
+    """A sweep that is under way.
+
+    Attributes:
+        folder: Where logs and table go; made once the members are known to be right.
+        members: All members so far.
+    """
+
+    def __init__(
+        self, request: Request, total: int, echo: Callable[[str], None], advance: Callable[[], Any]
+    ) -> None:
+        """Prepare a sweep.
+
+        Args:
+            request: What to run.
+            total: How many members there will be.
+            echo: Takes the lines that tell of members.
+            advance: Called whenever a member has ended.
+        """
+        self.request = request
+        self.members: list[Member] = []
+        self._total = total
+        self._echo = echo
+        self._advance = advance
+        self._model_dirs: dict[str, int] = {}
+        self._running: dict[int, tuple[Member, subprocess.Popen[bytes], str | None]] = {}
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where logs and table go."""
+        return new_folder(Path(self.request.sweeps))
+
+    def execute(self, parameters: Sequence[Parameters]) -> list[Member]:
+        """Run members, or find them recorded, and wait for all.
+
+        A member that fails does not stop the others.
+
+        Raises:
+            ConfigError: A value is wrong, or members share a model_dir; nothing was started.
+            KeyboardInterrupt: The members that ran were told to end, and have ended.
+        """
+        plan = make_plan(self.request.module, self.request.named, parameters)
+        first = len(self.members) + 1
+        members = [Member(first + n, dict(one)) for n, one in enumerate(parameters)]
+        self._model_dirs = shared_model_dirs(plan.configs, self._total, self._model_dirs)
+        self.members += members
+        configs = {one.number: config for one, config in zip(members, plan.configs)}
+        for member, run in zip(members, recorded_members(self.request, plan)):
+            if run is not None:
+                member.status, member.run_id = RECORDED, run.id
+                member.measured = measured(run, self.request.metric)
+                self._tell(member, f"recorded as run {run.id}")
+        try:
+            self._run([one for one in members if one.status == WAITING], configs)
+        except BaseException:
+            self._end_running()
+            raise
+        finally:
+            self._save()
+        return members
+
+    def _run(self, waiting: list[Member], configs: Mapping[int, Mapping[str, Any]]) -> None:
+        while waiting or self._running:
+            for member in list(waiting):
+                if len(self._running) >= self.request.jobs:
+                    break
+                record_dir = missing_data(configs[member.number])
+                # Of members that would all write the same data set first, one does.
+                writing = {data for _, _, data in self._running.values() if data is not None}
+                if record_dir is None or record_dir not in writing:
+                    waiting.remove(member)
+                    self._start(member, record_dir)
+            time.sleep(_TICK_SECONDS)
+            for number, (member, process, _) in list(self._running.items()):
+                if process.poll() is not None:
+                    del self._running[number]
+                    self._finish(member, process.returncode)
+
+    def _start(self, member: Member, record_dir: str | None) -> None:
+        process = start_member(self.request, member, self.folder, self.log(member))
+        member.status = RUNNING
+        self._running[member.number] = (member, process, record_dir)
+        self._save()
+
+    def _finish(self, member: Member, code: int) -> None:
+        text = log_tail(self.log(member))
+        member.run_id = run_of_log(text)
+        if code == 0 and member.run_id is not None:
+            with open_store(self.request.runs) as store:
+                run = load_run(member.run_id, store)
+                member.status, member.measured = COMPLETED, measured(run, self.request.metric)
+            self._tell(member, f"run {member.run_id}")
+        else:
+            member.status = FAILED
+            member.reason = exit_reason(code) if code else "it printed no run"
+            lines = [f"    {line}" for line in text.strip().splitlines()[-SHOWN_LINES:]]
+            self._tell(
+                member, "\n".join([f"FAILED, {member.reason}; {self.log(member)} ends:", *lines])
+            )
+        self._save()
+
+    def _end_running(self) -> None:
+        for number, grace in ((signal.SIGINT, _GRACE_SECONDS), (signal.SIGKILL, None)):
+            end = None if grace is None else time.monotonic() + grace
+            for _, process, _ in self._running.values():
+                if process.poll() is None:
+                    os.killpg(process.pid, number)
+            for _, process, _ in self._running.values():
+                try:
+                    process.wait(None if end is None else max(0.0, end - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    continue
+                except KeyboardInterrupt:
+                    end = 0.0  # asked for a second time: no more grace
+        for member, _, _ in self._running.values():
+            member.status, member.reason = INTERRUPTED, "ended with the sweep"
+        self._running.clear()
+
+    def require_measured(self) -> None:
+        """Check that the metric exists where members have completed.
+
+        Raises:
+            TrackingError: No run has it; names those that there are.
+        """
+        ended = [one for one in self.members if one.measured is not None]
+        if self.request.metric is None or not ended or any(one.measured for one in ended):
+            return
+        with open_store(self.request.runs) as store:
+            names = names_of(load_run(ended[0].run_id or 0, store))
+        raise TrackingError(
+            f"Run {ended[0].run_id} has no number {self.request.metric!r}"
+            f"{suggestion(self.request.metric, names)} Run the same command with another --metric; "
+            "nothing is run twice."
+        )
+
+    def log(self, member: Member) -> Path:
+        """Return where what a member prints goes."""
+        return self.folder / f"{member.number}.log"
+
+    def _tell(self, member: Member, what: str) -> None:
+        self._echo(f"{member.shown}: {what}")
+        self._advance()
+
+    def _save(self) -> None:
+        values = {**asdict(self.request), "members": [asdict(one) for one in self.members]}
+        write_json(self.folder / "sweep.json", values)
+
+
+def recorded_members(request: Request, plan: Plan) -> list[Any]:
+    """Return for each member the completed run that it would repeat, or None."""
+    if not Path(request.runs).is_dir():
+        return [None] * len(plan.configs)
+    with open_store(request.runs) as store:
+        recorded = Recorded(store, plan.experiment)
+        return [recorded.find(config, plan.sources) for config in plan.configs]
+
+
+def shared_model_dirs(
+    configs: Sequence[Mapping[str, Any]], total: int, known: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """Return how many members write to each model_dir.
+
+    Raises:
+        ConfigError: Two write to the same, or will.
+    """
+    counts = dict(known or {})
+    for config in configs:
+        if config.get("model_dir") is not None:
+            folder = os.path.realpath(str(config["model_dir"]))
+            counts[folder] = counts.get(folder, 0) + 1
+            if counts[folder] > 1 or total > len(configs):
+                raise ConfigError(
+                    f"model_dir={config['model_dir']} would be shared by members of the sweep, and "
+                    "each would continue the other's checkpoints. Leave model_dir out: every run "
+                    "then gets its own."
+                )
+    return counts
+
+
+def new_folder(sweeps: Path) -> Path:
+    """Make the folder of a new sweep, numbered after the last one.
+
+    Raises:
+        TrackingError: It can't be made.
+    """
+    try:
+        sweeps.mkdir(parents=True, exist_ok=True)
+        while True:
+            numbers = [int(one.name) for one in sweeps.iterdir() if one.name.isdecimal()]
+            folder = sweeps / str(max(numbers, default=0) + 1)
+            try:
+                folder.mkdir()
+                return folder
+            except FileExistsError:
+                continue  # another sweep started at the same moment
+    except OSError as error:
+        raise TrackingError(
+            f"{sweeps} can't hold the logs of a sweep: {error.strerror}. Name another --sweeps."
+        ) from error

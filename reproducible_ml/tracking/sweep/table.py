@@ -1,0 +1,158 @@
+"""What the members of a sweep measured: a row for each combination, its seeds drawn together."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from reproducible_ml.tracking.runs import Run, flat
+from reproducible_ml.tracking.sweep.values import SEED, Parameters
+
+# The metric of an experiment that returns a bare number.
+BARE = "result"
+COLUMNS = ("metric", "mean", "deviation", "n", "min", "max", "failed")
+
+
+class Measured(Protocol):
+    """What the table needs to know of a member."""
+
+    parameters: Parameters
+    measured: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A combination of parameters, and one metric over its seeds.
+
+    Attributes:
+        parameters: Without the seed.
+        metric: Name of the metric; empty when no member of the combination has measured anything.
+        values: What was measured, one number a member.
+        failed: Members that have not measured it.
+    """
+
+    parameters: Parameters
+    metric: str
+    values: tuple[float, ...]
+    failed: int
+
+    @property
+    def mean(self) -> float:
+        """Mean; NaN without values."""
+        return float(np.mean(self.values)) if self.values else math.nan
+
+    @property
+    def deviation(self) -> float | None:
+        """Sample standard deviation (n - 1); None for fewer than two values."""
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
+
+
+def measured(run: Run, metric: str | None) -> dict[str, float]:
+    """Return what a run measured.
+
+    Args:
+        run: A completed run.
+        metric: A number of its result, or else a metric, of which the last point counts; None: all
+            numbers of its result.
+
+    Returns:
+        Name -> number; empty when the run has no such metric.
+    """
+    numbers = {
+        name or BARE: float(value)
+        for name, value in flat(run.result, "").items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+    if metric is None:
+        return numbers
+    if metric in numbers:
+        return {metric: numbers[metric]}
+    values = run.points.get(metric, {}).get("values") or []
+    if not values:
+        return {}
+    # A database that takes no NaN has None in its place.
+    return {metric: math.nan if values[-1] is None else float(values[-1])}
+
+
+def names_of(run: Run) -> list[str]:
+    """Return the names that ``--metric`` could take for a run."""
+    return sorted(
+        {*measured(run, None), *(name for name, one in run.points.items() if one["values"])}
+    )
+
+
+def make_rows(members: Iterable[Measured], best_first: str | None = None) -> list[Row]:
+    """Group members by their parameters without the seed.
+
+    Args:
+        members: Completed and failed ones.
+        best_first: "minimize" or "maximize" sorts by the mean; None keeps the order.
+    """
+    groups: dict[tuple[tuple[str, str], ...], list[Measured]] = {}
+    for member in members:
+        key = tuple((k, v) for k, v in member.parameters.items() if k != SEED)
+        groups.setdefault(key, []).append(member)
+    rows = []
+    for key, group in groups.items():
+        names = list(dict.fromkeys(name for one in group for name in one.measured or {}))
+        for name in names or [""]:
+            values = [one.measured[name] for one in group if name in (one.measured or {})]  # type: ignore[index]
+            rows.append(Row(dict(key), name, tuple(values), len(group) - len(values)))
+    if best_first is not None:
+        sign = 1 if best_first == "minimize" else -1
+        # NaN is never the best.
+        rows.sort(key=lambda row: (row.metric, math.isnan(row.mean), sign * row.mean))
+    return rows
+
+
+def as_cells(rows: Sequence[Row], keys: Sequence[str]) -> list[list[str]]:
+    """Return the table for people: a header, then six significant digits.
+
+    Args:
+        rows: What to show.
+        keys: The parameters that differ.
+    """
+    return [
+        [*keys, *COLUMNS],
+        *(
+            [
+                *(row.parameters.get(key, "-") for key in keys),
+                row.metric or "-",
+                *map(_number, (row.mean if row.values else None, row.deviation)),
+                str(len(row.values)),
+                *map(_number, (min(row.values, default=None), max(row.values, default=None))),
+                str(row.failed),
+            ]
+            for row in rows
+        ),
+    ]
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Return the table as CSV, with every parameter that was given and numbers in full."""
+    keys = list(dict.fromkeys(key for row in rows for key in row.parameters))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*keys, *COLUMNS])
+    for row in rows:
+        numbers: Mapping[str, Any] = {
+            "mean": row.mean if row.values else None,
+            "deviation": row.deviation,
+            "n": len(row.values),
+            "min": min(row.values, default=None),
+            "max": max(row.values, default=None),
+            "failed": row.failed,
+        }
+        cells = ["" if one is None else repr(one) for one in numbers.values()]
+        writer.writerow([*(row.parameters.get(key, "") for key in keys), row.metric, *cells])
+    return text.getvalue()
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
