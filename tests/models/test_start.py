@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 PROGRAM = """
 import sys
@@ -21,5 +22,27 @@ assert len(tfp.layers.DenseFlipout.__mro__) > 2
 def test_tf_gan_loads_only_what_it_uses_of_tensorflow_probability():
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+LAZY = """
+import sys
+import experiments.mnist_evaluate
+import experiments.mnist_wgan
+import reproducible_ml.stages as stages
+assert all(callable(getattr(stages, name)) for name in stages.__all__)
+assert "tensorflow" not in sys.modules
+"""
+
+
+def test_an_experiment_loads_tensorflow_after_its_environment_is_set():
+    # Its kernels are chosen by variables that the determinism settings write before the import.
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LAZY],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -9,7 +9,6 @@ from typing import Any
 
 from reproducible_ml.models.exact import losses_digest, read_steps
 from reproducible_ml.models.gan.grids import GRID_COLUMNS
-from reproducible_ml.models.gan.sampling import draw_samples
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.images import save_grid
 
@@ -50,6 +49,9 @@ def finish_training(
         model_dir: Folder of the checkpoints.
         restored_step: Step of the checkpoint that this process continued, 0 for a fresh start.
     """
+    # It loads TensorFlow, whose environment is set before its first import.
+    from reproducible_ml.models.gan.sampling import draw_samples
+
     steps = read_steps(model_dir)
     step = int(steps["step"][-1])
     inputs = shown if isinstance(shown, dict) else {"latents": shown}
