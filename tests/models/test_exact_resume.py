@@ -140,11 +140,11 @@ def test_continuing_with_another_data_set_or_code_is_refused_unless_allowed(
     model_dir = tmp_path / "model"
     shutil.copytree(straight, model_dir)
     identity = json.loads((model_dir / "training.json").read_text())
-    identity["code"]["models/networks.py"] = "0" * 16
+    identity["code"]["generator_fn"] = "0" * 16
     (model_dir / "training.json").write_text(json.dumps(identity))
     cadence = {"max_steps": 25}
     error = training.run(other_records, model_dir, cadence=cadence)
-    assert "source models/networks.py was changed" in error
+    assert "code: generator_fn was changed" in error
     assert "fingerprint was" in error
     assert training.run(other_records, model_dir, cadence=cadence, allow_changed=True) is None
 

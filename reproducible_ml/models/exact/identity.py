@@ -6,7 +6,6 @@ were made. Continuing with anything else would give a result that no uninterrupt
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -15,26 +14,40 @@ from pathlib import Path
 from typing import Any
 
 import reproducible_ml
+from reproducible_ml.models.exact.code import parsed_code
+from reproducible_ml.models.exact.known_code import KNOWN_EQUAL, code_digest
 from reproducible_ml.utils.errors import ConfigError, DataError
 
 IDENTITY_FILE = "training.json"
 _LOOK_SECONDS = 0.2
-# What a training's bits can depend on; tracking and commands only look at it.
-_PACKAGES = ("handlers", "datasets", "input_fn", "models", "utils")
+# What the bits of a training can depend on, below the package; the data's own bytes are in their
+# fingerprint, so who wrote them does not matter.
+_COMPUTES = (
+    "datasets/rows.py",
+    "datasets/serialize/manifest.py",
+    "datasets/serialize/shard",
+    "datasets/serialize/wire",
+    "handlers",
+    "input_fn",
+    "models/exact",
+    "models/gan",
+    "utils",
+)
+_CODE = "code"
+# As many changed definitions are named.
+_MOST_NAMED = 5
 
 
 def code_digests() -> dict[str, str]:
-    """Digest every module that training may depend on, as it lies on the disk.
+    """Digest the parsed code of this library that the bits of a training can depend on.
 
     Returns:
-        Path below the package, with slashes, -> first 16 hexadecimal digits of its SHA-256.
+        As ``parsed_code`` does.
     """
     root = Path(reproducible_ml.__file__).parent
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        for package in _PACKAGES
-        for path in sorted((root / package).rglob("*.py"))
-    }
+    parts = [root / part for part in _COMPUTES]
+    files = [file for part in parts for file in ([part] if part.is_file() else part.rglob("*.py"))]
+    return parsed_code(sorted(files), reproducible_ml.__name__)
 
 
 def checkpoint_step(model_dir: str | Path) -> int | None:
@@ -169,14 +182,25 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     found = []
     for group in sorted(set(before) | set(now)):
         old, new = before.get(group, {}), now.get(group, {})
+        if group == _CODE:
+            found += _code_differences(old, new)
+            continue
         for name in sorted(set(old) | set(new)):
             if old.get(name) != new.get(name):
-                found.append(_describe(group, name, old.get(name), new.get(name)))
+                found.append(f"{name} was {old.get(name)!r}, is {new.get(name)!r}")
     return found
 
 
-def _describe(group: str, name: str, old: Any | None, new: Any | None) -> str:
-    if group == "code":
-        how = "added" if old is None else "removed" if new is None else "changed"
-        return f"source {name} was {how}"
-    return f"{name} was {old!r}, is {new!r}"
+def _code_differences(old: dict[str, str], new: dict[str, str]) -> list[str]:
+    if old == new or code_digest(old) in KNOWN_EQUAL:
+        return []
+    if any("/" in name for name in old):
+        return ["the code was that of an earlier version of this library, or changed by hand"]
+    changed = [
+        f"{name} was {'added' if name not in old else 'removed' if name not in new else 'changed'}"
+        for name in sorted(set(old) | set(new))
+        if old.get(name) != new.get(name)
+    ]
+    more = len(changed) - _MOST_NAMED
+    changed[_MOST_NAMED:] = [f"{more} more"] if more > 0 else []
+    return [f"code: {', '.join(changed)}"]
