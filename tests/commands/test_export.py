@@ -218,7 +218,7 @@ def test_a_folder_that_says_nothing_of_its_training_is_refused(tmp_path):
         export_gan(tmp_path, tmp_path / "out")
     path = tmp_path / "training.json"
     path.write_text("{}")
-    with pytest.raises(DataError, match="is no description of a training"):
+    with pytest.raises(DataError, match="does not describe a training"):
         export_gan(tmp_path, tmp_path / "out")
     path.write_text('{"data": {"fingerprint": "f"}, "settings": {"gan_type": "wgan"}}')
     with pytest.raises(DataError, match="does not say of what shape the images are"):

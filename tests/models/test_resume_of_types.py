@@ -78,7 +78,7 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path, small_records):
         {"max_steps": 1, "checkpoint_every_steps": 1},
     )
     assert "Discriminator/" in error
-    assert "holds values that are no numbers after step 1" in error
+    assert "holds values that are not finite after step 1" in error
     assert "lower learning rates" in error
     assert f"The checkpoint of step 0 is kept, {tmp_path}/model.ckpt-0, which is untrained" in error
     assert 'model_checkpoint_path: "model.ckpt-0"' in (tmp_path / "checkpoint").read_text()

@@ -19,7 +19,7 @@ def diverged(tmp_path_factory, small_records):
     """A training that left nothing but its weights of step 0."""
     model_dir = tmp_path_factory.mktemp("diverged") / "model"
     error = training.run(small_records, model_dir, DIVERGES, {"max_steps": 1})
-    assert "no numbers after step 1" in error
+    assert "not finite after step 1" in error
     assert [path.stem for path in model_dir.glob("*.index")] == ["model.ckpt-0"]
     return model_dir
 
@@ -83,5 +83,5 @@ def test_a_training_is_not_continued_from_a_damaged_description(model_dir, small
     text = (model_dir / "training.json").read_text()
     (model_dir / "training.json").write_text(text[:-20])
     error = training.run(small_records, model_dir, DIVERGES, {"max_steps": 2})
-    assert "training.json is no description of a training" in error
+    assert "training.json does not describe a training" in error
     assert (model_dir / "training.json").read_text() == text[:-20]

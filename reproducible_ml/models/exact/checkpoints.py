@@ -22,7 +22,7 @@ from reproducible_ml.utils.errors import ReproducibleMLError
 
 
 class TrainingDiverged(ReproducibleMLError):
-    """A loss or a weight is no number any more."""
+    """A loss or a weight is not finite."""
 
 
 _WHAT_TO_TRY = (
@@ -33,7 +33,7 @@ _WHAT_TO_TRY = (
 
 
 def what_is_kept(model_dir: str | Path) -> str:
-    """Say which checkpoint a training that diverged leaves, and what to try."""
+    """Say which checkpoint a diverged training leaves, and what to try."""
     kept, step = tf.train.latest_checkpoint(str(model_dir)), checkpoint_step(model_dir)
     if kept is None:
         return f"No checkpoint was written. {_WHAT_TO_TRY}"
@@ -42,11 +42,11 @@ def what_is_kept(model_dir: str | Path) -> str:
 
 
 class StepLogHook(StepHook):
-    """Logs every step's losses, and digests of all variables every so many steps.
+    """Logs every step's losses, and digests of all variables at regular steps.
 
     Args:
         log: Where to write.
-        digest_every_steps: Steps between two digests of the variables; 0 for none.
+        digest_every_steps: Steps between two digests of the variables; 0 for no digests.
 
     Raises:
         TrainingDiverged: At the first step with a loss that is not finite, before a checkpoint of
@@ -81,7 +81,7 @@ class StepLogHook(StepHook):
             self._log.append_tensors(step, {name: _crc(values[name]) for name in values})
 
     def end(self, session: tf.compat.v1.Session) -> None:
-        """Bring the log to the disk; the last checkpoint follows."""
+        """Flush the log to the disk before the last checkpoint is written."""
         del session
         self._log.sync()
 
@@ -89,8 +89,8 @@ class StepLogHook(StepHook):
 class ExactSaverHook(tf.compat.v1.train.CheckpointSaverHook):
     """TensorFlow's checkpoint hook, with the step log on disk before each checkpoint.
 
-    The step that spoils the weights still has finite losses, which were computed before it: so the
-    variables are looked at before they are saved.
+    The step that spoils the weights still has finite losses, which were computed before it. So the
+    variables are checked before they are saved.
 
     Args:
         model_dir: Folder of the checkpoints.
@@ -129,8 +129,8 @@ class _LookAndSyncFirst(tf.compat.v1.train.CheckpointSaverListener):
         spoiled = sorted(name for name in finite if not finite[name])
         if spoiled:
             raise TrainingDiverged(
-                f"{spoiled[0]} holds values that are no numbers after step {global_step_value}, "
-                f"one of {len(spoiled)} such variables. {what_is_kept(self._log.folder)}"
+                f"{spoiled[0]} holds values that are not finite after step {global_step_value} "
+                f"({len(spoiled)} variables in all). {what_is_kept(self._log.folder)}"
             )
         self._log.sync()
 

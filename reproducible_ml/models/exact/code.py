@@ -1,4 +1,4 @@
-"""Digests of parsed code: what a change of a module's text, and no move of it, makes different.
+"""Digests of parsed code, which change with what the code does and not with where it lies.
 
 A definition (a function, a class, a constant of a module) is known by its name alone and digested
 as Python parses it. So these are the same code: a definition in another module, in another order
@@ -80,7 +80,7 @@ class _Reader:
             return
         own = f"{module}.".startswith(f"{self._package}.")
         for alias in node.names:
-            # Of a name of one's own that keeps it, the definition itself says all.
+            # A name from the same package is digested where it is defined.
             if not own or alias.asname:
                 yield alias.asname or alias.name, f"{'' if own else module} {alias.name}"
 

@@ -1,8 +1,8 @@
-"""What fixes the bits of a training process, set before TensorFlow builds anything.
+"""Settings that fix the bits of a training process, made before TensorFlow builds anything.
 
-Thread counts and oneDNN change the order of floating-point sums, so each setting has its own bits.
-They are therefore part of a run's configuration and never taken from the machine; a machine with
-fewer cores runs the same number of threads, slower, with the same bits.
+Thread counts and oneDNN change the order of floating-point sums, so each setting gives different
+bits. They are therefore part of a run's configuration and never taken from the machine; a machine
+with fewer cores runs the same number of threads, slower, with the same bits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COMPUTE_DTYPES = ("float32", "bfloat16")
 
 @dataclass(frozen=True)
 class Determinism:
-    """The settings that a result's bits depend on besides code, data and seed.
+    """Settings that the bits of a result depend on, besides code, data and seed.
 
     Attributes:
         intra_op_threads: Threads that share one operation.
@@ -43,10 +43,10 @@ class Determinism:
 
 
 def set_environment(settings: Determinism) -> None:
-    """Set what TensorFlow reads once, when it is loaded.
+    """Set the variables that TensorFlow reads once, when it is loaded.
 
     Raises:
-        ConfigError: TensorFlow is loaded already, with another setting.
+        ConfigError: TensorFlow is already loaded with another setting.
     """
     wanted = "1" if settings.onednn else "0"
     # Unset means on.
@@ -61,15 +61,15 @@ def set_environment(settings: Determinism) -> None:
 
 
 def quiet_tensorflow() -> None:
-    """Keep TensorFlow from telling at each start, as errors, that there is no GPU."""
+    """Keep TensorFlow from reporting a missing GPU as an error at each start."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def apply_determinism(settings: Determinism, seed: int) -> None:
-    """Put the settings into force for this process.
+    """Apply the settings to this process.
 
-    Call it before anything is built: once TensorFlow has started its threads, counts given in a
-    session's configuration are ignored without a word.
+    Call this before anything is built: once TensorFlow has started its threads, it silently ignores
+    the counts in a session's configuration.
 
     Args:
         settings: What to set.
@@ -83,7 +83,7 @@ def apply_determinism(settings: Determinism, seed: int) -> None:
 
     import tensorflow as tf
 
-    # Every Estimator class warns that it is deprecated; that is known and decided.
+    # Every Estimator class warns that it is deprecated, which this project has decided to accept.
     tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
     threading = tf.config.threading
     found = (
@@ -107,12 +107,12 @@ def apply_determinism(settings: Determinism, seed: int) -> None:
 
 
 def probe_digest() -> str:
-    """Digest a fixed computation, to tell whether two machines compute with equal bits.
+    """Digest a fixed computation, to find out whether two machines compute equal bits.
 
     Convolutions, normalization, a matrix product and their gradients on fixed numbers, as large as
     a network's and in the process's own settings. Machines with different digests give different
-    training bits. It sees instruction sets and kernels; thread counts, which it does not see,
-    stand in the configuration (measured: docs/determinism.md).
+    training bits. It sees instruction sets and kernels but no thread counts, which are part of the
+    configuration (measured: docs/determinism.md).
 
     Returns:
         16 hexadecimal digits.

@@ -1,9 +1,9 @@
-"""Training on several devices or machines, by TensorFlow's own strategies.
+"""Training on several devices or machines with TensorFlow's own strategies.
 
 Each of R replicas computes an update on a batch of its own, and the gradients are averaged: an
-update then sees R * batch_size images. What a replica sees is a function of (seed, step, replica),
-so the replicas' batches are disjoint, and the same whether the replicas are devices of one machine
-or processes of several.
+update sees R * batch_size images. The batch of a replica is a function of (seed, step, replica).
+So the replicas' batches are disjoint, and they are the same whether the replicas are devices of one
+machine or processes on several.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from reproducible_ml.utils.errors import ConfigError
 
 MIRRORED, MULTI_WORKER = "mirrored", "multi_worker"
 STRATEGIES = (None, MIRRORED, MULTI_WORKER)
-# TensorFlow's variable, which holds the cluster and which of its tasks a process is.
+# TensorFlow's variable: the cluster, and which of its tasks a process is.
 TF_CONFIG = "TF_CONFIG"
 _EXAMPLE = (
     '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
@@ -28,7 +28,7 @@ _EXAMPLE = (
 
 @dataclass(frozen=True)
 class Task:
-    """A process of a cluster.
+    """One process of a cluster.
 
     Attributes:
         addresses: HOST:PORT of every worker; the first is the chief.
@@ -45,10 +45,10 @@ class Task:
 
 
 def check_strategy(strategy: str | None, replicas: int) -> None:
-    """Check what needs neither TensorFlow nor the machine.
+    """Check a strategy as far as that needs neither TensorFlow nor the machine.
 
     Raises:
-        ConfigError: There is no such strategy, or it can't have so many replicas.
+        ConfigError: The strategy is unknown or can't have that many replicas.
     """
     if strategy not in STRATEGIES:
         raise ConfigError(
@@ -63,17 +63,17 @@ def check_strategy(strategy: str | None, replicas: int) -> None:
     if strategy == MULTI_WORKER and replicas < 2:
         raise ConfigError(
             f"strategy={MULTI_WORKER!r} has replicas={replicas}; give the number of workers, 2 or "
-            "more, which is part of the result."
+            "more: the result depends on it."
         )
 
 
 def refuse_cluster(strategy: str | None) -> None:
     """Refuse a cluster in ``TF_CONFIG`` that the strategy does not train on.
 
-    TensorFlow's Estimators join it nevertheless: they end in a traceback, or wait for ever.
+    TensorFlow's Estimators join it nevertheless, and end in a traceback or wait forever.
 
     Raises:
-        ConfigError: The variable is set, and the strategy is not of several workers.
+        ConfigError: The variable is set, and the strategy does not use several workers.
     """
     if strategy != MULTI_WORKER and os.environ.get(TF_CONFIG, "").strip() not in ("", "{}"):
         raise ConfigError(
@@ -85,7 +85,7 @@ def refuse_cluster(strategy: str | None) -> None:
 
 @contextmanager
 def without_cluster() -> Iterator[None]:
-    """Hide ``TF_CONFIG`` while an Estimator is made that belongs to this process alone."""
+    """Hide ``TF_CONFIG`` while making an Estimator that belongs to this process alone."""
     hidden = os.environ.pop(TF_CONFIG, None)
     try:
         yield
@@ -95,10 +95,10 @@ def without_cluster() -> Iterator[None]:
 
 
 def is_follower(strategy: str | None) -> bool:
-    """Tell whether this process is a worker that only computes: it keeps no record.
+    """Return whether this process is a worker that only computes and keeps no record.
 
     Raises:
-        ConfigError: The strategy is of several workers and ``TF_CONFIG`` does not say which.
+        ConfigError: The strategy uses several workers and ``TF_CONFIG`` does not name them.
     """
     return strategy == MULTI_WORKER and not read_task().is_chief
 
@@ -107,14 +107,13 @@ def read_task(replicas: int | None = None) -> Task:
     """Read ``TF_CONFIG``.
 
     Args:
-        replicas: How many workers there must be; None for any number.
+        replicas: Required number of workers; None for any number.
 
     Returns:
         The workers, and which of them this process is.
 
     Raises:
-        ConfigError: The variable is missing, is no such description, or has another number of
-            workers.
+        ConfigError: The variable is missing, can't be read, or has another number of workers.
     """
     text = os.environ.get(TF_CONFIG)
     if not text:
@@ -148,19 +147,18 @@ def read_task(replicas: int | None = None) -> Task:
         )
     if replicas is not None and len(addresses) != replicas:
         raise ConfigError(
-            f"{TF_CONFIG} has {len(addresses)} workers, and replicas={replicas}. The number is "
-            f"part of the result: set replicas={len(addresses)}, or start as many workers."
+            f"{TF_CONFIG} has {len(addresses)} workers, and replicas={replicas}. The result "
+            f"depends on it: set replicas={len(addresses)}, or start {replicas} workers."
         )
     return Task(tuple(addresses), index)
 
 
 def open_strategy(strategy: str | None, replicas: int) -> Any:
-    """Make TensorFlow's strategy; call it before TensorFlow has used a device.
+    """Make TensorFlow's strategy; call this before TensorFlow has used a device.
 
     Args:
         strategy: None, "mirrored" or "multi_worker".
-        replicas: How many replicas there must be. On a machine without a GPU they are logical
-            devices of its CPU.
+        replicas: Required number of replicas. Without a GPU they are logical devices of the CPU.
 
     Returns:
         A ``tf.distribute.Strategy``, or None.

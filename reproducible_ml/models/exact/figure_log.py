@@ -1,6 +1,6 @@
-"""The log of the figures that are taken while a GAN trains, one JSON line each.
+"""A log of the figures computed while a model trains, one JSON line each.
 
-It is cut after the checkpoint that a training continues from, as the log of steps is.
+Like the step log, it is cut after the checkpoint that a training resumes from.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Point(NamedTuple):
 
 
 def read_figures(model_dir: str | Path) -> list[Point]:
-    """Read all logged figures, in the order in which they were taken."""
+    """Read all logged figures, in the order of their computation."""
     path = Path(model_dir) / FIGURES_FILE
     if not path.exists():
         return []
@@ -36,10 +36,10 @@ class FigureLog:
 
     Args:
         model_dir: Folder of the checkpoints.
-        restored_step: Step of the checkpoint that training continues from, 0 for none.
+        restored_step: Step of the checkpoint that training resumes from; 0 for a fresh start.
 
     Attributes:
-        points: What was taken up to that step.
+        points: The figures up to that step.
     """
 
     def __init__(self, model_dir: str | Path, restored_step: int) -> None:

@@ -1,7 +1,7 @@
-"""Scalars, progress and grids of samples: what is shown beside the steps.
+"""Hooks that show a training: scalars, progress and grids of samples.
 
-Hooks read a step's outcome from the ``session.run`` that makes it, so watching costs no further
-run. None of them writes to the graph's state: training gives the same bits with and without them.
+They read a step's outcome from the ``session.run`` that makes it, so watching costs no further run.
+None of them writes to the graph's state: training gives the same bits with and without them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class StepHook(tf.estimator.SessionRunHook):
         return tf.estimator.SessionRunArgs(self._outcome)
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
-        """Hand the values on."""
+        """Pass the values on."""
         self.after_step(StepOutcome(*run_values.results), run_context.session)
 
     def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
@@ -43,7 +43,7 @@ class StepHook(tf.estimator.SessionRunHook):
 
 
 class ScalarHook(StepHook):
-    """Writes losses and speed every so many steps, with the true global step.
+    """Writes losses and speed at regular steps, with the true global step.
 
     Args:
         write: Called as ``write(name, value, step)``.
@@ -87,7 +87,7 @@ class ProgressHook(StepHook):
         self._printed = 0.0
 
     def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
-        """Move the bar, or print a line when the last one is old."""
+        """Move the bar, or print a line if the last one is old."""
         step, now = int(outcome.step), time.perf_counter()
         losses = f"generator {outcome.generator_loss:+.4f}  critic {outcome.critic_loss:+.4f}"
         if self._began is None:
@@ -124,7 +124,7 @@ def _shows_bars() -> bool:
 
 
 class GridHook(StepHook):
-    """Draws the same samples every so many steps and writes them as a PNG grid.
+    """Draws the same samples at regular steps and writes them as a PNG grid.
 
     Args:
         draw: Adds the drawing to the graph that is about to run and returns the samples, a tensor
@@ -132,7 +132,7 @@ class GridHook(StepHook):
         folder: Where ``step-00000100.png`` and so on are written.
         every_steps: Steps between two grids.
         written: Called as ``written(path, step)`` after each grid.
-        columns: Samples a row; 0 makes the grid as square as it gets.
+        columns: Samples per row; 0 makes the grid as square as possible.
     """
 
     def __init__(

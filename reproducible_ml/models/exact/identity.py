@@ -1,7 +1,7 @@
-"""What a run must have in common with the one that it continues.
+"""The identity of a training: what a run must share with the one that it resumes.
 
-``training.json`` in the model's folder says with which settings, data and code the weights there
-were made. Continuing with anything else would give a result that no uninterrupted run gives.
+``training.json`` in the ``model_dir`` states the settings, data and code that made the weights
+there. Resuming with anything else would give a result that no uninterrupted run gives.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from reproducible_ml.utils.errors import ConfigError, DataError
 
 IDENTITY_FILE = "training.json"
 _LOOK_SECONDS = 0.2
-# What the bits of a training can depend on, below the package; the data's own bytes are in their
-# fingerprint, so who wrote them does not matter.
+# What the bits of a training can depend on, below the package. The code that wrote the data is not
+# among it: the data's fingerprint stands for its bytes.
 _COMPUTES = (
     "datasets/rows.py",
     "datasets/serialize/manifest.py",
@@ -51,7 +51,7 @@ def code_digests() -> dict[str, str]:
 
 
 def checkpoint_step(model_dir: str | Path) -> int | None:
-    """Return the step of the checkpoint that a training would continue; None: there is none.
+    """Return the step of the checkpoint that a training would resume from; None without one.
 
     A training writes one before its first step, so step 0 is a checkpoint like any other: its
     weights are those of a seed, a GAN type and a data set's size.
@@ -71,17 +71,17 @@ def check_identity(
     restored_step: int | None,
     allow_changed: bool,
 ) -> None:
-    """Compare with the identity of the run that is continued, then write the present one.
+    """Compare with the identity of the run that is resumed, then write the present one.
 
     Args:
         model_dir: Folder of the checkpoints.
         identity: Groups (settings, data, code) of named values, JSON-able.
-        restored_step: Step of the checkpoint to continue from; None where there is none.
-        allow_changed: Continue in spite of differences.
+        restored_step: Step of the checkpoint to resume from; None without one.
+        allow_changed: Resume in spite of differences.
 
     Raises:
         ConfigError: Something differs and ``allow_changed`` is not set; the differences are named.
-        DataError: What describes the run that is continued is damaged.
+        DataError: The description of the run that is resumed is damaged.
     """
     path = Path(model_dir) / IDENTITY_FILE
     if restored_step is not None and not allow_changed:
@@ -89,15 +89,17 @@ def check_identity(
             raise ConfigError(
                 f"{model_dir} holds a checkpoint of step {restored_step} but no {IDENTITY_FILE}, "
                 "so nothing tells what it was trained with. Choose another model_dir, or set "
-                "allow_changed=True to go on from it all the same."
+                "allow_changed=True to resume from it all the same."
             )
         differences = _differences(read_identity(model_dir), identity)
         if differences:
-            untrained = "" if restored_step else f" As step 0 is untrained, {model_dir} may go."
+            untrained = (
+                "" if restored_step else f" Step 0 is untrained: {model_dir} can be deleted."
+            )
             raise ConfigError(
                 f"{model_dir} was trained up to step {restored_step} with other values: "
                 f"{'; '.join(differences)}. Give the same, choose another model_dir, or set "
-                f"allow_changed=True to go on all the same.{untrained}"
+                f"allow_changed=True to resume all the same.{untrained}"
             )
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(identity, indent=1, sort_keys=True), encoding="utf-8")
@@ -105,7 +107,7 @@ def check_identity(
 
 
 def read_identity(model_dir: str | Path) -> dict[str, Any]:
-    """Return what ``training.json`` says of settings, data and code.
+    """Return the settings, data and code that ``training.json`` states.
 
     Raises:
         DataError: It is missing or damaged.
@@ -137,13 +139,11 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(
-        f"{path} is no description of a training ({error!r}). Restore it from a backup."
-    )
+    return DataError(f"{path} does not describe a training ({error!r}). Restore it from a backup.")
 
 
 def wait_for_identity(model_dir: str | Path, identity: dict[str, Any], seconds: float) -> None:
-    """Wait until the chief has begun, and make sure that this worker does the same as it.
+    """Wait until the chief has begun, and check that this worker does the same as the chief.
 
     Args:
         model_dir: The chief's folder of checkpoints.
@@ -151,8 +151,8 @@ def wait_for_identity(model_dir: str | Path, identity: dict[str, Any], seconds: 
         seconds: How long to wait.
 
     Raises:
-        ConfigError: The chief's identity is another, or there is none.
-        DataError: What describes it is damaged.
+        ConfigError: The chief's identity differs or is missing.
+        DataError: Its description is damaged.
     """
     path = Path(model_dir) / IDENTITY_FILE
     until = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""Code of earlier versions whose trainings this version continues bit for bit.
+"""Code of earlier versions whose trainings this version resumes bit for bit.
 
 Whoever changes the bits of a training removes the entries: a ``model_dir`` of such a version is
 then refused with a sentence. ``tests/test_records_of_before.py`` resumes trainings of each.

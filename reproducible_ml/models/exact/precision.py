@@ -1,8 +1,8 @@
 """Networks that compute in bfloat16 with weights in float32.
 
-A variable is stored, updated and saved in float32 and read as bfloat16 by the layer that asks for
-it. Batch norm asks for float32 by itself and keeps its statistics there. What goes into and comes
-out of a network stays float32, so losses and penalties are computed in it.
+A variable is stored, updated and saved in float32; the layer that asks for bfloat16 reads it as
+such. Batch norm asks for float32 by itself and keeps its statistics there. The inputs and outputs of
+a network stay float32, so losses and penalties are computed in it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NONE = object()
 
 
 def computing_in(network: Callable[..., Any], compute_dtype: str) -> Callable[..., Any]:
-    """Make a network compute in another type.
+    """Make a network compute in another dtype.
 
     Args:
         network: A generator ``(inputs)`` or a critic ``(images, conditioning)``; either may also
@@ -31,7 +31,7 @@ def computing_in(network: Callable[..., Any], compute_dtype: str) -> Callable[..
         The network with float32 inputs, outputs and variables, and the same parameters.
 
     Raises:
-        ConfigError: There is no such type.
+        ConfigError: The dtype is unknown.
     """
     if compute_dtype not in COMPUTE_DTYPES:
         raise ConfigError(
@@ -49,7 +49,7 @@ def computing_in(network: Callable[..., Any], compute_dtype: str) -> Callable[..
             outputs = network(*lowered[0], **lowered[1])
         return tf.nest.map_structure(lambda output: tf.cast(output, tf.float32), outputs)
 
-    # TF-GAN asks a network's signature whether it wants the mode, and names nothing else.
+    # TF-GAN reads from a network's signature whether to pass the mode, and passes no other name.
     if "mode" not in inspect.getfullargspec(network).args:
         return compute
 

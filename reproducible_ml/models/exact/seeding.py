@@ -1,4 +1,4 @@
-"""Weights that start from the run's seed and the variable's name alone.
+"""Initial weights that depend on the run's seed and the variable's name alone.
 
 TensorFlow's own initializers take their seed from the number of operations that the graph happens
 to hold, so one more summary changes every weight. Here each variable's seed is a hash of the root
@@ -40,9 +40,9 @@ class GlorotUniform:
     def __call__(
         self, shape: Any, dtype: Any = tf.float32, partition_info: Any = None
     ) -> tf.Tensor:
-        """Draw the weights; ``partition_info`` is part of TensorFlow's signature, not used."""
+        """Draw the weights; ``partition_info`` is part of TensorFlow's signature and unused."""
         if self.name is None:
-            raise ValueError("A GlorotUniform initializer works inside seeded_variables() only.")
+            raise ValueError("A GlorotUniform initializer works only inside seeded_variables().")
         dims = [int(size) for size in shape]
         receptive_field = int(np.prod(dims[:-2], dtype=np.int64))
         limit = float(np.sqrt(6.0 / (receptive_field * (dims[-2] + dims[-1]))))
@@ -58,7 +58,7 @@ class GlorotUniform:
 
 @contextmanager
 def seeded_variables() -> Iterator[None]:
-    """Give every ``GlorotUniform`` variable that is made inside its own seed."""
+    """Give each ``GlorotUniform`` variable that is created inside a seed of its own."""
 
     def with_own_seed(getter: Any, name: str, *args: Any, **kwargs: Any) -> Any:
         initializer = kwargs.get("initializer")

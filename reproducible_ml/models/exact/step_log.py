@@ -1,8 +1,8 @@
 """The log of every step's losses, and rolling digests of the weights, beside the checkpoints.
 
-Protocol. ``steps.log`` holds 16 bytes a step (step, generator loss, critic loss, little-endian), so
-step ``s`` lies at offset 16 * (s - 1). ``tensors.jsonl`` holds a line every so many steps with the
-CRC-32C of each variable. Both are written, synced and only then the checkpoint of a step is made
+Protocol. ``steps.log`` holds 16 bytes per step (step, generator loss, critic loss, little-endian),
+so step ``s`` lies at offset 16 * (s - 1). ``tensors.jsonl`` holds the CRC-32C of each variable, one
+line per digest. Both are written and synced before the checkpoint of a step is made
 (``ExactSaverHook``). A resume at the checkpoint of step ``c`` cuts both files after ``c``; what a
 killed process had written beyond it is written again, with the same bits. So at any moment the
 files hold at least what the newest checkpoint has seen, and no step twice.
@@ -57,7 +57,7 @@ def losses_digest(steps: np.ndarray[Any, Any], last_step: int | None = None) -> 
 
     Args:
         steps: As ``read_steps`` returns them.
-        last_step: The last step to take in; None takes all.
+        last_step: The last step to include; None includes all.
 
     Returns:
         SHA-256 of the steps' bytes, as 64 hexadecimal digits.
@@ -71,7 +71,7 @@ class StepLog:
 
     Args:
         model_dir: Folder of the checkpoints.
-        restored_step: Step of the checkpoint that training continues from, 0 for none.
+        restored_step: Step of the checkpoint that training resumes from; 0 for a fresh start.
 
     Attributes:
         folder: That folder.
@@ -86,8 +86,8 @@ class StepLog:
         complete = len(self.steps) == restored_step
         if not complete or not np.array_equal(self.steps["step"], np.arange(1, restored_step + 1)):
             raise DataError(
-                f"{folder / STEPS_FILE} holds {len(self.steps)} whole steps, the checkpoint beside "
-                f"it is of step {restored_step}: the folder was altered, so the run can't continue "
+                f"{folder / STEPS_FILE} holds {len(self.steps)} whole steps, but the checkpoint beside "
+                f"it has seen {restored_step}: the folder was altered, so the run can't resume "
                 "exactly. Restore the file or start in another model_dir."
             )
         digests = read_tensor_digests(folder)
@@ -114,7 +114,7 @@ class StepLog:
         self._tensors_file.write(self._line(step, tensors).encode())
 
     def sync(self) -> None:
-        """Bring everything to the disk."""
+        """Flush everything to the disk."""
         for file in (self._steps_file, self._tensors_file):
             os.fsync(file.fileno())
 

@@ -1,6 +1,6 @@
 """Gradient penalties of the critic, with noise that is a pure function of (seed, step, update).
 
-TF-GAN's own penalty draws from a stateful operation, so that a resumed run would go on with other
+TF-GAN's own penalty draws from a stateful operation, so a resumed run would continue with other
 noise than an uninterrupted one.
 """
 

@@ -1,4 +1,4 @@
-"""What a training ends with: the last grid, the digests, and the file that holds them."""
+"""The end of a training: the last grid, the digests, and the file that holds them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ RESULT_FILE = "result.json"
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training ended with.
+    """The result of a training.
 
     Attributes:
         step: Completed steps.
-        resumed_from: Step of the checkpoint that this process continued, 0 for a fresh start.
+        resumed_from: Step of the checkpoint that this process resumed from; 0 for a fresh start.
         generator_loss: The last step's loss of the generator.
         critic_loss: The last step's loss of the critic.
-        digests: Digests of ``weights``, ``losses`` and ``samples``, and the one of all, ``run``.
+        digests: Digests of ``weights``, ``losses`` and ``samples``, and of all three, ``run``.
         grid: PNG of the final samples.
         checkpoint: Prefix of the final checkpoint.
     """
@@ -41,13 +41,13 @@ class TrainingResult:
 def finish_training(
     estimator: Any, shown: Any, model_dir: Path, restored_step: int
 ) -> TrainingResult:
-    """Draw the last grid, digest what came out, and write ``result.json``.
+    """Draw the last grid, digest the result, and write ``result.json``.
 
     Args:
-        estimator: What has trained.
+        estimator: The trained estimator.
         shown: The grids' inputs, see ``grids.grid_inputs``.
         model_dir: Folder of the checkpoints.
-        restored_step: Step of the checkpoint that this process continued, 0 for a fresh start.
+        restored_step: Step of the checkpoint that this process resumed from; 0 for a fresh start.
     """
     # It loads TensorFlow, whose environment is set before its first import.
     from reproducible_ml.models.gan.sampling import draw_samples

@@ -1,8 +1,8 @@
-"""Training a GAN on a serialized data set, exactly resumable, with a digest of what came out.
+"""Exactly resumable training of a GAN on a serialized data set, with a digest of the result.
 
-The folder ``model_dir`` then holds TensorFlow's checkpoints and summaries, ``training.json`` (what
-the weights were made with), ``steps.log`` and ``tensors.jsonl`` (see ``step_log``), the sample
-grids in ``samples/``, and ``result.json`` once the last step is done.
+The folder ``model_dir`` then holds TensorFlow's checkpoints and summaries, ``training.json`` (the
+identity of the training), ``steps.log`` and ``tensors.jsonl`` (see ``step_log``), the sample grids
+in ``samples/``, and ``result.json`` after the last step.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from reproducible_ml.models.gan.settings import Cadence, GANSettings
 from reproducible_ml.models.gan.types import gan_type_row
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
 
-# What TensorFlow says of its own calls; the second since replicas are built in threads, where the
-# networks can't silence it.
+# Warnings of TensorFlow about its own calls; the second appears because replicas are built in
+# threads, where the networks can't silence it.
 _SAID_BY_STRATEGIES = ("To make it possible to preserve tf.data options", "`layer.apply` is depr")
 
 
 class Watcher:
-    """Told of what happens during training; does nothing by itself."""
+    """Receives what happens during training; does nothing by itself."""
 
     def scalar(self, name: str, value: float, step: int) -> None:
         """A point of a metric."""
@@ -41,7 +41,7 @@ class Watcher:
         """A sample grid was written."""
 
     def judged_by(self, basis: Mapping[str, Any]) -> None:
-        """Figures are taken while it trains; ``basis`` says what they rest on."""
+        """Figures are computed while it trains; ``basis`` says what they rest on."""
 
 
 def train_gan(
@@ -55,15 +55,15 @@ def train_gan(
     *,
     judge: Callable[..., Any] | None = None,
 ) -> TrainingResult:
-    """Train, or continue what ``model_dir`` holds, up to ``cadence.max_steps``.
+    """Train, or resume what ``model_dir`` holds, up to ``cadence.max_steps``.
 
     Args:
         record_dir: A serialized data set with images as feature ``image``.
         model_dir: Folder of checkpoints; made when missing.
         settings: What the weights depend on.
         cadence: How long, and how often to look.
-        watcher: Told of points and grids.
-        allow_changed: Continue a run of other settings, data or code.
+        watcher: Receives points and grids.
+        allow_changed: Resume a run of other settings, data or code.
         classifier_dir: Deprecated: ``judge`` from ``evaluate_small`` with this folder.
         judge: Makes the hook that evaluates samples while the GAN trains, such as
             ``functools.partial(evaluate_small, classifier_dir=...)``; called with ``generator``,
@@ -74,7 +74,7 @@ def train_gan(
         The final step's losses, digests and files.
 
     Raises:
-        ConfigError: A setting can't work, or ``model_dir`` is of another run.
+        ConfigError: A setting can't work, or ``model_dir`` belongs to another run.
         DataError: The data set is missing or damaged.
         TrainingDiverged: A loss is not finite.
     """
@@ -176,7 +176,7 @@ def follow_training(
     max_steps: int,
     wait_seconds: float = 120.0,
 ) -> None:
-    """Compute as a worker that is not the chief, which calls ``train_gan`` with the same values.
+    """Compute as a worker other than the chief, which calls ``train_gan`` with the same values.
 
     Args:
         record_dir: The data set, with the chief's fingerprint.
@@ -186,7 +186,7 @@ def follow_training(
         wait_seconds: How long to wait for the chief to begin.
 
     Raises:
-        ConfigError: Settings, data or code are not the chief's, or its folder is not seen.
+        ConfigError: Settings, data or code differ from the chief's, or its folder is not visible.
         DataError: The data set is missing or damaged.
         ReproducibleMLError: Training diverged, or another worker is gone.
     """
@@ -200,7 +200,7 @@ def follow_training(
 
 @dataclass(frozen=True)
 class _Parts:
-    """What every process of a training has; the step is None where there is no checkpoint."""
+    """The parts that every process of a training has; the step is None without a checkpoint."""
 
     estimator: Any
     train_input: Any
@@ -244,7 +244,7 @@ def _prepare(
         )
     identity = {
         "settings": {**asdict(settings), **settings.determinism.as_dict(), "determinism": None},
-        # Shape and classes say of what size the networks are where the data set is not at hand.
+        # Shape and classes give the size of the networks where the data set is not available.
         "data": {
             "fingerprint": manifest.fingerprint,
             "image_shape": list(shape),
@@ -275,7 +275,7 @@ def _train(parts: _Parts, settings: GANSettings, max_steps: int, hooks: list[Any
 
 @contextmanager
 def _ends_with_the_chief(model_dir: str | Path) -> Iterator[None]:
-    """Say in a sentence why a worker stops that TensorFlow alone would end with a traceback."""
+    """Turn the traceback of a worker that loses its cluster into a sentence."""
     import tensorflow as tf
 
     from reproducible_ml.models.exact import TrainingDiverged, what_is_kept
@@ -285,18 +285,18 @@ def _ends_with_the_chief(model_dir: str | Path) -> Iterator[None]:
         yield
     except tf.estimator.NanLossDuringTrainingError as error:
         raise TrainingDiverged(
-            f"The critic_loss is no number. {what_is_kept(model_dir)}"
+            f"The critic_loss is not finite. {what_is_kept(model_dir)}"
         ) from error
     except (errors.UnavailableError, errors.AbortedError, errors.CancelledError) as error:
         raise ReproducibleMLError(
-            "Another worker of the cluster is gone, so this one stops; what happened stands in "
-            "that one's output, the chief's first. Give all workers their commands again to go on "
+            "Another worker of the cluster is gone, so this one stops; see the output of the "
+            "other workers, the chief's first. Start all workers again to resume "
             f"from the last checkpoint ({str(error).splitlines()[0]})."
         ) from error
 
 
 def _replay(steps: np.ndarray[Any, Any], every_steps: int, watcher: Watcher) -> None:
-    """Tell of the points that the interrupted run had reached, so that the metrics are whole."""
+    """Report the points that the interrupted run had reached, so that the metrics are complete."""
     for entry in steps[every_steps - 1 :: every_steps]:
         for name in ("generator_loss", "critic_loss"):
             watcher.scalar(name, float(entry[name]), int(entry["step"]))
