@@ -1,8 +1,8 @@
 """Networks that compute in bfloat16 with weights in float32.
 
-A variable is stored, updated and saved in float32; the layer that asks for bfloat16 reads it as
-such. Batch norm asks for float32 by itself and keeps its statistics there. The inputs and outputs of
-a network stay float32, so losses and penalties are computed in it.
+A variable is stored, updated and saved in float32; a layer that asks for bfloat16 reads it as such.
+Batch norm asks for float32 by itself and keeps its statistics there. Inputs and outputs of a
+network stay float32, so losses and penalties are computed in it.
 """
 
 from __future__ import annotations

@@ -86,9 +86,9 @@ class StepLog:
         complete = len(self.steps) == restored_step
         if not complete or not np.array_equal(self.steps["step"], np.arange(1, restored_step + 1)):
             raise DataError(
-                f"{folder / STEPS_FILE} holds {len(self.steps)} whole steps, but the checkpoint beside "
-                f"it has seen {restored_step}: the folder was altered, so the run can't resume "
-                "exactly. Restore the file or start in another model_dir."
+                f"{folder / STEPS_FILE} holds {len(self.steps)} whole steps, its checkpoint "
+                f"{restored_step}: the folder was altered, so the run can't resume exactly. "
+                "Restore the file or start in another model_dir."
             )
         digests = read_tensor_digests(folder)
         kept = [self._line(step, digests[step]) for step in digests if step <= restored_step]
