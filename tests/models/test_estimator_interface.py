@@ -43,7 +43,7 @@ class Steps(StepHook):
         self.seen = []
 
     def after_step(self, outcome, session):
-        self.seen.append((int(outcome.step), float(outcome.critic_loss)))
+        self.seen.append((int(outcome.step), float(outcome.losses["critic_loss"])))
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +156,9 @@ def test_the_grid_has_a_row_for_each_class_with_equal_latents():
 
 
 def test_classes_are_counted_in_the_train_split(records):
-    assert count_classes(records, "cgan", "label") == CLASSES
+    assert count_classes(records, "label", "cgan") == CLASSES
 
 
 def test_a_label_that_is_missing_is_named(records):
     with pytest.raises(DataError, match="no feature 'digit'; its features are image, label"):
-        count_classes(records, "cgan", "digit")
+        count_classes(records, "digit", "cgan")

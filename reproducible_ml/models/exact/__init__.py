@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     )
     from reproducible_ml.models.exact.precision import computing_in
     from reproducible_ml.models.exact.seeding import GlorotUniform, seeded_variables
-    from reproducible_ml.models.exact.step import STEP_OUTCOME, StepOutcome
+    from reproducible_ml.models.exact.step import StepOutcome, publish_outcome, published_outcome
     from reproducible_ml.models.exact.step_log import (
         STEP_DTYPE,
         STEPS_FILE,
@@ -64,7 +64,6 @@ __all__ = [
     "MULTI_WORKER",
     "STEPS_FILE",
     "STEP_DTYPE",
-    "STEP_OUTCOME",
     "TENSORS_FILE",
     "TF_CONFIG",
     "Determinism",
@@ -90,6 +89,8 @@ __all__ = [
     "losses_digest",
     "open_strategy",
     "probe_digest",
+    "publish_outcome",
+    "published_outcome",
     "quiet_tensorflow",
     "read_identity",
     "read_steps",

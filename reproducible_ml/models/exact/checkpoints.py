@@ -69,13 +69,12 @@ class StepLogHook(StepHook):
     def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
         """Append the step."""
         step = int(outcome.step)
-        for name in ("generator_loss", "critic_loss"):
-            if not math.isfinite(getattr(outcome, name)):
+        for name, loss in outcome.losses.items():
+            if not math.isfinite(loss):
                 raise TrainingDiverged(
-                    f"The {name} is {getattr(outcome, name)} at step {step}. "
-                    f"{what_is_kept(self._log.folder)}"
+                    f"The {name} is {loss} at step {step}. {what_is_kept(self._log.folder)}"
                 )
-        self._log.append(step, outcome.generator_loss, outcome.critic_loss)
+        self._log.append(step, outcome.losses)
         if self._digest_every_steps and step % self._digest_every_steps == 0:
             values = session.run(self._variables)
             self._log.append_tensors(step, {name: _crc(values[name]) for name in values})

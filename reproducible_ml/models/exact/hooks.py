@@ -15,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 from tqdm.auto import tqdm
 
-from reproducible_ml.models.exact.step import STEP_OUTCOME, StepOutcome
+from reproducible_ml.models.exact.step import StepOutcome, published_outcome
 from reproducible_ml.utils.images import save_grid
 
 _PLAIN_LINE_SECONDS = 10.0
@@ -26,7 +26,7 @@ class StepHook(tf.estimator.SessionRunHook):
 
     def begin(self) -> None:
         """Find the outcome's tensors in the graph that is about to run."""
-        self._outcome = StepOutcome(*tf.compat.v1.get_collection(STEP_OUTCOME))
+        self._outcome = published_outcome()
 
     def before_run(self, run_context: Any) -> Any:
         """Ask for the outcome in the step's own run."""
@@ -35,7 +35,7 @@ class StepHook(tf.estimator.SessionRunHook):
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
         """Pass the values on."""
-        self.after_step(StepOutcome(*run_values.results), run_context.session)
+        self.after_step(run_values.results, run_context.session)
 
     def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
         """Do the hook's work; ``outcome`` holds NumPy scalars."""
@@ -64,8 +64,8 @@ class ScalarHook(StepHook):
         step = int(outcome.step)
         if step % self._every_steps and step != self._last_step:
             return
-        self._write("generator_loss", float(outcome.generator_loss), step)
-        self._write("critic_loss", float(outcome.critic_loss), step)
+        for name, loss in outcome.losses.items():
+            self._write(name, float(loss), step)
         now = time.perf_counter()
         if self._previous is not None:
             steps, seconds = step - self._previous[0], now - self._previous[1]
@@ -89,7 +89,9 @@ class ProgressHook(StepHook):
     def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
         """Move the bar, or print a line if the last one is old."""
         step, now = int(outcome.step), time.perf_counter()
-        losses = f"generator {outcome.generator_loss:+.4f}  critic {outcome.critic_loss:+.4f}"
+        losses = "  ".join(
+            f"{name.removesuffix('_loss')} {loss:+.4f}" for name, loss in outcome.losses.items()
+        )
         if self._began is None:
             self._began = (step, now)
             if _shows_bars():

@@ -1,24 +1,44 @@
-"""One training step's outcome, as the graph states it and as hooks read it."""
+"""The outcome of one training step: its number and its losses by name, as hooks read them.
+
+A model function publishes the outcome in the graph that it builds; hooks find it there and fetch it
+in the step's own ``session.run``.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-# The graph collection in which a step's outcome is found by hooks.
-STEP_OUTCOME = "reproducible_ml/step_outcome"
+_TENSORS = "reproducible_ml/step_outcome"
+# A graph's collections hold no dictionaries, so the names have a collection of their own.
+_NAMES = "reproducible_ml/step_losses"
 
 
 class StepOutcome(NamedTuple):
-    """What one step gives, as tensors of the same ``session.run``.
+    """What one step gives, as tensors of the same ``session.run`` or as their values.
 
     Attributes:
         step: int64 scalar, the number of completed steps, this one included.
-        generator_loss: float32 scalar, the loss whose gradient updated the generator.
-        critic_loss: float32 scalar, that of the step's last critic update.
+        losses: Name -> float32 scalar.
     """
 
-    step: tf.Tensor
-    generator_loss: tf.Tensor
-    critic_loss: tf.Tensor
+    step: Any
+    losses: dict[str, Any]
+
+
+def publish_outcome(outcome: StepOutcome) -> None:
+    """Put a step's outcome where hooks find it.
+
+    Every replica of a distribution strategy comes here; all of them publish the same.
+    """
+    tensors = tf.compat.v1.get_collection_ref(_TENSORS)
+    if not tensors:
+        tensors.extend([outcome.step, *outcome.losses.values()])
+        tf.compat.v1.get_collection_ref(_NAMES).extend(outcome.losses)
+
+
+def published_outcome() -> StepOutcome:
+    """Return the outcome that the present graph's model function has published."""
+    step, *losses = tf.compat.v1.get_collection(_TENSORS)
+    return StepOutcome(step, dict(zip(tf.compat.v1.get_collection(_NAMES), losses)))

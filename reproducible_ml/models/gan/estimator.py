@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from reproducible_ml.models.exact import STEP_OUTCOME, StepOutcome, computing_in
+from reproducible_ml.models.exact import StepOutcome, computing_in, publish_outcome
 from reproducible_ml.models.gan.fused_step import Updates, build_step
 from reproducible_ml.models.gan.tf_gan import stock, tfgan
 from reproducible_ml.utils.errors import ConfigError
@@ -206,16 +206,13 @@ class _NeedsAStep(tf.estimator.SessionRunHook):
 
 def _train_spec(outcome: StepOutcome, critic_steps: int, with_summaries: bool) -> Any:
     """Wrap a step for the Estimator, with its losses as summaries and for hooks."""
-    outcomes = tf.compat.v1.get_collection_ref(STEP_OUTCOME)
-    # Every replica of a distribution strategy comes here, and all find the same.
-    if not outcomes:
-        outcomes.extend(outcome)
+    publish_outcome(outcome)
     if with_summaries:
-        tf.compat.v1.summary.scalar("generator_loss", outcome.generator_loss)
-        tf.compat.v1.summary.scalar("critic_loss", outcome.critic_loss)
+        for name, loss in outcome.losses.items():
+            tf.compat.v1.summary.scalar(name, loss)
     return tf.estimator.EstimatorSpec(
         mode=_TRAIN,
-        loss=outcome.critic_loss,
+        loss=outcome.losses["critic_loss"],
         train_op=outcome.step.op,
         training_hooks=[_NeedsAStep(critic_steps)],
     )

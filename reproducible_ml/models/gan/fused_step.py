@@ -121,7 +121,8 @@ def build_step(updates: Updates, inputs: Any, real: tf.Tensor) -> StepOutcome:
         step = tf.compat.v1.assign_add(global_step, 1)
         step = tf.identity(step, name="step")
     with tf.control_dependencies([step]):
-        return StepOutcome(step, tf.identity(losses[0]), tf.identity(losses[1]))
+        named = zip(("generator_loss", "critic_loss"), losses)
+        return StepOutcome(step, {name: tf.identity(loss) for name, loss in named})
 
 
 def _built_again(
