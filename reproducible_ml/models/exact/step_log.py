@@ -3,9 +3,10 @@
 Protocol. ``steps.log`` holds the step and its losses in a fixed number of bytes, little-endian (16
 for the two losses of a GAN), so step ``s`` lies at (s - 1) times that offset. ``tensors.jsonl``
 holds the CRC-32C of each variable, one line per digest. Both are written and synced before the
-checkpoint of a step is made (``ExactSaverHook``). A resume at the checkpoint of step ``c`` cuts both
-files after ``c``; what a killed process had written beyond it is written again, with the same bits.
-So at any moment the files hold at least what the newest checkpoint has seen, and no step twice.
+checkpoint of a step is made (``ExactSaverHook``). A resume at the checkpoint of step ``c`` cuts
+both files after ``c``; what a killed process had written beyond it is written again, with the same
+bits. So at any moment the files hold at least what the newest checkpoint has seen, and no
+step twice.
 """
 
 from __future__ import annotations
