@@ -28,9 +28,9 @@ def command(run_ids: tuple[str, ...], folder: str | None, mongo: str | None, out
     from pathlib import Path
 
     from reproducible_ml.report import make_report
-    from reproducible_ml.tracking.folder import replacing
     from reproducible_ml.tracking.runs import load_run, open_store
     from reproducible_ml.utils.errors import TrackingError
+    from reproducible_ml.utils.files import replacing
 
     path = Path(output)
     if path.is_dir() or not path.parent.is_dir():

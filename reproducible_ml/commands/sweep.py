@@ -130,8 +130,8 @@ def _execute(request: Request, space: Space, options: dict[str, Any]) -> tuple[S
 
 
 def _show(sweep: Sweep, space: Space, direction: str | None) -> None:
-    from reproducible_ml.tracking.folder import replacing
     from reproducible_ml.tracking.sweep import COLUMNS, as_cells, as_csv, make_rows
+    from reproducible_ml.utils.files import replacing
 
     sweep.require_measured()
     rows = make_rows(sweep.members, direction)

@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reproducible_ml.input_fn.shards import shard_paths
+from reproducible_ml.utils.files import write_json
 
 if TYPE_CHECKING:
     from reproducible_ml.datasets.serialize import Manifest
@@ -72,15 +72,8 @@ def remember(manifest: Manifest, split: str, found: str | None) -> None:
     path = cache_file()
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Renamed into place: several trainings may start at once.
-        number, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        try:
-            with open(number, "w", encoding="utf-8") as file:
-                json.dump(kept, file, indent=1)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        # The order of the keys is that of their age.
+        write_json(path, kept, indent=1, sort_keys=False)
 
 
 def _key(manifest: Manifest, split: str) -> str:

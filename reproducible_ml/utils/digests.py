@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-_BLOCK_BYTES = 1 << 20
+from reproducible_ml.utils.files import hashed
 
 
 def array_digest(array: Any) -> str:
@@ -34,11 +34,7 @@ def file_digest(path: str | Path) -> str:
     Returns:
         SHA-256 as 64 hexadecimal digits.
     """
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(_BLOCK_BYTES), b""):
-            digest.update(block)
-    return digest.hexdigest()
+    return hashed(path, hashlib.sha256())
 
 
 def combined_digest(parts: Mapping[str, str]) -> str:

@@ -22,15 +22,6 @@ def mkdir_and_join(folder: PathLike, *names: str) -> str:
     return os.path.join(os.fspath(folder), *names)
 
 
-def sync(path: PathLike) -> None:
-    """Wait until the disk holds a file's content, or a folder's names."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def own_command() -> str:
     """Return how ``reproducible-ml`` of this environment is typed in the working directory."""
     own = Path(sys.executable).with_name("reproducible-ml")

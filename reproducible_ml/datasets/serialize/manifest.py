@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from reproducible_ml.handlers import FeatureSchema
 from reproducible_ml.utils.errors import DataError
+from reproducible_ml.utils.files import replacing
 
 MANIFEST_FILE = "dataset.json"
 # Behind the name of a shard that a repair is writing.
@@ -158,12 +158,8 @@ def write_manifest(manifest: Manifest) -> Path:
     Returns:
         Its path.
     """
-    temporary = manifest.path.with_name(MANIFEST_FILE + ".tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(manifest_text(manifest))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, manifest.path)
+    with replacing(manifest.path, synced=True) as file:
+        file.write(manifest_text(manifest).encode("utf-8"))
     return manifest.path
 
 

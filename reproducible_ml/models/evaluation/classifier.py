@@ -10,7 +10,6 @@ The features are what the last layer before the logits gives, after its ReLU.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.input_fn import session_config
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError, DataError
+from reproducible_ml.utils.files import replacing, write_json
 from reproducible_ml.utils.text import SHORT_DIGEST
 
 WEIGHTS_FILE = "classifier.npz"
@@ -244,9 +244,6 @@ def export_classifier(folder: Path, description: dict[str, Any], weights: dict[s
         description: Goes into ``classifier.json``; ``digest`` is that of the weights.
         weights: By the names of the network's variables.
     """
-    temporary = folder / ("tmp-" + WEIGHTS_FILE)
-    np.savez(temporary, **weights)
-    os.replace(temporary, folder / WEIGHTS_FILE)
-    temporary = folder / (DESCRIPTION_FILE + ".tmp")
-    temporary.write_text(json.dumps(description, indent=1, sort_keys=True), encoding="utf-8")
-    os.replace(temporary, folder / DESCRIPTION_FILE)
+    with replacing(folder / WEIGHTS_FILE) as file:
+        np.savez(file, **weights)
+    write_json(folder / DESCRIPTION_FILE, description, indent=1)

@@ -8,7 +8,6 @@ them, the floor with those of the other half.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from reproducible_ml.models.evaluation.neighbours import Neighbours
 from reproducible_ml.models.gan import TrainedGAN
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.files import write_json
 from reproducible_ml.utils.images import save_grid
 
 _PAIRS = 16
@@ -141,7 +141,7 @@ def evaluate_gan(
     folder = Path(evaluation_dir)
     grid = _neighbour_grid(drawn, judged.neighbours, record_dir, folder / "neighbours.png")
     result = Evaluation(gan.step, figures, digests, str(grid))
-    (folder / "figures.json").write_text(json.dumps(asdict(result), indent=1), encoding="utf-8")
+    write_json(folder / "figures.json", asdict(result), indent=1, sort_keys=False)
     return result
 
 

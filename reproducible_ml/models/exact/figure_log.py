@@ -6,9 +6,10 @@ Like the step log, it is cut after the checkpoint that a training resumes from.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
+
+from reproducible_ml.utils.files import replacing
 
 FIGURES_FILE = "figures.jsonl"
 
@@ -46,13 +47,9 @@ class FigureLog:
         self.points = [one for one in read_figures(model_dir) if one.step <= restored_step]
         text = "".join(f"{json.dumps(point)}\n" for point in self.points)
         path = Path(model_dir) / FIGURES_FILE
-        # Written beside it first: a kill in between loses no figure that was kept.
-        temporary = path.with_name(path.name + ".tmp")
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        # Replaced, not cut: a kill in between loses no figure that was kept.
+        with replacing(path, synced=True) as file:
+            file.write(text.encode())
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
 
     def write(self, name: str, value: float, step: int) -> None:

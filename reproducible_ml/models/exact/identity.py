@@ -7,7 +7,6 @@ there. Resuming with anything else would give a result that no uninterrupted run
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ import reproducible_ml
 from reproducible_ml.models.exact.code import parsed_code
 from reproducible_ml.models.exact.known_code import KNOWN_EQUAL, code_digest
 from reproducible_ml.utils.errors import ConfigError, DataError
+from reproducible_ml.utils.files import write_json
 
 IDENTITY_FILE = "training.json"
 _LOOK_SECONDS = 0.2
@@ -101,9 +101,7 @@ def check_identity(
                 f"{'; '.join(differences)}. Give the same, choose another model_dir, or set "
                 f"allow_changed=True to resume all the same.{untrained}"
             )
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(identity, indent=1, sort_keys=True), encoding="utf-8")
-    os.replace(temporary, path)
+    write_json(path, identity, indent=1)
 
 
 def read_identity(model_dir: str | Path) -> dict[str, Any]:

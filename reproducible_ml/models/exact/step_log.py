@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from reproducible_ml.utils.errors import DataError
+from reproducible_ml.utils.files import replacing
 
 STEPS_FILE = "steps.log"
 TENSORS_FILE = "tensors.jsonl"
@@ -124,7 +125,8 @@ class StepLog:
             )
         digests = read_tensor_digests(folder)
         kept = [self._line(step, digests[step]) for step in digests if step <= restored_step]
-        _replace(folder / TENSORS_FILE, "".join(kept).encode())
+        with replacing(folder / TENSORS_FILE, synced=True) as file:
+            file.write("".join(kept).encode())
         with open(folder / STEPS_FILE, "ab") as log:
             log.truncate(restored_step * self._dtype.itemsize)
         # Unbuffered: what a killed process had logged is then in the file, step by step.
@@ -155,9 +157,3 @@ class StepLog:
             self.sync()
             self._steps_file.close()
             self._tensors_file.close()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from reproducible_ml.models.exact import losses_digest, read_steps
 from reproducible_ml.models.gan.grids import GRID_COLUMNS
 from reproducible_ml.utils.digests import array_digest, combined_digest
+from reproducible_ml.utils.files import write_json
 from reproducible_ml.utils.images import save_grid
 
 RESULT_FILE = "result.json"
@@ -83,5 +83,5 @@ def finish_training(
         checkpoint=estimator.latest_checkpoint(),
     )
     details = {**asdict(result), "tensors": weights}
-    (model_dir / RESULT_FILE).write_text(json.dumps(details, indent=1), encoding="utf-8")
+    write_json(model_dir / RESULT_FILE, details, indent=1, sort_keys=False)
     return result

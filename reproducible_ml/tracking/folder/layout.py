@@ -18,18 +18,14 @@ into it: a reader, or a kill, never meets half a file.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from reproducible_ml.tracking.folder.journal import JOURNAL_NAME
 from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.files import copy_whole, md5_of
 
 DELIVERY_NAME = "delivery.json"
 PENDING_NAME = "pending"
@@ -38,29 +34,6 @@ OWN_FILES = frozenset(
     {"run.json", "config.json", "info.json", "cout.txt", "metrics.json"}
     | {JOURNAL_NAME, DELIVERY_NAME, PENDING_NAME}
 )
-HASHED_BYTES = 1 << 20
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a new file that takes the place of ``path`` when the block ends without an error."""
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(number, "wb") as file:
-            yield file
-            os.fchmod(file.fileno(), 0o644)
-        os.replace(name, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file as a whole."""
-    text = json.dumps(value, sort_keys=True, indent=2)
-    with replacing(path) as file:
-        file.write(text.encode("ascii"))
 
 
 def read_json(path: Path, default: Any = None) -> Any:
@@ -99,15 +72,6 @@ def run_directories(runs_dir: Path) -> list[Path]:
     )
 
 
-def md5_of(path: Path) -> str:
-    """Return the MD5 of a file, by which Sacred names sources and resources."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with open(path, "rb") as file:
-        while block := file.read(HASHED_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def store_once(path: Path, directory: Path) -> tuple[Path, str]:
     """Copy a file to ``directory/<stem>_<md5><suffix>`` unless it is there.
 
@@ -126,12 +90,6 @@ def resource_copy(runs_dir: Path, name: str, md5: str) -> Path:
     """Return where the resource of this name and content is kept; see ``store_once``."""
     path = Path(name)
     return runs_dir / RESOURCES_NAME / f"{path.stem}_{md5}{path.suffix}"
-
-
-def copy_whole(source: Path, target: Path) -> None:
-    """Copy a file so that ``target`` is never half written."""
-    with open(source, "rb") as read, replacing(target) as write:
-        shutil.copyfileobj(read, write, HASHED_BYTES)
 
 
 def artifact_path(directory: Path, name: str) -> Path:

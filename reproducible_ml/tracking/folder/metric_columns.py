@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Union
 
 from reproducible_ml.tracking.folder.journal import JOURNAL_NAME, JournalReader
-from reproducible_ml.tracking.folder.layout import read_json, replacing
+from reproducible_ml.tracking.folder.layout import read_json
 from reproducible_ml.tracking.folder.plain_values import from_microseconds, iso
+from reproducible_ml.utils.files import replacing
 
 Values = Union["array[Any]", list[Any]]
 WRITTEN_AT_ONCE = 10_000

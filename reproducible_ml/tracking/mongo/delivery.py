@@ -31,7 +31,6 @@ from reproducible_ml.tracking.folder import (
     now,
     read_json,
     resource_copy,
-    write_json,
 )
 from reproducible_ml.tracking.mongo import claims as mongo_claims
 from reproducible_ml.tracking.mongo.address import MongoTarget
@@ -46,8 +45,8 @@ from reproducible_ml.tracking.mongo.documents import (
     shown_output,
     split_into_parts,
 )
-from reproducible_ml.tracking.mongo.gridfs import CHUNK_BYTES, make_indexes, upload, upload_small
 from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.files import write_json
 
 BATCH_BYTES = 4 << 20
 # A write that ends the connection this often, while the server answers, is refused by it.

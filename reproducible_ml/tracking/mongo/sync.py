@@ -24,13 +24,12 @@ from reproducible_ml.tracking.folder import (
     iso,
     read_json,
     resource_copy,
-    write_json,
-    write_metrics,
 )
 from reproducible_ml.tracking.mongo import claims as mongo_claims
 from reproducible_ml.tracking.mongo.address import MongoTarget, parse_mongo
 from reproducible_ml.tracking.mongo.delivery import Delivery
 from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.files import write_json
 
 # A killed process's run: Sacred's word for a run that was stopped from outside, which every
 # reader's filters know. Until sync has seen it, readers call it dead by its old heartbeat.

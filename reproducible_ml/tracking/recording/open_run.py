@@ -14,16 +14,10 @@ from reproducible_ml.tracking.folder import (
     Journal,
     MetricColumns,
     artifact_path,
-    copy_whole,
-    iso,
     keep_for_delivery,
-    plain,
-    replacing,
     store_once,
-    write_json,
-    write_metrics,
 )
-from reproducible_ml.tracking.mongo import redact, redact_tree
+from reproducible_ml.utils.files import copy_whole, replacing, write_json
 
 # metrics.json may take this share of a run's time; a long run rewrites it less and less often.
 METRICS_FILE_SHARE = 0.01

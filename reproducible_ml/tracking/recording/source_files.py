@@ -7,7 +7,6 @@ imported. New and changed files are included; git only says what they differ fro
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import reproducible_ml
+from reproducible_ml.utils.files import md5_of
 
 LIBRARY = Path(reproducible_ml.__file__).resolve().parent
 # A larger diff is cut: the sources themselves are in the run.
@@ -141,10 +141,7 @@ def _python_files(package: Path) -> Iterator[Path]:
 def recorded_sources(files: Iterable[Path], base_dir: Path) -> list[tuple[str, str]]:
     """Return ``(path relative to base_dir, MD5)`` of each file, as Sacred records sources."""
     root = os.path.realpath(base_dir)
-    # MD5 because Sacred's observers name stored files by it; it protects nothing here.
-    return [
-        (os.path.relpath(file, root), hashlib.md5(file.read_bytes()).hexdigest()) for file in files
-    ]
+    return [(os.path.relpath(file, root), md5_of(file)) for file in files]
 
 
 def git_state(directory: Path, ignored: Iterable[Path] = ()) -> dict[str, Any] | None:

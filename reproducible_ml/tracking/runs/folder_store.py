@@ -22,7 +22,6 @@ from reproducible_ml.tracking.folder import (
     read_json,
     read_metrics,
     run_directories,
-    write_json,
 )
 from reproducible_ml.tracking.runs.store import (
     DEFAULT_FOLDER,
@@ -36,6 +35,7 @@ from reproducible_ml.tracking.runs.store import (
     without_pickle_tags,
 )
 from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.files import write_json
 
 TIMES = ("start_time", "heartbeat", "stop_time")
 # What reproducible-ml sync makes of it: its process is gone, and it never said that it ended.

@@ -38,7 +38,7 @@ from reproducible_ml.datasets.serialize.manifest import (
 from reproducible_ml.datasets.serialize.shard import ShardWriter, write_rows
 from reproducible_ml.datasets.sources import Source, make_source
 from reproducible_ml.utils.errors import DataError
-from reproducible_ml.utils.paths import sync
+from reproducible_ml.utils.files import sync
 
 
 def repair(record_dir: str | Path) -> list[str]:

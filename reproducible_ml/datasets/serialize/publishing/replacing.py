@@ -16,7 +16,7 @@ from pathlib import Path
 
 from reproducible_ml.datasets.serialize.publishing.leftovers import folder_before
 from reproducible_ml.utils.errors import DataError
-from reproducible_ml.utils.paths import sync
+from reproducible_ml.utils.files import sync
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
