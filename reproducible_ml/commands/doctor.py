@@ -19,8 +19,6 @@ from reproducible_ml.utils.errors import ReproducibleMLError
 
 DISTRIBUTION = "reproducible-ml"
 PYTHONS = ((3, 9), (3, 11))
-# A database on this machine answers within milliseconds.
-DATABASE_SECONDS = 1.0
 # TensorFlow starts within 20 s on a slow disk.
 TENSORFLOW_SECONDS = 120
 # A run of MNIST with its checkpoints takes a few hundred MB.
@@ -131,16 +129,12 @@ def check_database(address: str) -> Finding:
     import pymongo
     from pymongo.errors import OperationFailure, PyMongoError
 
-    from reproducible_ml.tracking.mongo import parse_mongo
+    from reproducible_ml.tracking.mongo import CHECK_SECONDS, parse_mongo, timeouts
 
     target = parse_mongo(address)
-    milliseconds = int(DATABASE_SECONDS * 1000)
     try:
         client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
-            target.uri,
-            serverSelectionTimeoutMS=milliseconds,
-            connectTimeoutMS=milliseconds,
-            socketTimeoutMS=milliseconds,
+            target.uri, **timeouts(CHECK_SECONDS, CHECK_SECONDS)
         )
         with client:
             found = client.server_info()["version"]

@@ -1,8 +1,9 @@
 """Addresses of databases in every form that people write, and passwords that nobody reads."""
 
+import pymongo
 import pytest
 
-from reproducible_ml.tracking.mongo.address import parse_mongo, redact, redact_tree
+from reproducible_ml.tracking.mongo.address import parse_mongo, redact, redact_tree, timeouts
 from reproducible_ml.utils.errors import ConfigError
 
 
@@ -74,3 +75,17 @@ def test_passwords_are_hidden_in_any_text_from_then_on():
         "k ***": ["***", 1, ("***",)]
     }
     assert redact("nothing here") == "nothing here"
+
+
+def test_timeouts_are_what_the_driver_waits_for():
+    with pymongo.MongoClient("localhost", connect=False, **timeouts(2.5, 20)) as client:
+        pool = client.options.pool_options
+        waits = (client.options.server_selection_timeout, pool.connect_timeout, pool.socket_timeout)
+    assert waits == (2.5, 2.5, 20)
+
+
+def test_without_a_limit_an_answer_may_take_any_time():
+    with pymongo.MongoClient("localhost", connect=False, **timeouts(3)) as client:
+        pool = client.options.pool_options
+        waits = (client.options.server_selection_timeout, pool.connect_timeout, pool.socket_timeout)
+    assert waits == (3, 3, None)

@@ -121,8 +121,8 @@ def _mongo_storage(address: str, database: str | None, collection: str) -> tuple
     """Return the storage of a database that answers, and its address without credentials."""
     from pymongo.errors import PyMongoError
 
-    from reproducible_ml.tracking.board.mongo_data import ANSWER_SECONDS, BoardMongoStorage
-    from reproducible_ml.tracking.mongo import parse_mongo, redact
+    from reproducible_ml.tracking.board.mongo_data import BoardMongoStorage
+    from reproducible_ml.tracking.mongo import READ_SECONDS, parse_mongo, redact
 
     target = parse_mongo(address)
     if database is not None:
@@ -134,7 +134,7 @@ def _mongo_storage(address: str, database: str | None, collection: str) -> tuple
         storage.connect()
     except PyMongoError as error:
         raise TrackingError(
-            f"MongoDB at {target.shown} did not answer within {ANSWER_SECONDS} s: "
+            f"MongoDB at {target.shown} did not answer within {READ_SECONDS} s: "
             f"{redact(str(error)).splitlines()[0][:200]}. Start it, or look at the local runs "
             "with -F runs."
         ) from error

@@ -23,8 +23,7 @@ from reproducible_ml.tracking.board.upstream import (
     NotFoundError,
     PyMongoDataAccess,
 )
-
-ANSWER_SECONDS = 3
+from reproducible_ml.tracking.mongo import READ_SECONDS, timeouts
 
 
 class CountedCursor(MongoDbCursor):
@@ -158,7 +157,7 @@ class BoardMongoStorage(PyMongoDataAccess):
     def connect(self) -> None:
         """Connect. Mends: 30 s of silence when nobody answers; names that are no attributes."""
         self._client: Any = pymongo.MongoClient(
-            self._uri, serverSelectionTimeoutMS=ANSWER_SECONDS * 1000, appname="sacredboard"
+            self._uri, **timeouts(READ_SECONDS), appname="sacredboard"
         )
         self._generic_dao = BoardGenericDAO(self._client, self._db_name)
         self._client.admin.command("ping")

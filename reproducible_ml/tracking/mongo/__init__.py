@@ -8,11 +8,14 @@ from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.mongo.address import (
+        CHECK_SECONDS,
         DEFAULT_DATABASE,
+        READ_SECONDS,
         MongoTarget,
         parse_mongo,
         redact,
         redact_tree,
+        timeouts,
     )
     from reproducible_ml.tracking.mongo.documents import mongo_value
     from reproducible_ml.tracking.mongo.mirror import Mirror
@@ -21,7 +24,9 @@ else:
     __getattr__ = lazy_names(__name__)
 
 __all__ = [
+    "CHECK_SECONDS",
     "DEFAULT_DATABASE",
+    "READ_SECONDS",
     "Mirror",
     "MongoTarget",
     "mongo_value",
@@ -30,4 +35,5 @@ __all__ = [
     "redact_tree",
     "sync_run",
     "sync_runs",
+    "timeouts",
 ]

@@ -23,6 +23,14 @@ DEFAULT_COLLECTION = "runs"
 DEFAULT_PORT = 27017
 HIDDEN = "***"
 
+# How long a server may be silent before it counts as gone, by who asks. For ``doctor``, a database
+# on the same machine answers within milliseconds; a run waits no longer than this for its id.
+CHECK_SECONDS = 1
+START_SECONDS = 2.5
+READ_SECONDS = 3
+# Longer than any single write needs.
+WRITE_SECONDS = 20
+
 # Collections that MongoDB, GridFS and Sacred use for something else.
 RESERVED_COLLECTIONS = frozenset(
     {"metrics", "fs.files", "fs.chunks", "_properties", "system.indexes", "search_space"}
@@ -95,6 +103,20 @@ def parse_mongo(text: str) -> MongoTarget:
             f"name another one for the runs, for example {DEFAULT_COLLECTION!r}."
         )
     return target
+
+
+def timeouts(answer_seconds: float, socket_seconds: float | None = None) -> dict[str, Any]:
+    """Return pymongo's options for how long to wait.
+
+    Args:
+        answer_seconds: For a server that can be used, and for a connection to it.
+        socket_seconds: For each answer of a connected server; None waits for any time.
+    """
+    milliseconds = int(answer_seconds * 1000)
+    options = {"serverSelectionTimeoutMS": milliseconds, "connectTimeoutMS": milliseconds}
+    if socket_seconds is not None:
+        options["socketTimeoutMS"] = int(socket_seconds * 1000)
+    return options
 
 
 def _parse_short_form(text: str) -> MongoTarget:

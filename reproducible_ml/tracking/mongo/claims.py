@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from reproducible_ml.tracking.mongo.address import DEFAULT_COLLECTION, MongoTarget, redact
+from reproducible_ml.tracking.mongo.address import (
+    DEFAULT_COLLECTION,
+    START_SECONDS,
+    WRITE_SECONDS,
+    MongoTarget,
+    redact,
+    timeouts,
+)
 from reproducible_ml.utils.errors import TrackingError
 
-ANSWER_MILLISECONDS = 2500
-# Longer than any single write needs; a server that is silent for longer counts as gone.
-SOCKET_MILLISECONDS = 20_000
 SHOWN_REASON = 160
 
 
@@ -31,9 +35,7 @@ def connect(target: MongoTarget) -> Any:
         # Every retry is decided here, where it is known what has arrived: none by the driver.
         return pymongo.MongoClient(
             target.uri,
-            serverSelectionTimeoutMS=ANSWER_MILLISECONDS,
-            connectTimeoutMS=ANSWER_MILLISECONDS,
-            socketTimeoutMS=SOCKET_MILLISECONDS,
+            **timeouts(START_SECONDS, WRITE_SECONDS),
             retryWrites=False,
             retryReads=False,
             appname="reproducible-ml",

@@ -1,7 +1,7 @@
 """The background thread that feeds a living run's journal into a database.
 
 The run never waits for it, but twice, each time bounded: at the start for an id
-(``ANSWER_SECONDS``), and at the end for as long as the database keeps confirming writes
+(``START_SECONDS``), and at the end for as long as the database keeps confirming writes
 (``SILENT_SECONDS`` after the last one).
 """
 
@@ -13,14 +13,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from reproducible_ml.tracking import mongo_claims
 from reproducible_ml.tracking.folder import JOURNAL_NAME, highest_id
-from reproducible_ml.tracking.mongo import claims as mongo_claims
-from reproducible_ml.tracking.mongo.address import MongoTarget
+from reproducible_ml.tracking.mongo.address import START_SECONDS, MongoTarget
 from reproducible_ml.tracking.mongo.delivery import Delivery, note_target
 from reproducible_ml.tracking.mongo.documents import RunDocument, fit_document
 from reproducible_ml.utils.errors import TrackingError
 
-ANSWER_SECONDS = 2.5
 SILENT_SECONDS = 6.0
 # Where the database was gone before the end already, one more try is all it gets.
 GONE_SECONDS = 3.0
@@ -76,7 +75,7 @@ class Mirror:
             target=self._claim, args=(wanted_id,), name="mongo-claim", daemon=True
         )
         claiming.start()
-        self._answered.wait(ANSWER_SECONDS)
+        self._answered.wait(START_SECONDS)
         with self._lock:
             if self._refusal:
                 self._client.close()

@@ -8,7 +8,7 @@ import mimetypes
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from reproducible_ml.tracking.mongo import MongoTarget, redact
+from reproducible_ml.tracking.mongo import READ_SECONDS, MongoTarget, redact, timeouts
 from reproducible_ml.tracking.runs.folder_store import TIMES
 from reproducible_ml.tracking.runs.store import (
     ArtifactInfo,
@@ -22,7 +22,6 @@ from reproducible_ml.tracking.runs.store import (
 )
 from reproducible_ml.utils.errors import ConfigError, TrackingError
 
-ANSWER_SECONDS = 3
 OUTPUT_ARTIFACT = "cout.txt"
 
 
@@ -46,8 +45,7 @@ class MongoStore(Store):
         try:
             self._client: Any = pymongo.MongoClient(
                 target.uri,
-                serverSelectionTimeoutMS=ANSWER_SECONDS * 1000,
-                connectTimeoutMS=ANSWER_SECONDS * 1000,
+                **timeouts(READ_SECONDS),
                 appname="reproducible-ml",
             )
             self._client.admin.command("ping")
@@ -57,7 +55,7 @@ class MongoStore(Store):
         except PyMongoError as error:
             reason = _reason(error)
             raise TrackingError(
-                f"MongoDB at {target.shown} did not answer within {ANSWER_SECONDS} s: {reason}. "
+                f"MongoDB at {target.shown} did not answer within {READ_SECONDS} s: {reason}. "
                 "Start it, or read the local runs with -F runs."
             ) from None
         database = self._client[target.database]
