@@ -1,7 +1,6 @@
 """A GAN judged as a user judges it: classifier, training and evaluation in real processes."""
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from reproducible_ml.input_fn.split import split_batches
 from reproducible_ml.models.evaluation.classifier import Classifier
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.experiments.running import experiment
+from tests.tracking import lab
 from tests.tracking.toy_project import command
 
 # Several processes each, on machines that may be busy.
@@ -202,7 +202,7 @@ def watched(judged):
         "evaluate_every_steps=2", "model_dir=watched",
     )  # fmt: skip
     assert code == 0, output
-    return re.findall(r"^Run (\d+): ", output, re.MULTILINE)[-1]
+    return lab.run_id(output)
 
 
 def test_judging_while_training_changes_no_bit(judged, watched):

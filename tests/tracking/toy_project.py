@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.tracking import lab
+
 SOURCE = '''\
 """A toy stage: a walk that depends on seed, rate and, by a file, on data."""
 
@@ -65,7 +67,7 @@ class Project:
         options += ["-m", mongo] if mongo else []
         done = run([sys.executable, "-m", "walks.walk", *options], self.root, environment)
         assert done.returncode == 0, done.stdout + done.stderr
-        return int(done.stdout.split("Run ")[-1].split(":")[0])
+        return int(lab.run_id(done.stdout))
 
     def reproduce(self, run_id, *options, cwd=None, mongo=None):
         """Execute ``reproducible-ml reproduce``; return its exit code and all that it printed."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         DELIVERY_NAME,
         PENDING_NAME,
         RESOURCES_NAME,
+        RUN_LINE,
         artifact_path,
         highest_id,
         keep_for_delivery,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         resource_copy,
         run_directories,
         store_once,
+        told_run,
     )
     from reproducible_ml.tracking.folder.metric_columns import (
         MetricColumns,
@@ -49,6 +51,7 @@ __all__ = [
     "JOURNAL_NAME",
     "PENDING_NAME",
     "RESOURCES_NAME",
+    "RUN_LINE",
     "Event",
     "Journal",
     "JournalLocked",
@@ -70,5 +73,6 @@ __all__ = [
     "run_directories",
     "store_once",
     "to_microseconds",
+    "told_run",
     "write_metrics",
 ]

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,18 @@ OWN_FILES = frozenset(
     {"run.json", "config.json", "info.json", "cout.txt", "metrics.json"}
     | {JOURNAL_NAME, DELIVERY_NAME, PENDING_NAME}
 )
+# The line by which a tracked run tells its id, before it says what to do next, and what whoever
+# started it finds it by; a stage within the run prints its own before.
+RUN_LINE = "Run {id}: {directory}"
+_RUN_LINE = re.compile(
+    "^" + RUN_LINE.format(id=r"(?P<id>\S+)", directory="(?P<directory>.+)") + "$", re.MULTILINE
+)
+
+
+def told_run(text: str) -> tuple[str, str] | None:
+    """Return id and folder of the run that the last ``RUN_LINE`` of an output tells, if any."""
+    found = _RUN_LINE.findall(text)
+    return found[-1] if found else None
 
 
 def read_json(path: Path, default: Any = None) -> Any:

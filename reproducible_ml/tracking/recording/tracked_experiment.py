@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from reproducible_ml.models.exact import is_follower
+from reproducible_ml.tracking.folder import RUN_LINE
 from reproducible_ml.tracking.mongo import redact, redact_tree
 from reproducible_ml.tracking.recording import source_files as sources
 from reproducible_ml.tracking.recording.config_check import (
@@ -192,7 +193,7 @@ class TrackedExperiment(sacred.Experiment):
         if run._id is None or not run.observers or self._storage is None:
             return
         folder = self._storage.folder
-        print(f"Run {run._id}: {folder / str(run._id)}")
+        print(RUN_LINE.format(id=run._id, directory=folder / str(run._id)))
         if not self._on_command_line:
             return
         command = own_command()

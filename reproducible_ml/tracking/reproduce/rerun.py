@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Callable
 
 from reproducible_ml.models.exact import TF_CONFIG
+from reproducible_ml.tracking.folder import told_run
 from reproducible_ml.tracking.runs import Run
 from reproducible_ml.utils.environment import HIDDEN
 from reproducible_ml.utils.errors import TrackingError
@@ -25,9 +26,7 @@ from reproducible_ml.utils.errors import TrackingError
 _RESTORED = re.compile(
     r"^(TF|XLA|OMP|KMP|GOMP|MKL|OPENBLAS|BLIS|VECLIB|NUMEXPR|CUDA|CUDNN|NVIDIA|NCCL|DNNL|ONEDNN)_"
 )
-# What a tracked run prints last: "Run 7: /somewhere/runs/7".
-_WHERE = re.compile(r"^Run (?P<id>\S+): (?P<directory>.+)$")
-# And what it tells its user to do next, in this version and in earlier ones.
+# What a tracked run tells its user to do next, in this version and in earlier ones.
 NEXT_STEPS = ("Look at it: ", "Prove it: ", "Go on: ")
 
 
@@ -174,9 +173,8 @@ def execute(
     assert process.stdout is not None
     try:
         for line in process.stdout:
-            found = _WHERE.match(line.rstrip("\n"))
-            # A stage within the stage prints its own line before.
-            directory = found["directory"] if found else directory
+            told = told_run(line)
+            directory = told[1] if told else directory
             echo(line.rstrip("\n"))
     except BaseException:
         process.terminate()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from reproducible_ml.datasets.serialize import MANIFEST_FILE
+from reproducible_ml.tracking.folder import told_run
 from reproducible_ml.tracking.runs import DEFAULT_FOLDER, RunId, typed_id
 from reproducible_ml.tracking.sweep.values import Parameters
 
 SWEEPS_DIR = "sweeps"
 WAITING, RUNNING, RECORDED = "waiting", "running", "recorded"
 COMPLETED, FAILED, INTERRUPTED = "completed", "failed", "interrupted"
-_WHERE = re.compile(r"^Run (?P<id>\S+): ", re.MULTILINE)
 _LOG_TAIL_BYTES = 1 << 16
 
 
@@ -104,9 +103,9 @@ def start_member(
 
 
 def run_of_log(text: str) -> RunId | None:
-    """Return the run that a member's output names; a stage within it prints its own before."""
-    found = _WHERE.findall(text)
-    return typed_id(found[-1]) if found else None
+    """Return the run that a member's output tells."""
+    told = told_run(text)
+    return typed_id(told[0]) if told else None
 
 
 def exit_reason(code: int) -> str:
