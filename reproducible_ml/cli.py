@@ -45,11 +45,6 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"reproducible_ml.commands.{cmd_name}")
         command: click.Command = module.command
-        if ctx.resilient_parsing:
-            # A key press of somebody's shell, not a call.
-            from reproducible_ml.commands.completion import complete_values
-
-            complete_values(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

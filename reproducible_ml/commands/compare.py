@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reproducible_ml.commands.completion import run_ids
 from reproducible_ml.commands.layout import as_json, store_options, table, terminal_width
 from reproducible_ml.utils.text import counted, shown
 
@@ -20,8 +21,8 @@ _MOST_ROWS = 20
 
 
 @click.command()
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("a", metavar="A", shell_complete=run_ids)
+@click.argument("b", metavar="B", shell_complete=run_ids)
 @store_options
 @click.option("--diff", is_flag=True, help="Print the changed lines of the sources.")
 @click.option("--all", "all_", is_flag=True, help=f"Print more than {_MOST_ROWS} lines a section.")

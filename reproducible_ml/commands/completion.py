@@ -1,17 +1,19 @@
-"""``reproducible-ml completion``: what the shell completes behind ``reproducible-ml``.
+"""``reproducible-ml completion``, and the values that only this project can complete.
 
-Commands and options are completed by click. What it can't know, the runs that are recorded and
-the experiments of this folder, is looked up by the functions of ``COMPLETED``.
+Each function of the second half is the ``shell_complete`` of a command's parameter: click calls it
+at a key press with the context of the line so far, the parameter and the begun word.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
+
+from reproducible_ml.utils.paths import complete_folder
 
 PROGRAM = "reproducible-ml"
 VARIABLE = "_REPRODUCIBLE_ML_COMPLETE"
@@ -47,7 +49,12 @@ def command(shell: str | None) -> None:
     )
 
 
-def run_ids(context: click.Context) -> Iterable[str]:
+def files(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Have the shell complete a file, wherever it lies."""
+    return [CompletionItem(begun, type="file")]
+
+
+def run_ids(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     """Return the ids of the runs in the folder that ``-F`` names, or in ``runs``.
 
     A database is not asked: a key press must not wait for a network.
@@ -59,12 +66,21 @@ def run_ids(context: click.Context) -> Iterable[str]:
         return []
     try:
         with open_store(context.params.get("folder")) as store:
-            return [str(one) for one in store.ids()]
+            return _fitting(map(str, store.ids()), begun)
     except ReproducibleMLError:
         return []
 
 
-def run_experiments(context: click.Context) -> Iterable[str]:
+def run_ids_and_folders(
+    context: click.Context, parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """Return the ids of runs; the shell offers folders where none fits."""
+    return [*complete_folder(context, parameter, begun), *run_ids(context, parameter, begun)]
+
+
+def run_experiments(
+    context: click.Context, parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
     """Return the names of the experiments that the recorded runs are of."""
     from reproducible_ml.tracking.runs import iterate_runs
     from reproducible_ml.utils.errors import ReproducibleMLError
@@ -72,21 +88,23 @@ def run_experiments(context: click.Context) -> Iterable[str]:
     if context.params.get("mongo"):
         return []
     try:
-        return sorted({run.experiment for run in iterate_runs(context.params.get("folder"))})
+        runs = iterate_runs(context.params.get("folder"))
+        return _fitting(sorted({run.experiment for run in runs}), begun)
     except ReproducibleMLError:
         return []
 
 
-def experiment_modules(context: click.Context) -> Iterable[str]:
+def experiment_modules(
+    context: click.Context, parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
     """Return the modules of the folder ``experiments``, as ``python -m`` names them."""
-    return sorted(
-        f"{_EXPERIMENTS}.{path.stem}"
-        for path in Path(_EXPERIMENTS).glob("*.py")
-        if not path.stem.startswith("_")
-    )
+    stems = sorted(path.stem for path in Path(_EXPERIMENTS).glob("*.py"))
+    return _fitting((f"{_EXPERIMENTS}.{one}" for one in stems if not one.startswith("_")), begun)
 
 
-def gan_types(context: click.Context) -> Iterable[str]:
+def gan_types(
+    context: click.Context, parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
     """Return the values of ``gan_type=``.
 
     bash splits words at "=", so there the word begins behind it; zsh and fish leave it whole.
@@ -95,53 +113,8 @@ def gan_types(context: click.Context) -> Iterable[str]:
 
     given = "".join(context.params.get("arguments") or ())
     key = "" if given.endswith(("gan_type", "gan_type=")) else "gan_type="
-    return [f"{key}{name}" for name in GAN_TYPES]
+    return _fitting((f"{key}{name}" for name in GAN_TYPES), begun)
 
 
-# Name of a command's parameter -> what it may be.
-COMPLETED: dict[str, Callable[[click.Context], Iterable[str]]] = {
-    "a": run_ids,
-    "arguments": gan_types,
-    "b": run_ids,
-    "experiment": run_experiments,
-    "module": experiment_modules,
-    "origin": run_ids,
-    "run_id": run_ids,
-    "run_ids": run_ids,
-}
-
-
-# Name of a command's parameter -> what of the disk it names; a file may be anywhere.
-PATHS = {
-    "folder": click.Path(file_okay=False),
-    "keep": click.Path(file_okay=False),
-    "output": click.Path(),
-    "record_dir": click.Path(file_okay=False),
-    "runs_dir": click.Path(file_okay=False),
-    "sweeps": click.Path(file_okay=False),
-}
-
-
-class LookedUp(click.types.StringParamType):
-    """A text whose completions a function of ``COMPLETED`` looks up."""
-
-    def __init__(self, look_up: Callable[[click.Context], Iterable[str]]) -> None:
-        self.look_up = look_up
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Return what fits the begun word."""
-        values = [value for value in self.look_up(ctx) if value.startswith(incomplete)]
-        # A run, or a folder of checkpoints: the shell offers folders where no run fits.
-        folders = [CompletionItem(incomplete, type="dir")] if param.name == "origin" else []
-        return [*folders, *map(CompletionItem, values)]
-
-
-def complete_values(command: click.Command) -> None:
-    """Have the parameters that ``COMPLETED`` and ``PATHS`` name complete their values."""
-    for parameter in command.params:
-        if parameter.name in PATHS:
-            parameter.type = PATHS[parameter.name]
-        if parameter.name in COMPLETED:
-            parameter.type = LookedUp(COMPLETED[parameter.name])
+def _fitting(values: Iterable[str], begun: str) -> list[CompletionItem]:
+    return [CompletionItem(value) for value in values if value.startswith(begun)]

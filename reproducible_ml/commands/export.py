@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reproducible_ml.commands.completion import run_ids_and_folders
 from reproducible_ml.commands.layout import store_options
+from reproducible_ml.utils.paths import complete_folder
 from reproducible_ml.utils.text import SHORT_DIGEST
 
 if TYPE_CHECKING:
@@ -15,9 +17,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("origin", metavar="ID|MODEL_DIR")
+@click.argument("origin", metavar="ID|MODEL_DIR", shell_complete=run_ids_and_folders)
 @store_options
-@click.option("-o", "--output", metavar="DIR", help="Folder to make; default: exports/<name>.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    shell_complete=complete_folder,
+    help="Folder to make; default: exports/<name>.",
+)
 @click.option("--step", type=click.IntRange(min=0), metavar="N", help="Checkpoint; the newest.")
 @click.option("--overwrite", is_flag=True, help="Replace an export that is there.")
 def command(

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from reproducible_ml.utils.paths import complete_folder
 from reproducible_ml.utils.text import SHORT_DIGEST, duration, shown, size
 
 __all__ = [
@@ -37,7 +38,12 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 def store_options(function: _Function) -> _Function:
     """Add ``-F`` and ``-m`` with Sacred's meaning; neither reads ``runs``."""
     folder = click.option(
-        "-F", "--file_storage", "folder", metavar="DIR", help="Folder of runs; default: runs."
+        "-F",
+        "--file_storage",
+        "folder",
+        metavar="DIR",
+        shell_complete=complete_folder,
+        help="Folder of runs; default: runs.",
     )
     mongo = click.option(
         "-m", "--mongo_db", "mongo", metavar="DB", help="Database: sacred, host:port:db, mongodb://"

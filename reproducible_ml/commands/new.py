@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from reproducible_ml.utils.paths import complete_folder
+
 # Path in the new repository, in which "NAME" is its package -> template.
 FILES = {
     "README.md": "README.md.jinja",
@@ -25,7 +27,7 @@ _TAKEN = ("experiments", "tests", "data", "models", "runs")
 
 
 @click.command()
-@click.argument("folder", metavar="NAME")
+@click.argument("folder", metavar="NAME", shell_complete=complete_folder)
 def command(folder: str) -> None:
     """Write a small experiment repository into the new folder NAME.
 

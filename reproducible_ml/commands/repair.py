@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from reproducible_ml.utils.paths import complete_folder
+
 
 @click.command()
-@click.argument("record_dir")
+@click.argument("record_dir", shell_complete=complete_folder)
 def command(record_dir: str) -> None:
     """Write the damaged and missing shards of a data set again from their source.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from reproducible_ml.commands.completion import files, run_ids
 from reproducible_ml.commands.layout import store_options
 from reproducible_ml.utils.text import size
 
 
 @click.command()
-@click.argument("run_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("run_ids", metavar="ID...", nargs=-1, required=True, shell_complete=run_ids)
 @store_options
 @click.option(
     "-o",
@@ -17,6 +18,7 @@ from reproducible_ml.utils.text import size
     default="report.html",
     show_default=True,
     metavar="FILE",
+    shell_complete=files,
     help="The file to write; one that is there is replaced.",
 )
 def command(run_ids: tuple[str, ...], folder: str | None, mongo: str | None, output: str) -> None:

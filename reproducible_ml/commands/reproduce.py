@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reproducible_ml.commands.completion import run_ids
 from reproducible_ml.commands.layout import store_options
+from reproducible_ml.utils.paths import complete_folder
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.reproduce import Reproduction
 
 
 @click.command()
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=run_ids)
 @store_options
 @click.option(
     "--sources",
@@ -31,7 +33,12 @@ if TYPE_CHECKING:
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the configuration."
 )
 @click.option("--allow-altered", is_flag=True, help="Go on with a record that was altered.")
-@click.option("--keep", metavar="DIR", help="Keep restored sources, data and models there.")
+@click.option(
+    "--keep",
+    metavar="DIR",
+    shell_complete=complete_folder,
+    help="Keep restored sources, data and models there.",
+)
 def command(run_id: str, **options: Any) -> None:
     """Execute a recorded run again and compare it bit for bit.
 

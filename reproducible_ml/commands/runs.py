@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reproducible_ml.commands.completion import run_experiments
 from reproducible_ml.commands.layout import GAP, as_json, store_options, table, terminal_width
 from reproducible_ml.utils.text import SHORT_DIGEST, duration, shown
 
@@ -33,7 +34,12 @@ _DIGEST = re.compile(r"[0-9a-f]{32,}")
     metavar="STATUS",
     help=f"Only runs of this status: {', '.join(STATUSES).lower()}.",
 )
-@click.option("--experiment", metavar="NAME", help="Only runs of this experiment.")
+@click.option(
+    "--experiment",
+    metavar="NAME",
+    shell_complete=run_experiments,
+    help="Only runs of this experiment.",
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the last N runs.")
 @click.option("--json", "json_", is_flag=True, help="Print JSON instead of a table.")
 def command(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reproducible_ml.commands.completion import run_ids
 from reproducible_ml.commands.layout import GAP, as_json, cut, store_options, table, terminal_width
 from reproducible_ml.utils.text import counted, shown, size
 
@@ -18,7 +19,7 @@ _TRACE_LINES = 12
 
 
 @click.command()
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=run_ids)
 @store_options
 @click.option("--json", "json_", is_flag=True, help="Print JSON, packages and CPU flags included.")
 def command(run_id: str, folder: str | None, mongo: str | None, json_: bool) -> None:

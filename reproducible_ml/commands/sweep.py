@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reproducible_ml.commands.completion import experiment_modules, gan_types
 from reproducible_ml.commands.layout import as_json, store_options, table
+from reproducible_ml.utils.paths import complete_folder
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.sweep import Request, Space, Sweep
@@ -15,8 +17,10 @@ INTERRUPTED_EXIT = 130
 
 
 @click.command()
-@click.argument("module", metavar="MODULE")
-@click.argument("arguments", metavar="[NAMED...] [KEY=VALUES...]", nargs=-1)
+@click.argument("module", metavar="MODULE", shell_complete=experiment_modules)
+@click.argument(
+    "arguments", metavar="[NAMED...] [KEY=VALUES...]", nargs=-1, shell_complete=gan_types
+)
 @store_options
 @click.option(
     "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Members at once."
@@ -33,7 +37,13 @@ INTERRUPTED_EXIT = 130
     help="Seed of the search; 0.",
     metavar="N",
 )
-@click.option("--sweeps", default="sweeps", metavar="DIR", help="Folder of logs; default: sweeps.")
+@click.option(
+    "--sweeps",
+    default="sweeps",
+    metavar="DIR",
+    shell_complete=complete_folder,
+    help="Folder of logs; default: sweeps.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would run, and run nothing.")
 def command(module: str, arguments: tuple[str, ...], **options: Any) -> None:
     """Run an experiment for each combination of values, each in a process of its own.

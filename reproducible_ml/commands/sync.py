@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from reproducible_ml.commands.layout import store_options
+from reproducible_ml.utils.paths import complete_folder
 from reproducible_ml.utils.text import counted
 
 
 @click.command()
-@click.argument("runs_dir", required=False, metavar="[RUNS_DIR]")
+@click.argument("runs_dir", required=False, metavar="[RUNS_DIR]", shell_complete=complete_folder)
 @store_options
 def command(runs_dir: str | None, folder: str | None, mongo: str | None) -> None:
     """Deliver what MongoDB has not received yet.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from reproducible_ml.utils.paths import complete_folder
 from reproducible_ml.utils.text import SHORT_DIGEST
 
 
 @click.command()
-@click.argument("record_dir")
+@click.argument("record_dir", shell_complete=complete_folder)
 @click.option("--bytes-only", is_flag=True, help="Skip holding each record against the schema.")
 def command(record_dir: str, bytes_only: bool) -> None:
     """Read a whole data set again and name every defect, by shard, record and field.

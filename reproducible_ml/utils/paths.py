@@ -6,7 +6,11 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Union
+from typing import TYPE_CHECKING, Union
+
+if TYPE_CHECKING:
+    import click
+    from click.shell_completion import CompletionItem
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -20,6 +24,19 @@ def mkdir_and_join(folder: PathLike, *names: str) -> str:
     """
     os.makedirs(folder, exist_ok=True)
     return os.path.join(os.fspath(folder), *names)
+
+
+def complete_folder(
+    context: click.Context, parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """Have the shell complete a folder: the ``shell_complete`` of a command's parameter.
+
+    The type ``click.Path`` would complete it too, but also refuse values, and in other words than
+    the commands do.
+    """
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(begun, type="dir")]
 
 
 def own_command() -> str:

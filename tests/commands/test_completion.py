@@ -109,6 +109,34 @@ def test_zsh_and_fish_get_the_same_values():
     assert in_shell("zsh", "reproducible-ml show ", "m").split() == ["plain", "mine", "_"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "re", "show ", "runs --experiment ", "sweep exp", "sweep x gan_type = w", "verify da",
+        "board -F ru",
+    ],
+)  # fmt: skip
+def test_a_key_press_waits_for_no_large_package(words):
+    environment = {
+        **os.environ,
+        "_REPRODUCIBLE_ML_COMPLETE": "bash_complete",
+        "COMP_WORDS": f"reproducible-ml {words}",
+        "COMP_CWORD": str(len(words.split(" "))),
+    }
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", COMMAND],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    assert done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "click.shell_completion" in imported
+    large = {"tensorflow", "sacred", "pymongo", "pandas", "scipy", "flask", "jinja2"}
+    assert not large & imported
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_script_calls_the_program_by_the_variable_that_it_reads(shell):
     done = subprocess.run(
@@ -187,6 +215,8 @@ def read_until(terminal, typed, mark):
         ("sync kep", "sync kept/"),
         ("export kep", "export kept/"),
         ("export mi", "export mine"),
+        ("export 1 -o kep", "export 1 -o kept/"),
+        ("board -F kep", "board -F kept/"),
         ("reproduce 1 --input record_dir=kep", "reproduce 1 --input record_dir=kept/"),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError, TrackingError
+from reproducible_ml.utils.paths import complete_folder
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -38,6 +39,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
     "--file_storage",
     "folder",
     metavar="FOLDER",
+    shell_complete=complete_folder,
     help="Show the runs of a folder, such as runs.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
