@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from reproducible_ml.utils.text import table
+
 # In place of a target where a figure is only stated.
 NO_TARGET = "-"
 
@@ -174,17 +176,16 @@ def take_turns(part: Part, contenders: Mapping[str, Contender], rounds: int) -> 
 def show_part(part: Part, targets: Sequence[Target]) -> str:
     """Give a part's table: speeds, ratios to the base, and the targets set for each contender."""
     of_bytes = f" of {part.record_bytes:,.0f} bytes" if part.record_bytes else ""
-    lines = [
-        f"\n{part.title} ({part.records:,} {part.unit}{of_bytes})",
-        f"{'':44} {part.unit + '/s':>12} {'MB/s':>8} {'ratio':>7} {'seconds':>17}",
-    ]
+    rows = [("", f"{part.unit}/s", "MB/s", "ratio", "seconds")]
     for name, seconds in part.seconds.items():
         rate = statistics.median(part.rates(name))
         span = f"{min(seconds):.3f} to {max(seconds):.3f}"
-        lines.append(
-            f"{name:44} {rate:>12,.0f} {rate * part.record_bytes / 1e6:>8,.1f} "
-            f"{part.ratio(name, part.base):>7.2f} {span:>17}"
-        )
+        speed = f"{rate * part.record_bytes / 1e6:,.1f}"
+        rows.append((name, f"{rate:,.0f}", speed, f"{part.ratio(name, part.base):.2f}", span))
+    lines = [
+        f"\n{part.title} ({part.records:,} {part.unit}{of_bytes})",
+        *table(rows, right=range(1, 5)),
+    ]
     for target in targets:
         row = target.row({part.title: part})
         if row is not None and row["reached"] is not None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproducible_ml.commands.completion import run_ids
-from reproducible_ml.commands.layout import as_json, store_options, table, terminal_width
-from reproducible_ml.utils.text import counted, shown
+from reproducible_ml.commands.layout import as_json, store_options, terminal_width
+from reproducible_ml.utils.text import counted, shown, table
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.reproduce import Comparison, Conclusion, Difference

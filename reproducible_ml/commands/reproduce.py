@@ -9,6 +9,7 @@ import click
 from reproducible_ml.commands.completion import run_ids
 from reproducible_ml.commands.layout import store_options
 from reproducible_ml.utils.paths import complete_folder
+from reproducible_ml.utils.text import table
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.reproduce import Reproduction
@@ -109,11 +110,8 @@ def _table(done: Reproduction) -> str:
         (row.part, row.recorded, row.again, _WORDS[row.equal] if row.compared else "")
         for row in done.verdict.rows
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines += [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows
-    ]
-    lines += [
+        *table(rows),
         "",
         f"Run {done.again.id} executes run {done.recorded.id} again: {done.verdict.sentence}.",
     ]

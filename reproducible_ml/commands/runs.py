@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproducible_ml.commands.completion import run_experiments
-from reproducible_ml.commands.layout import GAP, as_json, store_options, table, terminal_width
-from reproducible_ml.utils.text import SHORT_DIGEST, duration, shown
+from reproducible_ml.commands.layout import as_json, store_options, terminal_width
+from reproducible_ml.utils.text import GAP, SHORT_DIGEST, duration, shown, table
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs import Run

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproducible_ml.commands.completion import run_ids
-from reproducible_ml.commands.layout import GAP, as_json, cut, store_options, table, terminal_width
-from reproducible_ml.utils.text import counted, shown, size
+from reproducible_ml.commands.layout import as_json, store_options, terminal_width
+from reproducible_ml.utils.text import GAP, counted, cut, shown, size, table
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs import Run

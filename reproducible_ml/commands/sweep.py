@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproducible_ml.commands.completion import experiment_modules, gan_types
-from reproducible_ml.commands.layout import as_json, store_options, table
+from reproducible_ml.commands.layout import as_json, store_options
 from reproducible_ml.utils.paths import complete_folder
+from reproducible_ml.utils.text import table
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.sweep import Request, Space, Sweep

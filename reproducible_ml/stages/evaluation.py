@@ -6,7 +6,6 @@ They record as the stages in ``stages`` do; what the figures rest on stands besi
 from __future__ import annotations
 
 import importlib
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,7 +39,7 @@ from reproducible_ml.tracking.recording import (
     seal_run,
 )
 from reproducible_ml.utils.errors import ConfigError
-from reproducible_ml.utils.text import SHORT_DIGEST
+from reproducible_ml.utils.text import SHORT_DIGEST, table
 
 
 def classifier_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, Any]:
@@ -153,28 +152,21 @@ def figures_table(figures: Sequence[Any]) -> str:
     Args:
         figures: As ``models.evaluation.Evaluation`` holds them.
     """
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("figure")
-    for heading in ("value", "N", "floor", "N of floor", "against"):
-        table.add_column(heading, justify="right")
-    table.add_column("layer")
+    rows = [("figure", "value", "N", "floor", "N of floor", "against", "layer")]
     for one in figures:
-        table.add_row(
-            one.name,
-            f"{one.value:.4f}",
-            f"{one.samples:,}",
-            f"{one.floor:.4f}",
-            f"{one.floor_samples:,}",
-            _against(one),
-            one.layer,
+        rows.append(
+            (
+                one.name,
+                f"{one.value:.4f}",
+                f"{one.samples:,}",
+                f"{one.floor:.4f}",
+                f"{one.floor_samples:,}",
+                _against(one),
+                one.layer,
+            )
         )
-    # Wide enough for every column, whatever the terminal: a cut number is worse than a long line.
-    text = io.StringIO()
-    Console(width=120, color_system=None, file=text).print(table)
-    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    # As wide as it gets, whatever the terminal: a cut number is worse than a long line.
+    lines = table(rows, right=range(1, 6))
     return "\n".join([*lines, f"Classifier {figures[0].classifier[:SHORT_DIGEST]}"])
 
 

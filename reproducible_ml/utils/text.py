@@ -1,14 +1,18 @@
-"""Values, sizes and times as people read them, the same in the terminal and in reports."""
+"""Values, sizes, times and tables as people read them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 # The one length in which digests and commits are shown, where they are not shown whole.
 SHORT_DIGEST = 12
+# Between the columns of a table.
+GAP = "  "
+# What is left of a column that gives way: "identical" still fits.
+_LEAST = 9
 _HEXADECIMAL = re.compile(r"[0-9a-f]{32,}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
@@ -66,3 +70,51 @@ def size(count: int) -> str:
         if count < 999.95 * factor:
             return f"{count / factor:.1f} {unit}"
     return f"{count / 1e9:.1f} GB"
+
+
+def cut(text: str, width: int | None) -> str:
+    """Return the text within a width, with an ellipsis where it was cut."""
+    if width is None or len(text) <= width:
+        return text
+    return text[: max(width - 1, 0)] + "…"
+
+
+def table(
+    rows: Sequence[Sequence[str]],
+    right: Sequence[int] = (),
+    elastic: Sequence[int] = (),
+    width: int | None = None,
+    indent: int = 0,
+) -> list[str]:
+    """Align rows in columns, as every table in the terminal is.
+
+    Not by rich: importing it takes as long as all else that ``reproducible-ml runs`` does.
+
+    Args:
+        rows: The cells; all rows have the same number.
+        right: Columns that are aligned to the right.
+        elastic: Columns that give way when a line would be wider than ``width``, the first most.
+        width: The widest line; None for no limit.
+        indent: Blanks before each line.
+    """
+    if not rows:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    if width is not None:
+        excess = indent + sum(widths) + len(GAP) * (len(widths) - 1) - width
+        for column in elastic:
+            taken = max(0, min(excess, widths[column] - _least(rows, column)))
+            widths[column] -= taken
+            excess -= taken
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(size) if column in right else cut(cell, size).ljust(size)
+            for column, (cell, size) in enumerate(zip(row, widths))
+        ]
+        lines.append(cut((" " * indent + GAP.join(cells)).rstrip(), width))
+    return lines
+
+
+def _least(rows: Sequence[Sequence[str]], column: int) -> int:
+    return max(_LEAST, len(rows[0][column]))

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from reproducible_ml.cli import main
-from reproducible_ml.commands.layout import as_json, table
-from reproducible_ml.utils.text import duration, shown, size
+from reproducible_ml.commands.layout import as_json
+from reproducible_ml.utils.text import duration, shown, size, table
 from tests.tracking import lab
 
 
