@@ -31,11 +31,7 @@ INSTALL = [
     "gevent>=23.9,<26; python_version < '3.10'",
     # Sacred and Sacredboard import pkg_resources, which setuptools 81 dropped.
     "setuptools>=75.8,<81",
-    "gitpython>=3.1",
-    "psutil>=5.9",
-    "py-cpuinfo>=9",
     "click>=8.1",
-    "rich>=13",
     "tqdm>=4.66",
     # Reports and new projects are templates.
     "jinja2>=3.1",
@@ -44,6 +40,9 @@ INSTALL = [
     "isal>=1.5",
     # Worker processes that take handlers of any kind; scikit-learn brings it anyway.
     "joblib>=1.3",
+    # What scikit-learn and TensorFlow bring anyway, too.
+    "threadpoolctl>=3",
+    "packaging>=21",
 ]
 
 EXTRAS = {
@@ -64,12 +63,14 @@ EXTRAS = {
         "hypothesis>=6.100",
         "import-linter>=2",
         "mypy>=1.15",
+        # The tests look for processes that were left.
+        "psutil>=5.9",
         "pytest>=8",
         "pytest-cov>=5",
         "pytest-timeout>=2.3",
+        "pytest-xdist>=3.5",
         "ruff>=0.9",
         "selenium>=4.20",
-        "types-psutil>=5.9",
         "types-tqdm>=4.66",
         "wheel>=0.43",
     ],

@@ -5,7 +5,6 @@ They record as the stages in ``stages`` do; what the figures rest on stands besi
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -192,7 +191,7 @@ def _result_digest(path: Path, step: int) -> str | None:
 @contextmanager
 def _numpy_threads(count: int) -> Iterator[None]:
     """Let NumPy's matrix products share out their work as on the machine of the first execution."""
-    # Comes with scikit-learn; has no types.
-    limits: Any = importlib.import_module("threadpoolctl").threadpool_limits
-    with limits(count, "blas"):
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(count, "blas"):
         yield
