@@ -80,6 +80,39 @@ def test_the_locks_agree_wherever_both_name_a_package(python):
     assert base.items() <= extras.items()
 
 
+# Top-level modules of another name than their distribution's, or that are an essential part of it.
+DISTRIBUTIONS = {
+    **{"PIL": "pillow", "sklearn": "scikit-learn", "bson": "pymongo", "gridfs": "pymongo"},
+    **{"google": "tensorflow", "markupsafe": "jinja2", "werkzeug": "flask"},
+}
+
+
+def imported_distributions():
+    """Return the distributions that the package's modules import, wherever in them that stands."""
+    found = set()
+    for path in (ROOT / "reproducible_ml").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add(node.module.partition(".")[0])
+    own = {"__future__", "reproducible_ml"}
+    spec = {name: importlib.util.find_spec(name) for name in found - own}
+    installed = {name for name, one in spec.items() if one is None or "site-pack" in str(one)}
+    return {canonicalize_name(DISTRIBUTIONS.get(name, name)) for name in installed}
+
+
+def test_what_is_required_is_what_is_imported():
+    required = {canonicalize_name(Requirement(one).name) for one in ranges()[""]}
+    # Sacred and Sacredboard import it without asking for it.
+    required.remove("setuptools")
+    optional = {"apache-beam", "optuna"}
+    assert imported_distributions() == required | optional
+    assert optional <= {
+        canonicalize_name(Requirement(one).name) for extra in ranges().values() for one in extra
+    }
+
+
 @pytest.mark.parametrize("lock", ["requirements.txt", "requirements-extras.txt"])
 def test_the_lock_names_no_host_and_no_folder(lock):
     text = (ROOT / lock).read_text(encoding="utf-8")

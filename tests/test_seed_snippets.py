@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import tensorflow as tf
 
 # Changed: `layers` was tf.contrib.layers, which ended with TensorFlow 1; tf-slim is its successor.
 import tf_slim as layers
-from PIL import Image
 
 from reproducible_ml import input_fn as library_input
 from reproducible_ml import models, utils
@@ -60,9 +60,9 @@ class TestHandler(FeatureHandler):
         img_path = os.path.join(self.img_folder, row)
         img = np.load(img_path)
         if self.img_shape != list(img.shape):
-            # Changed: scipy.misc.imresize was removed in SciPy 1.3; like it, this is Pillow's
-            # bilinear resizing, whose size is (width, height).
-            img = np.asarray(Image.fromarray(img).resize(self.img_shape[::-1], Image.BILINEAR))
+            # Changed: scipy.misc.imresize was removed in SciPy 1.3; this is bilinear, too.
+            factors = np.divide(self.img_shape, img.shape)
+            img = scipy.ndimage.zoom(img, factors, order=1, mode="nearest", grid_mode=True)
         img_feature = {}
         # Changed: ndarray.tostring is deprecated in favour of its other name, tobytes.
         img_feature[key] = utils.bytes_feature(img.tobytes())

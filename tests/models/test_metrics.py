@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 import pytest
+import scipy.linalg
+import scipy.spatial
 
 from reproducible_ml.models.evaluation import vectors
 from reproducible_ml.models.evaluation.formulas import (
@@ -194,6 +196,28 @@ def test_copies_are_at_distance_zero_and_counted(random):
     np.testing.assert_array_equal(found.distances[:20], 0)
     assert 0.2 <= memorized_share(found.distances, honest) <= 0.25
     assert memorized_share(honest, honest) == 0.01
+
+
+def test_the_figures_of_wide_vectors_agree_with_scipy(random, small_blocks):
+    x = random.normal(size=(90, 16)) @ random.normal(size=(16, 16))
+    y = random.normal(size=(70, 16)) @ random.normal(size=(16, 16)) + 0.5
+    root = scipy.linalg.sqrtm(np.cov(x.T) @ np.cov(y.T))
+    mean = x.mean(axis=0) - y.mean(axis=0)
+    expected = mean @ mean + np.trace(np.cov(x.T) + np.cov(y.T) - 2 * root.real)
+    pair = [MeanCovariance(16).update(points) for points in (x, y)]
+    assert frechet_distance(*pair) == pytest.approx(expected, rel=1e-9)
+
+    lengths, indices = scipy.spatial.KDTree(y).query(x)
+    found = nearest_neighbours(x, y)
+    np.testing.assert_array_equal(found.indices, indices)
+    np.testing.assert_allclose(found.distances, lengths, rtol=1e-14)
+
+    def share(queries, points):
+        # Of four neighbours a point itself is the first.
+        radii = scipy.spatial.KDTree(points).query(points, 4)[0][:, 3]
+        return (scipy.spatial.distance.cdist(queries, points) <= radii).any(axis=1).mean()
+
+    assert precision_recall(x, y, neighbours=3) == (share(y, x), share(x, y))
 
 
 def test_batchwise_figures_are_means_over_whole_batches(random):

@@ -166,8 +166,28 @@ def test_the_product_is_run_and_its_table_has_mean_and_deviation_over_the_seeds(
         assert (float(row["min"]), float(row["max"])) == (min(values), max(values))
         assert (row["n"], row["failed"], row["metric"]) == ("2", "0", "score")
     table = [line.split() for line in output.splitlines() if re.match(r"(rate|0\.25|1) ", line)]
-    assert table[0] == ["rate", "metric", "mean", "deviation", "n", "min", "max", "failed"]
-    assert table[1] == ["0.25", "score", "10.5025", "0.707107", "2", "10.0025", "11.0025", "0"]
+    assert table[0] == [
+        "rate",
+        "metric",
+        "mean",
+        "deviation",
+        "confidence_95",
+        "n",
+        "min",
+        "max",
+        "failed",
+    ]
+    assert table[1] == [
+        "0.25",
+        "score",
+        "10.5025",
+        "0.707107",
+        "6.3531",
+        "2",
+        "10.0025",
+        "11.0025",
+        "0",
+    ]
 
 
 def test_what_is_recorded_is_not_run_again_until_configuration_or_source_change(toy):

@@ -103,14 +103,36 @@ def test_a_combination_without_any_result_has_a_row_too():
         [member(None, a="1", seed="1"), member(None, a="1", seed="2"), member({"x": 2.0}, a="2")]
     )
     assert as_cells(rows, ["a"])[1:] == [
-        ["1", "-", "-", "-", "0", "-", "-", "2"],
-        ["2", "x", "2", "-", "1", "2", "2", "0"],
+        ["1", "-", "-", "-", "-", "0", "-", "-", "2"],
+        ["2", "x", "2", "-", "-", "1", "2", "2", "0"],
     ]
     assert as_csv(rows).splitlines() == [
-        "a,metric,mean,deviation,n,min,max,failed",
-        "1,,,,0,,,2",
-        "2,x,2.0,,1,2.0,2.0,0",
+        "a,metric,mean,deviation,confidence_95,n,min,max,failed",
+        "1,,,,,0,,,2",
+        "2,x,2.0,,,1,2.0,2.0,0",
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "half_width"),
+    [
+        # The quantile p of Student's t is tan(pi (p - 1/2)) for one degree of freedom,
+        # (2p - 1) / sqrt(2p (1 - p)) for two, and of four a table has 2.7764451.
+        ((1.0, 3.0), math.tan(0.475 * math.pi)),
+        ((1.0, 2.0, 3.0), 0.95 / math.sqrt(2 * 0.975 * 0.025) / math.sqrt(3)),
+        ((2.0, 4.0, 4.0, 4.0, 6.0), 2.7764451 * math.sqrt(2 / 5)),
+        ((5.0, 5.0, 5.0), 0.0),
+    ],
+)
+def test_the_confidence_interval_of_a_mean_is_students(values, half_width):
+    (row,) = make_rows([member({"x": one}, a="1", seed=str(one)) for one in values])
+    assert row.confidence_95 == pytest.approx(half_width, rel=1e-7)
+
+
+def test_one_value_has_no_confidence_interval_and_nan_has_nan():
+    assert make_rows([member({"x": 2.0}, a="1")])[0].confidence_95 is None
+    (row,) = make_rows([member({"x": one}, a="1", seed=str(one)) for one in (2.0, math.nan)])
+    assert math.isnan(row.confidence_95)
 
 
 def test_the_best_comes_first_and_nan_last():

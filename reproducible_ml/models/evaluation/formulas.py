@@ -88,7 +88,8 @@ def frechet_distance(first: MeanCovariance, second: MeanCovariance) -> float:
 
     ``Tr((C1 C2)^(1/2))`` is the sum of the square roots of the eigenvalues of the symmetric matrix
     ``C1^(1/2) C2 C1^(1/2)``, which has those of ``C1 C2``; so everything stays real, also for
-    singular matrices.
+    singular matrices. ``scipy.linalg.sqrtm`` of the product is not: it takes 4 s in place of 5 ms
+    for 128 dimensions, and of few samples it gives complex numbers.
 
     Returns:
         The distance, 0 or above.
@@ -117,9 +118,11 @@ class ClassifierScore:
 
     def update(self, logits: Any) -> ClassifierScore:
         """Take in a batch of logits [n, classes]; returns itself."""
+        # Not at the top: what judges nothing need not wait for it.
+        from scipy.special import log_softmax
+
         values = checked_vectors(logits, len(self._probabilities))
-        shifted = values - values.max(axis=1, keepdims=True)
-        log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        log_p = log_softmax(values, axis=1)
         p = np.exp(log_p)
         self._probabilities = self._probabilities + p.sum(axis=0)
         self._negative_entropy += float((p * log_p).sum())

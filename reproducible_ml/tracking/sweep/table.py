@@ -16,7 +16,7 @@ from reproducible_ml.tracking.sweep.values import SEED, Parameters
 
 # The metric of an experiment that returns a bare number.
 BARE = "result"
-COLUMNS = ("metric", "mean", "deviation", "n", "min", "max", "failed")
+COLUMNS = ("metric", "mean", "deviation", "confidence_95", "n", "min", "max", "failed")
 
 
 class Measured(Protocol):
@@ -51,6 +51,19 @@ class Row:
     def deviation(self) -> float | None:
         """Sample standard deviation (n - 1); None for fewer than two values."""
         return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
+
+    @property
+    def confidence_95(self) -> float | None:
+        """Half the width of the mean's 95% confidence interval; None for fewer than two values.
+
+        By Student's t with n - 1 degrees of freedom, so for values that spread normally.
+        """
+        if len(self.values) < 2:
+            return None
+        # Imported where it is needed: that takes a second.
+        from scipy import stats
+
+        return float(stats.sem(self.values) * stats.t.ppf(0.975, len(self.values) - 1))
 
 
 def measured(run: Run, metric: str | None) -> dict[str, float]:
@@ -124,7 +137,10 @@ def as_cells(rows: Sequence[Row], keys: Sequence[str]) -> list[list[str]]:
             [
                 *(row.parameters.get(key, "-") for key in keys),
                 row.metric or "-",
-                *map(_number, (row.mean if row.values else None, row.deviation)),
+                *map(
+                    _number,
+                    (row.mean if row.values else None, row.deviation, row.confidence_95),
+                ),
                 str(len(row.values)),
                 *map(_number, (min(row.values, default=None), max(row.values, default=None))),
                 str(row.failed),
@@ -144,6 +160,7 @@ def as_csv(rows: Sequence[Row]) -> str:
         numbers: Mapping[str, Any] = {
             "mean": row.mean if row.values else None,
             "deviation": row.deviation,
+            "confidence_95": row.confidence_95,
             "n": len(row.values),
             "min": min(row.values, default=None),
             "max": max(row.values, default=None),
