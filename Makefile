@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format lint types imports docs test-slow coverage wheel \
-	bench bench-data bench-training licences lock environment extras clean
+	bench bench-data bench-training licences pages lock environment extras clean
 
 # Absolute paths appear nowhere, so the checkout may lie in a folder with spaces in its name.
 VENV := .venv
@@ -61,6 +61,9 @@ bench-training: extras  ## measure training steps
 
 licences: environment  ## write docs/licences.md from the metadata of what .venv holds
 	@$(VENV)/bin/python scripts/licences.py
+
+pages: environment  ## write the tables of docs/gan-types.md from GAN_TYPES
+	@$(VENV)/bin/python scripts/gan_types_page.py
 
 lock:  ## make the locks again from setup.py (needs uv); LOCK=--upgrade takes newer packages
 	@uv pip compile --quiet --universal --python-version 3.9 $(LOCK) --all-extras \

@@ -1,7 +1,7 @@
 """The GAN types: one row each, with losses, constraint, source and default values.
 
 The rows are plain values, so that reading them loads no TensorFlow; ``losses`` and ``penalties``
-hold the functions that they name. ``docs/gan-types.md`` shows the table.
+hold the functions that they name. ``make pages`` writes the table into ``docs/gan-types.md``.
 """
 
 from __future__ import annotations
