@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from reproducible_ml.utils.errors import DataError
-from reproducible_ml.utils.files import replacing
+from reproducible_ml.utils.files import replacing, write_json
 
 STEPS_FILE = "steps.log"
 TENSORS_FILE = "tensors.jsonl"
@@ -114,7 +114,7 @@ class StepLog:
                 f"{', '.join(self._losses)}. Start in another model_dir."
             )
         if self._losses != LOSSES_OF_1_0:
-            _replace(folder / LOSSES_FILE, json.dumps(self._losses).encode())
+            write_json(folder / LOSSES_FILE, self._losses)
         self.steps = read_steps(folder)[:restored_step]
         complete = len(self.steps) == restored_step
         if not complete or not np.array_equal(self.steps["step"], np.arange(1, restored_step + 1)):

@@ -298,5 +298,5 @@ def _ends_with_the_chief(model_dir: str | Path) -> Iterator[None]:
 def _replay(steps: np.ndarray[Any, Any], every_steps: int, watcher: Watcher) -> None:
     """Report the points that the interrupted run had reached, so that the metrics are complete."""
     for entry in steps[every_steps - 1 :: every_steps]:
-        for name in steps.dtype.names[1:]:  # type: ignore[index]
+        for name in steps.dtype.names[1:]:
             watcher.scalar(name, float(entry[name]), int(entry["step"]))

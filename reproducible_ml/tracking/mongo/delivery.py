@@ -45,6 +45,7 @@ from reproducible_ml.tracking.mongo.documents import (
     shown_output,
     split_into_parts,
 )
+from reproducible_ml.tracking.mongo.gridfs import CHUNK_BYTES, make_indexes, upload, upload_small
 from reproducible_ml.utils.errors import TrackingError
 from reproducible_ml.utils.files import write_json
 

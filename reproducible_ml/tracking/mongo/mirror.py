@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.tracking import mongo_claims
 from reproducible_ml.tracking.folder import JOURNAL_NAME, highest_id
+from reproducible_ml.tracking.mongo import claims as mongo_claims
 from reproducible_ml.tracking.mongo.address import START_SECONDS, MongoTarget
 from reproducible_ml.tracking.mongo.delivery import Delivery, note_target
 from reproducible_ml.tracking.mongo.documents import RunDocument, fit_document

@@ -24,6 +24,7 @@ from reproducible_ml.tracking.folder import (
     iso,
     read_json,
     resource_copy,
+    write_metrics,
 )
 from reproducible_ml.tracking.mongo import claims as mongo_claims
 from reproducible_ml.tracking.mongo.address import MongoTarget, parse_mongo

@@ -14,9 +14,13 @@ from reproducible_ml.tracking.folder import (
     Journal,
     MetricColumns,
     artifact_path,
+    iso,
     keep_for_delivery,
+    plain,
     store_once,
+    write_metrics,
 )
+from reproducible_ml.tracking.mongo import redact, redact_tree
 from reproducible_ml.utils.files import copy_whole, replacing, write_json
 
 # metrics.json may take this share of a run's time; a long run rewrites it less and less often.

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from reproducible_ml.datasets.serialize.checking.repairing import repair
+    from reproducible_ml.datasets.serialize.checking.repairing import _replace, repair
     from reproducible_ml.datasets.serialize.checking.verification import Defect, verify
 else:
     __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "Defect",
+    "_replace",
     "repair",
     "verify",
 ]
