@@ -100,7 +100,7 @@ def test_one_bit_of_one_weight_is_found_at_its_step(tree):
 def test_another_thread_count_is_named_and_has_other_bits(tree):
     code, output = tree.reproduce("--set", "intra_op_threads=1")
     assert code == 1, output
-    assert "intra_op_threads: recorded 2, now 1, as asked for" in output
+    assert "intra_op_threads: recorded 2, now 1 (--set)" in output
     assert "differs at step 1: " in output
 
 

@@ -109,7 +109,7 @@ def test_after_ctrl_c_the_printed_command_goes_on(interrupted):
     )
     assert f"go on {command}" in show("1")
     said = CliRunner().invoke(main, ["reproduce", "1"]).output
-    assert f"Go on with it: {command}; then reproduce that run." in said
+    assert f"Resume it with: {command}; then reproduce that run." in said
     step = max(int(path.stem.split("-")[1]) for path in folder.glob("models/*/*.index"))
     words = shlex.split(command.replace("max_steps=100000", f"max_steps={step + 1}"))
     done = subprocess.run(

@@ -6,6 +6,8 @@ import shutil
 
 import pytest
 
+from reproducible_ml.tracking.reproduce.recorded import Recorded
+from reproducible_ml.tracking.runs.run import load_run
 from tests.tracking.toy_project import Project
 
 
@@ -158,11 +160,23 @@ def test_an_input_that_is_gone_is_asked_for(project, tmp_path, recorded):
     try:
         code, output = project.reproduce(1)
         assert code == 2
-        assert f"{original}, which run 1 read as start_file, is not there" in output
+        assert f"{original}, which run 1 read as start_file, does not exist" in output
         code, output = project.reproduce(1, "--input", f"start_file={hidden}")
         assert code == 0, output
     finally:
         hidden.rename(original)
+
+
+@pytest.mark.parametrize(
+    "spelling", ["start.txt", "./start.txt", "start.txt/", "../project/start.txt"]
+)
+def test_an_input_is_found_however_its_path_was_typed(project, spelling):
+    edit_json(project.runs / "1" / "config.json", lambda config: config.update(start_file=spelling))
+    edit_json(
+        project.runs / "1" / "info.json", lambda info: info["stage"].update(cwd="/work/project")
+    )
+    inputs = Recorded(load_run(1, project.runs)).inputs
+    assert inputs == {"start_file": "/work/project/start.txt"}
 
 
 def test_a_failed_run_and_an_unknown_one_cannot_be_compared(project):

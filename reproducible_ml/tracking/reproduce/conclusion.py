@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reproducible_ml.tracking.reproduce.comparison import Comparison, Difference, compare_runs
-from reproducible_ml.tracking.reproduce.divergence import Divergence
-from reproducible_ml.tracking.reproduce.verdict import divergence_of, step_logs
+from reproducible_ml.tracking.reproduce.divergence import Divergence, divergence_of, step_logs
 from reproducible_ml.tracking.runs import Run
 from reproducible_ml.utils.text import counted, shown
 

@@ -7,11 +7,15 @@ is found by binary search.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from reproducible_ml.models.exact import STEP_DTYPE, STEPS_FILE, TENSORS_FILE
+from reproducible_ml.tracking.runs import Run
 
 TensorDigests = Mapping[int, Mapping[str, str]]
 _LOSSES = ("generator_loss", "critic_loss")
@@ -49,6 +53,25 @@ class Divergence:
             more = f" and {len(self.tensors) - 1} more" if len(self.tensors) > 1 else ""
             parts.append(f"variable {first} (digest {a} / {b}){more} at step {self.tensors_step}")
         return f"{where}: {'; '.join(parts)}"
+
+
+def step_logs(run: Run) -> tuple[np.ndarray[Any, Any], TensorDigests] | None:
+    """Return a training run's logged steps and rolling digests; None for another stage."""
+    if STEPS_FILE not in run.artifacts:
+        return None
+    content = run.artifacts[STEPS_FILE]
+    whole = len(content) // STEP_DTYPE.itemsize
+    steps = np.frombuffer(content, STEP_DTYPE, count=whole)
+    lines = run.artifacts.get(TENSORS_FILE, b"").decode().splitlines()
+    return steps, {one["step"]: one["tensors"] for one in map(json.loads, lines)}
+
+
+def divergence_of(a: Run, b: Run) -> Divergence | None:
+    """Find the first step at which two trainings part; None when they don't or are none."""
+    left, right = step_logs(a), step_logs(b)
+    if left is None or right is None:
+        return None
+    return first_divergence(left[0], right[0], left[1], right[1])
 
 
 def first_divergence(

@@ -1,189 +1,180 @@
-"""Execute the stage of a recorded run again in a process of its own, from its record.
+"""One rerun of a recorded run: its folder, inputs, configuration, environment and process.
 
-The sources are restored into a directory, which becomes the process's working directory, so that
-``python -m module`` imports them and nothing else of that name. Inputs keep their place, outputs go
-to new ones, and the variables that change results are set as they were.
+The recorded source files are restored into a folder, which becomes the working directory of the
+process, so that ``python -m module`` imports them and nothing else of that name. Inputs are read
+where they are, outputs go to new places, and the variables that change results are set as recorded.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
-import sys
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
-from typing import Any, Callable
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-from reproducible_ml.models.exact import TF_CONFIG
-from reproducible_ml.tracking.folder import told_run
-from reproducible_ml.tracking.runs import Run
-from reproducible_ml.utils.environment import HIDDEN
-from reproducible_ml.utils.errors import TrackingError
-
-# Variables that TensorFlow and the libraries below it read; others stay as they are now.
-_RESTORED = re.compile(
-    r"^(TF|XLA|OMP|KMP|GOMP|MKL|OPENBLAS|BLIS|VECLIB|NUMEXPR|CUDA|CUDNN|NVIDIA|NCCL|DNNL|ONEDNN)_"
+from reproducible_ml.tracking.reproduce.comparison import changed_lines, compare_runs
+from reproducible_ml.tracking.reproduce.environments import (
+    EnvironmentDifference,
+    environment_differences,
 )
-# What a tracked run tells its user to do next, in this version and in earlier ones.
-NEXT_STEPS = ("Look at it: ", "Prove it: ", "Go on: ")
+from reproducible_ml.tracking.reproduce.process import process_environment, run_module
+from reproducible_ml.tracking.reproduce.recorded import Recorded
+from reproducible_ml.tracking.reproduce.request import RECORDED, NotComparable, Request
+from reproducible_ml.tracking.runs import Run, load_run
+from reproducible_ml.utils.environment import describe_environment
+from reproducible_ml.utils.text import counted
+
+# What a recorded run tells its user to do next, in this version and in earlier ones.
+_NEXT_STEPS = ("Look at it: ", "Prove it: ", "Resume: ", "Go on: ")
 
 
-class NotComparable(TrackingError):
-    """A run that cannot be executed again or compared; says what is missing."""
-
-
-def restore_sources(run: Run, directory: Path) -> None:
-    """Write the recorded source files below a directory.
-
-    Raises:
-        NotComparable: The run holds no sources, or one leads out of the directory.
-    """
-    sources = run.sources
-    if not sources:
-        raise NotComparable(f"Run {run.id} holds no sources, so it can't be executed again.")
-    root = directory.resolve()
-    for name, content in sources.items():
-        path = (root / name).resolve()
-        if root not in path.parents:
-            raise NotComparable(f"The source {name!r} of run {run.id} leads out of its folder.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-
-
-def stage_of(run: Run) -> tuple[str, dict[str, Any]]:
-    """Return the module of a run's experiment, and what the record says of its paths.
-
-    Raises:
-        NotComparable: The record does not say it.
-    """
-    module = run.entry.get("experiment", {}).get("module")
-    stage = run.info.get("stage")
-    if not module:
-        raise NotComparable(
-            f"Run {run.id} was started in a notebook or at a prompt, so there is no module to run. "
-            "Put the experiment into a file and record it from there."
-        )
-    if not stage:
-        raise NotComparable(
-            f"Run {run.id} says neither what it reads nor what it writes (info['stage']); its "
-            "experiment must call record_stage()."
-        )
-    return str(module), dict(stage)
-
-
-def input_paths(run: Run) -> dict[str, str]:
-    """Return the absolute paths of what a run read, by configuration key."""
-    _, stage = stage_of(run)
-    config = run.config
-    return {
-        key: str(PurePosixPath(stage["cwd"]) / config[key])
-        for key in stage["inputs"]
-        if config.get(key)
-    }
-
-
-def rerun_config(
-    run: Run, directory: Path, inputs: Mapping[str, str], changes: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Make the configuration of the second execution.
+class Rerun:
+    """A rerun of a recorded run, from its preparation to the new run.
 
     Args:
         run: The recorded run.
-        directory: Where outputs go.
-        inputs: Configuration key -> path that is read.
-        changes: Configuration keys that are to differ.
+        request: How to run it again.
+        work: A new folder for its source files, configuration and outputs.
+        echo: Called with each line of progress.
+
+    Attributes:
+        recorded: The recorded run.
+        request: How to run it again.
+        work: Folder of its source files, configuration and outputs.
+        echo: Called with each line of progress.
+        inputs: Configuration key -> path that it reads.
 
     Raises:
-        NotComparable: ``changes`` names a key that the run does not have.
+        NotComparable: The record doesn't say which module ran, or what it reads and writes.
     """
-    _, stage = stage_of(run)
-    config = run.config
-    unknown = sorted(set(changes) - set(config))
-    if unknown:
-        raise NotComparable(
-            f"Run {run.id} has no configuration key {unknown[0]!r}; it has "
-            f"{', '.join(sorted(config))}."
+
+    def __init__(self, run: Run, request: Request, work: Path, echo: Callable[[str], None]) -> None:
+        self.recorded = Recorded(run)
+        self.request = request
+        self.work = work
+        self.echo = echo
+        self.inputs = {**self.recorded.inputs, **request.inputs}
+
+    def prepare(self) -> None:
+        """Check the record, list what differs in the environment, and make the folder.
+
+        Raises:
+            NotComparable: The record is incomplete or altered, or the request doesn't fit it.
+        """
+        self.recorded.check(self.request.allow_altered)
+        if self.request.steps is not None:
+            self.recorded.check_steps(self.request.steps)
+        for difference in self.environment:
+            self.echo(difference.describe())
+        self.work.mkdir()
+
+    @cached_property
+    def _variables(self) -> dict[str, str]:
+        return process_environment(self.recorded.run.environment.get("variables") or {})
+
+    @cached_property
+    def environment(self) -> tuple[EnvironmentDifference, ...]:
+        """What differs between the recorded environment and that of the rerun."""
+        now = describe_environment(self._variables)
+        return tuple(environment_differences(self.recorded.run.environment, now))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration; raises ``NotComparable`` if the run lacks a key to be changed."""
+        changes = dict(self.request.changes)
+        if self.request.steps is not None:
+            changes["max_steps"] = self.request.steps
+        outputs = self.recorded.new_outputs(self.work)
+        return self.recorded.config_with(self.inputs, outputs, changes)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Absolute path that the recorded run wrote -> path that this one writes."""
+        return {path: str(self.config[key]) for key, path in self.recorded.outputs.items()}
+
+    def read_outputs_of(self, outputs: dict[str, str]) -> None:
+        """Read what the rerun of an earlier stage has written.
+
+        Args:
+            outputs: Recorded path -> new path.
+        """
+        self.inputs = {key: outputs.get(path, path) for key, path in self.inputs.items()}
+
+    def check_inputs(self) -> None:
+        """Check that everything that the run read exists and is the same.
+
+        Raises:
+            NotComparable: It isn't; the message says what to do.
+        """
+        for key, path in self.inputs.items():
+            self.recorded.check_input(key, path, self.echo)
+
+    def execute(self) -> Run:
+        """Run the stage in a process of its own, wait for it and load the new run.
+
+        Raises:
+            NotComparable: It can't be started, or its process failed.
+        """
+        run = self.recorded.run
+        for key in self.request.changes:
+            self.echo(f"{key}: recorded {run.config.get(key)}, now {self.config[key]} (--set)")
+        cwd = self._working_directory()
+        self.echo(f"Executing run {run.id} ({run.experiment}) again.")
+        file = self.work / "config.json"
+        file.write_text(json.dumps(self.config, indent=1), encoding="utf-8")
+        arguments = ["with", str(file), "-F", str(self.request.folder.resolve())]
+        if self.request.mongo is not None:
+            arguments += ["-m", self.request.mongo]
+        arguments += ["-c", f"executes run {run.id} again"]
+        code, directory = run_module(
+            self.recorded.module, arguments, cwd, self._variables, self._echo_output
         )
-    outputs = {key: str(directory / key) for key in stage["outputs"]}
-    return {**config, **stage.get("again", {}), **inputs, **outputs, **changes}
+        if code != 0 or directory is None:
+            raise NotComparable(
+                f"The rerun of run {run.id} ended with exit code {code}; its messages are printed "
+                "above" + (f" and recorded in {directory}." if directory else ".")
+            )
+        return load_run(directory.name, directory.parent)
 
+    def _working_directory(self) -> Path:
+        """Return the folder that holds the source files to execute."""
+        if self.request.sources == RECORDED:
+            restored = self.work / "sources"
+            restored.mkdir()
+            self.recorded.restore_sources(restored)
+            return restored
+        here = Path.cwd()
+        module = self.recorded.module
+        if not (here / (module.replace(".", "/") + ".py")).is_file():
+            raise NotComparable(
+                f"--sources current needs {module} in the working directory {here}; change to the "
+                "folder that holds it."
+            )
+        return here
 
-def result_environment(run: Run) -> dict[str, str]:
-    """Return this process's environment with the recorded variables that change results."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not _RESTORED.match(name) and name not in ("PYTHONSAFEPATH", "PYTHONPATH")
-    }
-    recorded = run.environment.get("variables") or {}
-    restored = {
-        name: str(value)
-        for name, value in recorded.items()
-        if _RESTORED.match(name) and value != HIDDEN and name != TF_CONFIG
-    }
-    return {**kept, **restored}
+    def _echo_output(self, line: str) -> None:
+        # Paths in a folder that is removed lead nowhere, and the verdict comes from here.
+        removed = self.request.keep is None and str(self.work) in line
+        if not removed and not line.startswith(_NEXT_STEPS):
+            self.echo(f"  {line}")
 
+    def check_sources(self, again: Run) -> None:
+        """Name the source files that differ from the recorded ones.
 
-def execute(
-    run: Run,
-    config: Mapping[str, Any],
-    cwd: Path,
-    work: Path,
-    folder: Path,
-    mongo: str | None,
-    echo: Callable[[str], None],
-) -> Path:
-    """Run the stage in a process of its own and wait for it.
+        Args:
+            again: The new run.
 
-    Args:
-        run: The recorded run.
-        config: Its configuration this time.
-        cwd: Working directory, which holds the sources.
-        work: Directory for the configuration file.
-        folder: Folder of runs that takes the new one.
-        mongo: Database that takes it too.
-        echo: Called with each line that the process prints.
-
-    Returns:
-        The folder of the new run.
-
-    Raises:
-        NotComparable: The process failed.
-    """
-    module, _ = stage_of(run)
-    file = work / "config.json"
-    file.write_text(json.dumps(config, indent=1), encoding="utf-8")
-    command = [sys.executable, "-m", module, "with", str(file), "-F", str(folder.resolve())]
-    if mongo is not None:
-        command += ["-m", mongo]
-    command += ["-c", f"executes run {run.id} again"]
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        env=result_environment(run),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-    )
-    directory = None
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            told = told_run(line)
-            directory = told[1] if told else directory
-            echo(line.rstrip("\n"))
-    except BaseException:
-        process.terminate()
-        raise
-    finally:
-        code = process.wait()
-    if code != 0 or directory is None:
-        raise NotComparable(
-            f"The second execution of run {run.id} ended with exit code {code}; its message stands "
-            "above" + (f" and in {directory}." if directory else ".")
-        )
-    return Path(directory)
+        Raises:
+            NotComparable: There are such files although the recorded ones were asked for.
+        """
+        run = self.recorded.run
+        changed = compare_runs(run, again).of("sources")
+        if changed and self.request.sources == RECORDED:
+            raise NotComparable(
+                f"Run {again.id} executed another {changed[0].name} than run {run.id} recorded."
+            )
+        for one in changed:
+            added, removed = changed_lines(one.detail)
+            lines = f"{counted(added, 'line')} added, {removed} removed"
+            self.echo(f"{one.name} is not the recorded one: {lines}.")

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from reproducible_ml.models.exact import STEP_DTYPE, STEPS_FILE, TENSORS_FILE
 from reproducible_ml.tracking.reproduce.comparison import (
     SPEED_METRICS,
     Difference,
     equal,
     metric_difference,
 )
-from reproducible_ml.tracking.reproduce.divergence import (
-    Divergence,
-    TensorDigests,
-    first_divergence,
-)
+from reproducible_ml.tracking.reproduce.divergence import Divergence, divergence_of, step_logs
 from reproducible_ml.tracking.runs import Run
 from reproducible_ml.utils.text import SHORT_DIGEST, counted
 
@@ -80,25 +72,6 @@ class Verdict:
             return f"{DIFFERS} at step {first.step}: metric {first.name} {first.a!r} / {first.b!r}"
         parts = ", ".join(row.part for row in self.rows if not row.equal)
         return f"{DIFFERS} in {parts}"
-
-
-def step_logs(run: Run) -> tuple[np.ndarray[Any, Any], TensorDigests] | None:
-    """Return a training run's logged steps and rolling digests; None for another stage."""
-    if STEPS_FILE not in run.artifacts:
-        return None
-    content = run.artifacts[STEPS_FILE]
-    whole = len(content) // STEP_DTYPE.itemsize
-    steps = np.frombuffer(content, STEP_DTYPE, count=whole)
-    lines = run.artifacts.get(TENSORS_FILE, b"").decode().splitlines()
-    return steps, {one["step"]: one["tensors"] for one in map(json.loads, lines)}
-
-
-def divergence_of(a: Run, b: Run) -> Divergence | None:
-    """Find the first step at which two trainings part; None when they don't or are none."""
-    left, right = step_logs(a), step_logs(b)
-    if left is None or right is None:
-        return None
-    return first_divergence(left[0], right[0], left[1], right[1])
 
 
 def judge(recorded: Run, again: Run, steps: int | None = None) -> Verdict:

@@ -1,0 +1,235 @@
+"""A recorded run as something that can be run again: module, paths, source files, inputs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml.tracking.recording import broken_parts, seal_of
+from reproducible_ml.tracking.reproduce.request import NotComparable
+from reproducible_ml.tracking.runs import Run, go_on, load_run
+from reproducible_ml.utils.errors import DataError
+from reproducible_ml.utils.text import SHORT_DIGEST, counted
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What ``record_stage`` wrote into the run; its arguments are described there."""
+
+    cwd: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    again: Mapping[str, Any]
+
+
+class Recorded:
+    """A recorded run, and everything that its rerun needs to know of it.
+
+    Args:
+        run: The run.
+
+    Attributes:
+        run: The run.
+        module: Name of its experiment's module.
+
+    Raises:
+        NotComparable: The record doesn't say which module ran, or what it reads and writes.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        module = run.entry.get("experiment", {}).get("module")
+        if not module:
+            raise NotComparable(
+                f"Run {run.id} was started in a notebook or at a prompt, so there is no module to "
+                "run. Put the experiment into a file and record it from there."
+            )
+        stage = run.info.get("stage")
+        if not stage:
+            raise NotComparable(
+                f"Run {run.id} doesn't say what it reads and writes (info['stage']); its "
+                "experiment must call record_stage()."
+            )
+        self.module = str(module)
+        self._stage = _Stage(
+            cwd=str(stage["cwd"]),
+            inputs=tuple(stage["inputs"]),
+            outputs=tuple(stage["outputs"]),
+            again=dict(stage.get("again") or {}),
+        )
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Absolute path of each input, by configuration key."""
+        return self._paths(self._stage.inputs)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Absolute path of each output, by configuration key."""
+        return self._paths(self._stage.outputs)
+
+    def _paths(self, keys: tuple[str, ...]) -> dict[str, str]:
+        config = self.run.config
+        return {key: self._absolute(config[key]) for key in keys if config.get(key)}
+
+    def _absolute(self, path: str) -> str:
+        # One spelling of each path, so that inputs are found among outputs and data sets.
+        return os.path.normpath(os.path.join(self._stage.cwd, path))
+
+    def check(self, allow_altered: bool) -> None:
+        """Check that the record is complete and unaltered.
+
+        Args:
+            allow_altered: Accept a record that was altered after the run.
+
+        Raises:
+            NotComparable: It isn't; the message says what to do.
+        """
+        run = self.run
+        if run.status != "COMPLETED":
+            command = go_on(run)
+            raise NotComparable(
+                f"Run {run.id} is {run.status}, not COMPLETED: there is no result to compare with."
+                + (f" Resume it with: {command}; then reproduce that run." if command else "")
+            )
+        if not run.info.get("digest"):
+            raise NotComparable(
+                f"Run {run.id} has no digest of its result; its experiment must call "
+                "record_digest()."
+            )
+        seal = run.info.get("seal")
+        if not seal:
+            raise NotComparable(f"Run {run.id} has no seal; its experiment must call seal_run().")
+        broken = broken_parts(seal, seal_of(run))
+        if broken and not allow_altered:
+            raise NotComparable(
+                f"The record of run {run.id} was altered after the run: {', '.join(broken)}. "
+                "Restore it from a copy, or use it as it is now: --allow-altered."
+            )
+
+    def check_steps(self, steps: int) -> None:
+        """Check that a rerun may end after so many steps.
+
+        Raises:
+            NotComparable: It may not; the message says why.
+        """
+        last = self.run.config.get("max_steps")
+        if last is None:
+            raise NotComparable(
+                f"Run {self.run.id} has no setting max_steps, so --steps can't shorten it."
+            )
+        if not 1 <= steps <= last:
+            raise NotComparable(f"--steps must be 1 to {last}, the steps of run {self.run.id}.")
+
+    def check_input(self, key: str, path: str, echo: Callable[[str], None]) -> None:
+        """Check that an input exists and, if it is a data set, holds the recorded records.
+
+        Args:
+            key: Its configuration key.
+            path: Where it is now.
+            echo: Called with a line before something that takes time.
+
+        Raises:
+            NotComparable: It doesn't; the message says what to do.
+        """
+        if not os.path.exists(path):
+            raise NotComparable(
+                f"{path}, which run {self.run.id} read as {key}, does not exist. Give its present "
+                f"path: --input {key}=PATH; or write it again: --upstream."
+            )
+        fingerprints = {
+            self._absolute(facts["record_dir"]): facts["fingerprint"]
+            for facts in (self.run.info.get("dataset") or {}).values()
+        }
+        fingerprint = fingerprints.get(self.inputs.get(key, ""))
+        if fingerprint is not None:
+            echo(f"Verifying {path}.")
+            self._check_data_set(key, path, fingerprint)
+
+    def _check_data_set(self, key: str, path: str, fingerprint: str) -> None:
+        from reproducible_ml.datasets.serialize import read_manifest
+        from reproducible_ml.datasets.serialize.checking import verify
+
+        damaged = f"The data of run {self.run.id} is damaged"
+        try:
+            manifest = read_manifest(path)
+            defects = verify(path, schema=False)
+        except DataError as error:
+            raise NotComparable(f"{damaged}: {error}") from error
+        if defects:
+            more = f" and {counted(len(defects) - 1, 'more defect')}" if len(defects) > 1 else ""
+            raise NotComparable(
+                f"{damaged}: {defects[0]}{more}. Repair it with reproducible-ml repair {path}, or "
+                "write it again: --upstream."
+            )
+        if manifest.fingerprint != fingerprint:
+            raise NotComparable(
+                f"{path} is not the data set of run {self.run.id}: its fingerprint is "
+                f"{manifest.fingerprint[:SHORT_DIGEST]}, the recorded one is "
+                f"{fingerprint[:SHORT_DIGEST]}. Give the path of the recorded one: "
+                f"--input {key}=PATH; or write it again: --upstream."
+            )
+
+    def config_with(
+        self, inputs: Mapping[str, str], outputs: Mapping[str, str], changes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the configuration of a rerun.
+
+        Args:
+            inputs: Configuration key -> path to read.
+            outputs: Configuration key -> path to write.
+            changes: Configuration keys with values that replace the recorded ones.
+
+        Raises:
+            NotComparable: ``changes`` has a key that the run doesn't have.
+        """
+        config = self.run.config
+        unknown = sorted(set(changes) - set(config))
+        if unknown:
+            raise NotComparable(
+                f"Run {self.run.id} has no configuration key {unknown[0]!r}; it has "
+                f"{', '.join(sorted(config))}."
+            )
+        return {**config, **self._stage.again, **inputs, **outputs, **changes}
+
+    def new_outputs(self, folder: Path) -> dict[str, str]:
+        """Return a path in a folder for each output, by configuration key."""
+        return {key: str(folder / key) for key in self._stage.outputs}
+
+    def restore_sources(self, folder: Path) -> None:
+        """Write the recorded source files into a folder.
+
+        Raises:
+            NotComparable: The run has no source files, or one of them lies outside the folder.
+        """
+        sources = self.run.sources
+        if not sources:
+            raise NotComparable(
+                f"Run {self.run.id} holds no source files, so it can't be run again."
+            )
+        root = folder.resolve()
+        for name, content in sources.items():
+            path = (root / name).resolve()
+            if root not in path.parents:
+                raise NotComparable(
+                    f"The source file {name!r} of run {self.run.id} leads out of its folder."
+                )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    def upstream(self) -> Iterator[Run]:
+        """Yield the runs that wrote the data, earliest first.
+
+        Raises:
+            NotComparable: One of them is not in the run's store.
+        """
+        for one in self.run.info.get("upstream") or ():
+            if one["run_id"] is None:
+                raise NotComparable(
+                    f"Run {self.run.id} reads data written by a run of {one['stage']} that is not "
+                    "recorded here. Leave out --upstream to start from the data."
+                )
+            yield load_run(one["run_id"], self.run.store)
