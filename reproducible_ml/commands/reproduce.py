@@ -99,7 +99,7 @@ def _value(text: str) -> Any:
         return text
 
 
-_WORDS = {True: "same", False: "DIFFERS"}
+_WORDS = {True: "same", False: "DIFFERS", None: ""}
 
 
 def _table(done: Reproduction) -> str:
@@ -107,8 +107,7 @@ def _table(done: Reproduction) -> str:
     lines.append("")
     title = f"run {done.recorded.id}", f"run {done.again.id}"
     rows = [("", *title, "")] + [
-        (row.part, row.recorded, row.again, _WORDS[row.equal] if row.compared else "")
-        for row in done.verdict.rows
+        (row.part, row.recorded, row.again, _WORDS[row.equal]) for row in done.verdict.rows
     ]
     lines += [
         *table(rows),

@@ -59,7 +59,12 @@ def classifier_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
     need_data(run, config, serialize)
     record_dir = Path(config["record_dir"])
     classifier_dir = Path(config["classifier_dir"] or default_dir(run))
-    record_stage(run, inputs=("record_dir", *SOURCE_PATHS), outputs=("classifier_dir",))
+    record_stage(
+        run,
+        inputs=("record_dir", *SOURCE_PATHS),
+        outputs=("classifier_dir",),
+        scheduled=("learning_rate",),
+    )
     points = Points(run)
     result = train_classifier(
         record_dir, classifier_dir, settings, config["log_every_steps"], points.scalar

@@ -1,6 +1,7 @@
 """A GAN judged as a user judges it: classifier, training and evaluation in real processes."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -183,6 +184,25 @@ def test_an_evaluation_is_made_again_with_the_same_bits(judged):
     code, output = command(["reproduce", "4", "-F", str(judged.folder / "runs")], judged.folder)
     assert code == 0, output
     assert "executes run 4 again: identical." in output
+
+
+@pytest.mark.parametrize("version", ["current", "1.0"])
+def test_a_classifier_is_not_made_again_in_part(judged, tmp_path, version):
+    runs = shutil.copytree(judged.folder / "runs", tmp_path / "runs")
+    info = json.loads((runs / "1" / "info.json").read_text())
+    if version == "1.0":
+        # Nothing was recorded of its schedule.
+        del info["stage"]["scheduled"]
+        (runs / "1" / "info.json").write_text(json.dumps(info))
+    before = sorted(runs.iterdir())
+    where = ["-F", str(runs), "--allow-altered"]
+    code, output = command(["reproduce", "1", *where, "--steps", "10"], judged.folder)
+    assert code == 2
+    assert output == (
+        "Error: --steps can't shorten run 1: the value of learning_rate at a step depends on the "
+        "last step (max_steps=30), so a shorter training has other bits.\n"
+    )
+    assert sorted(runs.iterdir()) == before
 
 
 @pytest.mark.slow

@@ -92,6 +92,72 @@ def test_fewer_steps_are_compared_as_far_as_they_go(project):
     assert "--steps must be 1 to 20" in output
 
 
+def changed(tmp_path, *replacements):
+    """Return a project whose toy stage has been edited, with one run."""
+    project = Project(tmp_path / "project")
+    source = project.source.read_text()
+    for old, new in replacements:
+        assert old in source
+        source = source.replace(old, new)
+    project.source.write_text(source)
+    project.record()
+    return project
+
+
+SCALAR = 'record_scalar(_run, "weight", weight, step)'
+POINT = f"points.append((step, weight))\n        {SCALAR}"
+EVERY_TENTH = (POINT, f"if step % 10 == 0:\n            {POINT.replace(' ' * 8, ' ' * 12)}")
+
+
+def test_steps_without_a_point_are_refused_before_anything_runs(tmp_path):
+    unseeded = ("np.random.Generator(np.random.Philox(seed))", "np.random.default_rng()")
+    project = changed(tmp_path, unseeded, EVERY_TENTH)
+    code, output = project.reproduce(1, "--steps", "9")
+    assert code == 2
+    assert output == (
+        "Error: Run 1 recorded nothing up to step 9 that a rerun could be compared with: its first "
+        "metric point is at step 10, so choose --steps 10 or more.\n"
+    )
+    assert not (project.runs / "2").exists()
+    assert "verdicts" not in project.info(1)
+    code, output = project.reproduce(1, "--steps", "10")
+    assert code == 1, output
+    assert "differs at step 10: metric weight" in output
+
+
+def test_a_run_without_metrics_is_compared_whole_or_not_at_all(tmp_path):
+    project = changed(tmp_path, (SCALAR, "pass"), ('{"weight": points}', "{}"))
+    code, output = project.reproduce(1, "--steps", "9")
+    assert code == 2
+    assert "compared with: it has no metrics, so leave out --steps.\n" in output
+    code, output = project.reproduce(1)
+    assert code == 0, output
+
+
+def test_a_metric_without_a_point_in_these_steps_is_told_as_that(tmp_path):
+    last = (
+        f"{SCALAR}\n        if step == max_steps:\n            {SCALAR.replace('weight', 'end', 1)}"
+    )
+    project = changed(tmp_path, (SCALAR, last))
+    code, output = project.reproduce(1, "--steps", "7")
+    assert code == 0, output
+    (line,) = [line for line in output.splitlines() if line.startswith("metric end")]
+    assert line.split() == ["metric", "end", "none", "up", "to", "step", "7"]
+
+
+def test_fewer_steps_are_refused_where_a_setting_depends_on_the_last(tmp_path):
+    project = changed(tmp_path, ('outputs=["out_dir"]', 'outputs=["out_dir"], scheduled=["rate"]'))
+    code, output = project.reproduce(1, "--steps", "19")
+    assert code == 2
+    assert output == (
+        "Error: --steps can't shorten run 1: the value of rate at a step depends on the last step "
+        "(max_steps=20), so a shorter training has other bits.\n"
+    )
+    code, output = project.reproduce(1, "--steps", "20")
+    assert code == 0, output
+    assert "identical up to step 20" in output
+
+
 def test_an_edited_metric_is_named(project):
     edit_json(
         project.runs / "1" / "metrics.json",

@@ -25,16 +25,24 @@ def record_stage(
     inputs: Iterable[str],
     outputs: Iterable[str],
     again: Mapping[str, Any] | None = None,
+    scheduled: Iterable[str] = (),
 ) -> None:
-    """Record what a later execution needs to know of a stage's paths.
+    """Record what a later execution needs to know of a stage's configuration.
 
     Args:
         run: The running Sacred run.
         inputs: Keys of the configuration that name what the stage reads.
         outputs: Keys that name what it writes; a later execution writes elsewhere.
         again: Values that a later execution takes instead, with the same bits.
+        scheduled: Keys whose value at a step depends on the last step, ``max_steps``, such as a
+            learning rate that decays to 0 at the end. Such a run can't be reproduced in part.
     """
-    stage = {"cwd": os.getcwd(), "inputs": list(inputs), "outputs": list(outputs)}
+    stage: dict[str, Any] = {
+        "cwd": os.getcwd(),
+        "inputs": list(inputs),
+        "outputs": list(outputs),
+        "scheduled": list(scheduled),
+    }
     run.info["stage"] = {**stage, "again": dict(again)} if again else stage
 
 

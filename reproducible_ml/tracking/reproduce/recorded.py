@@ -23,6 +23,11 @@ class _Stage:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     again: Mapping[str, Any]
+    scheduled: tuple[str, ...]
+
+
+# Runs of version 1.0 don't record it; of its stages only the classifier's has a schedule.
+_SCHEDULED_BEFORE = {("classifier_dir",): ("learning_rate",)}
 
 
 class Recorded:
@@ -54,11 +59,13 @@ class Recorded:
                 "experiment must call record_stage()."
             )
         self.module = str(module)
+        outputs = tuple(stage["outputs"])
         self._stage = _Stage(
             cwd=str(stage["cwd"]),
             inputs=tuple(stage["inputs"]),
-            outputs=tuple(stage["outputs"]),
+            outputs=outputs,
             again=dict(stage.get("again") or {}),
+            scheduled=tuple(stage.get("scheduled", _SCHEDULED_BEFORE.get(outputs, ()))),
         )
 
     @property
@@ -123,6 +130,13 @@ class Recorded:
             )
         if not 1 <= steps <= last:
             raise NotComparable(f"--steps must be 1 to {last}, the steps of run {self.run.id}.")
+        scheduled = [key for key in self._stage.scheduled if key in self.run.config]
+        if scheduled and steps < last:
+            raise NotComparable(
+                f"--steps can't shorten run {self.run.id}: the value of {' and '.join(scheduled)} "
+                f"at a step depends on the last step (max_steps={last}), so a shorter training has "
+                "other bits."
+            )
 
     def check_input(self, key: str, path: str, echo: Callable[[str], None]) -> None:
         """Check that an input exists and, if it is a data set, holds the recorded records.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reproducible_ml.tracking.folder import iso, now
 from reproducible_ml.tracking.reproduce.environments import NOTHING, EnvironmentDifference
+from reproducible_ml.tracking.reproduce.evidence import evidence_of
 from reproducible_ml.tracking.reproduce.request import NotComparable, Request
 from reproducible_ml.tracking.reproduce.rerun import Rerun
 from reproducible_ml.tracking.reproduce.verdict import IDENTICAL, Verdict, judge
@@ -68,7 +69,7 @@ def _reproduce(
     rerun.check_inputs()
     again = rerun.execute()
     rerun.check_sources(again)
-    verdict = judge(run, again, request.steps)
+    verdict = judge(rerun.evidence, evidence_of(again, request.steps))
     _store_verdict(rerun, again, verdict)
     return Reproduction(run, again, rerun.environment, verdict, earlier, rerun.outputs)
 

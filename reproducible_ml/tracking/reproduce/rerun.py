@@ -18,6 +18,7 @@ from reproducible_ml.tracking.reproduce.environments import (
     EnvironmentDifference,
     environment_differences,
 )
+from reproducible_ml.tracking.reproduce.evidence import Evidence, needed_evidence
 from reproducible_ml.tracking.reproduce.process import process_environment, run_module
 from reproducible_ml.tracking.reproduce.recorded import Recorded
 from reproducible_ml.tracking.reproduce.request import RECORDED, NotComparable, Request
@@ -65,6 +66,8 @@ class Rerun:
         self.recorded.check(self.request.allow_altered)
         if self.request.steps is not None:
             self.recorded.check_steps(self.request.steps)
+        # A rerun that would have nothing to compare is refused before it is started.
+        _ = self.evidence
         for difference in self.environment:
             self.echo(difference.describe())
         self.work.mkdir()
@@ -78,6 +81,11 @@ class Rerun:
         """What differs between the recorded environment and that of the rerun."""
         now = describe_environment(self._variables)
         return tuple(environment_differences(self.recorded.run.environment, now))
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What the rerun must give again; raises ``NotComparable`` if that is nothing."""
+        return needed_evidence(self.recorded.run, self.request.steps)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -1,23 +1,18 @@
-"""Whether two runs of one stage gave the same bits, part by part."""
+"""The verdict on a rerun: whether it gave the same bits, part by part."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from reproducible_ml.tracking.reproduce.comparison import (
-    SPEED_METRICS,
-    Difference,
-    equal,
-    metric_difference,
-)
-from reproducible_ml.tracking.reproduce.divergence import Divergence, divergence_of, step_logs
-from reproducible_ml.tracking.runs import Run
+from reproducible_ml.tracking.reproduce.comparison import Difference, equal, metric_difference
+from reproducible_ml.tracking.reproduce.divergence import Divergence, first_divergence
+from reproducible_ml.tracking.reproduce.evidence import Evidence, Stream, kept_points
 from reproducible_ml.utils.text import SHORT_DIGEST, counted
 
 IDENTICAL, DIFFERS = "identical", "differs"
-_NO_POINTS: Mapping[str, Any] = {"steps": [], "values": []}
+_NO_POINTS: Stream = {"steps": [], "values": []}
 
 
 @dataclass(frozen=True)
@@ -26,17 +21,15 @@ class Row:
 
     Attributes:
         part: What is compared.
-        recorded: The record's side.
-        again: The second execution's.
-        equal: Whether both are the same bit for bit.
-        compared: Whether there was anything to compare.
+        recorded: The recorded run's side.
+        again: The rerun's side.
+        equal: Whether both are the same bit for bit; None if neither has a value to compare.
     """
 
     part: str
     recorded: str
     again: str
-    equal: bool
-    compared: bool = True
+    equal: bool | None
 
 
 @dataclass(frozen=True)
@@ -44,10 +37,10 @@ class Verdict:
     """The outcome of a comparison.
 
     Attributes:
-        rows: Every part that was compared.
+        rows: Every part.
         divergence: The first difference in the steps, if there is one.
         metric: The first differing point of a metric, if there is one.
-        steps: Steps that were compared, where that is not all; None for all.
+        steps: Steps that were compared; None for all.
     """
 
     rows: tuple[Row, ...]
@@ -58,7 +51,7 @@ class Verdict:
     @property
     def word(self) -> str:
         """``identical`` or ``differs``."""
-        return IDENTICAL if all(row.equal for row in self.rows) else DIFFERS
+        return DIFFERS if any(row.equal is False for row in self.rows) else IDENTICAL
 
     @property
     def sentence(self) -> str:
@@ -70,81 +63,92 @@ class Verdict:
         if self.metric is not None:
             first = self.metric
             return f"{DIFFERS} at step {first.step}: metric {first.name} {first.a!r} / {first.b!r}"
-        parts = ", ".join(row.part for row in self.rows if not row.equal)
+        parts = ", ".join(row.part for row in self.rows if row.equal is False)
         return f"{DIFFERS} in {parts}"
 
 
-def judge(recorded: Run, again: Run, steps: int | None = None) -> Verdict:
-    """Compare two executions of one stage bit for bit.
+def judge(recorded: Evidence, again: Evidence) -> Verdict:
+    """Compare two runs of one stage bit for bit.
 
     Args:
-        recorded: The run as it was.
-        again: Its second execution.
-        steps: Compare this many steps only; None compares everything, the final state included.
+        recorded: What the recorded run holds, as ``needed_evidence`` returns it.
+        again: What its rerun holds, up to the same step.
     """
-    rows = []
-    if steps is None:
-        for name, digest in sorted((recorded.info.get("digest") or {}).items()):
-            other = (again.info.get("digest") or {}).get(name)
-            rows.append(Row(name, _short(digest), _short(other), digest == other))
-    log, other_log = step_logs(recorded), step_logs(again)
-    if log is not None and other_log is not None:
-        (left, tensors), (right, other_tensors) = log, other_log
-        count = steps or len(left)
-        rows.append(
-            Row(
-                "losses of every step",
-                counted(min(count, len(left)), "step"),
-                counted(min(count, len(right)), "step"),
-                left[:count].tobytes() == right[:count].tobytes(),
-            )
-        )
-        common = [step for step in tensors if steps is None or step <= steps]
-        same = [step for step in common if tensors[step] == other_tensors.get(step)]
-        if common:
-            told = f"at {counted(len(common), 'step')}", f"equal at {len(same)}"
-        else:
-            told = "none recorded", ""
-        equal_there = len(same) == len(common)
-        rows.append(Row("variables every so many steps", *told, equal_there, bool(common)))
-    metrics = _metrics(recorded, again, steps)
-    rows += [row for row, _ in metrics]
-    if steps is None:
-        rows.append(Row("result", "", "", equal(recorded.result, again.result)))
+    metrics = list(_metrics(recorded, again))
+    rows = (
+        *_digest_rows(recorded, again),
+        *_log_rows(recorded, again),
+        *(row for row, _ in metrics),
+        *_result_rows(recorded, again),
+    )
     differences = [difference for _, difference in metrics if difference is not None]
     return Verdict(
-        tuple(rows),
-        divergence_of(recorded, again),
+        rows,
+        _divergence(recorded, again),
         min(differences, key=lambda one: (one.step or 0, one.name), default=None),
-        steps,
+        recorded.steps,
     )
 
 
-def _metrics(recorded: Run, again: Run, steps: int | None) -> list[tuple[Row, Difference | None]]:
-    found = []
-    for name in sorted(recorded.points.keys() | again.points.keys()):
-        if name in SPEED_METRICS:
-            continue
-        left, right = (run.points.get(name, _NO_POINTS) for run in (recorded, again))
-        if steps is not None:
-            # A training logs its last step whatever its number, which here is another one.
-            kept = {step for step in left["steps"] if step <= steps}
-            left, right = _at_steps(left, kept), _at_steps(right, kept)
-        difference = metric_difference(name, left, right)
-        row = Row(
-            f"metric {name}",
-            counted(len(left["values"]), "point"),
-            counted(len(right["values"]), "point"),
-            difference is None,
-        )
-        found.append((row, difference))
-    return found
+def _divergence(recorded: Evidence, again: Evidence) -> Divergence | None:
+    if recorded.losses is None or again.losses is None:
+        return None
+    return first_divergence(recorded.losses, again.losses, recorded.tensors, again.tensors)
 
 
-def _at_steps(points: Mapping[str, Any], steps: set[Any]) -> dict[str, list[Any]]:
-    indices = [index for index, step in enumerate(points["steps"]) if step in steps]
-    return {name: [points[name][index] for index in indices] for name in ("steps", "values")}
+def _digest_rows(recorded: Evidence, again: Evidence) -> Iterator[Row]:
+    for name, digest in sorted(recorded.digests.items()):
+        other = again.digests.get(name)
+        nothing = digest is None and other is None
+        yield _row(name, recorded, (_short(digest), _short(other)), digest == other, nothing)
 
 
 def _short(digest: Any) -> str:
     return "none" if digest is None else str(digest)[:SHORT_DIGEST]
+
+
+def _log_rows(recorded: Evidence, again: Evidence) -> Iterator[Row]:
+    left = recorded.losses
+    if left is None:
+        return
+    right = left[:0] if again.losses is None else again.losses
+    counts = counted(len(left), "step"), counted(len(right), "step")
+    same = left.tobytes() == right.tobytes()
+    yield _row("losses of every step", recorded, counts, same, not len(left) and not len(right))
+    # Only the recorded run's steps: with --set, the rerun may take digests more often.
+    steps = recorded.tensors
+    equal_at = [step for step in steps if steps[step] == again.tensors.get(step)]
+    texts = f"at {counted(len(steps), 'step')}", f"equal at {len(equal_at)}"
+    yield _row("weight digests", recorded, texts, len(equal_at) == len(steps), not steps)
+
+
+def _metrics(recorded: Evidence, again: Evidence) -> Iterator[tuple[Row, Difference | None]]:
+    for name in sorted(recorded.metrics.keys() | again.metrics.keys()):
+        left = recorded.metrics.get(name, _NO_POINTS)
+        right = again.metrics.get(name, _NO_POINTS)
+        # A run logs its last step whatever its number: the rerun's may be in the middle of the
+        # recorded run, which has no point there.
+        if recorded.steps is not None and recorded.steps not in left["steps"]:
+            right = kept_points(right, [step != recorded.steps for step in right["steps"]])
+        difference = metric_difference(name, left, right)
+        counts = len(left["values"]), len(right["values"])
+        texts = counted(counts[0], "point"), counted(counts[1], "point")
+        yield (
+            _row(f"metric {name}", recorded, texts, difference is None, not any(counts)),
+            difference,
+        )
+
+
+def _result_rows(recorded: Evidence, again: Evidence) -> Iterator[Row]:
+    if recorded.steps is None:
+        same = equal(recorded.result, again.result)
+        nothing = recorded.result is None and again.result is None
+        yield _row("result", recorded, ("", ""), same, nothing)
+
+
+def _row(part: str, recorded: Evidence, texts: tuple[str, str], same: bool, nothing: bool) -> Row:
+    """Make a row; one with nothing to compare says so and has no part in the verdict."""
+    if not nothing:
+        return Row(part, *texts, same)
+    steps = recorded.steps
+    return Row(part, "none recorded" if steps is None else f"none up to step {steps}", "", None)
