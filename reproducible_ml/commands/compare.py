@@ -24,7 +24,7 @@ _MOST_ROWS = 20
 @click.argument("a", metavar="A", shell_complete=run_ids)
 @click.argument("b", metavar="B", shell_complete=run_ids)
 @store_options
-@click.option("--diff", is_flag=True, help="Print the changed lines of the sources.")
+@click.option("--diff", is_flag=True, help="Print the changed lines of the source files.")
 @click.option("--all", "all_", is_flag=True, help=f"Print more than {_MOST_ROWS} lines a section.")
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
 def command(
@@ -32,11 +32,11 @@ def command(
 ) -> None:
     """Find where the runs A and B differ.
 
-    Compared are configuration, sources, data, environment, metrics and result, floats by their
-    bits. Of two trainings the first differing step is found in their logs of every step.
+    Configuration, source files, data, environment, metrics and result are compared, floats by their
+    bits. The first differing step of two trainings is found in their logs of every step.
 
-    Exit code: 0 the results are identical, whatever else differs; 1 they differ; 2 they cannot be
-    compared, with what is missing.
+    Exit code: 0 the results are identical, whatever else differs; 1 they differ; 2 they can't be
+    compared, with the reason.
     """
     from reproducible_ml.tracking.reproduce import conclude
     from reproducible_ml.tracking.runs import load_run, open_store
@@ -58,7 +58,7 @@ def command(
 
 
 def exit_code(conclusion: Conclusion) -> int:
-    """Return 0 for identical results, 1 for different ones, 2 when that can't be said."""
+    """Return 0 for identical results, 1 for different ones, 2 if they can't be compared."""
     if conclusion.reason:
         return UNDECIDED_EXIT
     return IDENTICAL_EXIT if conclusion.identical else DIFFERENT_EXIT
@@ -85,7 +85,7 @@ def _report(conclusion: Conclusion, diff: bool, most: int | None) -> list[str]:
         rows = [header, *rows] if section != "sources" else rows
         lines += table(rows, elastic=(3, 1, 2, 0), width=width, indent=_INDENT)
         if most is not None and len(differences) > most:
-            lines.append(f"{' ' * _INDENT}and {len(differences) - most} more, see --all")
+            lines.append(f"{' ' * _INDENT}and {len(differences) - most} more; --all prints them")
         if diff and section == "sources":
             lines += ["", *"".join(one.detail for one in differences).splitlines()]
         lines.append("")

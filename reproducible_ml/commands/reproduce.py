@@ -23,32 +23,38 @@ if TYPE_CHECKING:
     type=click.Choice(["recorded", "current"]),
     default="recorded",
     show_default=True,
-    help="Execute the recorded sources, or those in the working directory.",
+    help="Run the recorded source files, or those in the working directory.",
 )
-@click.option("--steps", type=int, metavar="N", help="Train and compare N steps only.")
-@click.option("--upstream", is_flag=True, help="Execute the earlier stages again too, data first.")
+@click.option("--steps", type=int, metavar="N", help="Train and compare only N steps.")
+@click.option("--upstream", is_flag=True, help="Run the earlier stages again too, data first.")
 @click.option(
-    "--input", "inputs", multiple=True, metavar="KEY=PATH", help="Where an input lies now."
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="KEY=PATH",
+    help="Present path of an input that has moved.",
 )
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the configuration."
 )
-@click.option("--allow-altered", is_flag=True, help="Go on with a record that was altered.")
+@click.option(
+    "--allow-altered", is_flag=True, help="Use a record even if it was altered after the run."
+)
 @click.option(
     "--keep",
     metavar="DIR",
     shell_complete=complete_folder,
-    help="Keep restored sources, data and models there.",
+    help="Keep restored source files, data and models there.",
 )
 def command(run_id: str, **options: Any) -> None:
     """Execute a recorded run again and compare it bit for bit.
 
-    The recorded sources are restored into a temporary directory and run in a process of their own,
-    as a new run. With -m the record is read from the database; the new run goes there as well as
-    to the folder. Both runs keep the verdict.
+    The recorded source files are restored into a temporary directory and run in a separate process,
+    as a new run. With -m, the record is read from the database, and the new run is written both to
+    the database and to the folder. The verdict is stored in both runs.
 
-    Exit code: 0 identical; 1 differs, with the first step and tensor that do; 2 can't be compared,
-    with what is missing.
+    Exit code: 0 identical; 1 differs, with the first step and what differs there; 2 can't be
+    compared, with the reason.
     """
     import traceback
     from pathlib import Path
@@ -76,7 +82,7 @@ def command(run_id: str, **options: Any) -> None:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(2) from error
     except Exception as error:
-        # Python's own exit code for this would say that the runs differ.
+        # Python would exit with 1, which here means that the runs differ.
         traceback.print_exc()
         raise SystemExit(2) from error
     click.echo(_table(done))

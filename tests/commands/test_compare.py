@@ -90,7 +90,7 @@ def test_sources_are_summed_up_and_shown_with_diff(folder, tmp_path):
     ("a", "b", "said"),
     [
         ("1", "9", "Error: There is no run 9 in "),
-        ("1", "2", "cannot be compared: they are of different experiments, train and make."),
+        ("1", "2", "cannot be compared: the experiments differ: train and make."),
     ],
 )
 def test_what_cannot_be_compared_is_exit_code_2_with_the_reason(folder, a, b, said):

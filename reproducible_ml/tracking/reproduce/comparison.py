@@ -1,7 +1,7 @@
-"""What two recorded runs differ in, section by section, down to the first differing metric point.
+"""Differences between two recorded runs, by section, down to the first differing metric point.
 
-Sections: config, sources, data, environment, metrics, result. What differs between any two runs
-(ids, times, seals) is left out.
+Sections: config, sources, data, environment, metrics, result. Ids, times and seals, which differ
+between any two runs, are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from reproducible_ml.tracking.runs import Run, flat, read_number, used_config
 from reproducible_ml.utils.text import SHORT_DIGEST, counted
 
 SECTIONS = ("config", "sources", "data", "environment", "metrics", "result")
-# Of the environment, what says where and not what: paths, the branch, git's list of changes.
+# Facts of the environment that say where and not what: paths, branch, git's list of changes.
 _LEFT_OUT = (
     "python.executable",
     "git.root",
@@ -32,22 +32,22 @@ _LEFT_OUT = (
     "library_git.diff",
     "cpu.usable_cores",
 )
-# They tell of the machine's speed, not of the result.
+# These measure the machine's speed, not the result.
 SPEED_METRICS = ("steps_per_second",)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing in which two runs differ.
+    """One difference between two runs.
 
     Attributes:
         section: One of ``SECTIONS``.
         name: Key, path or metric.
-        a: The first run's value; None where it has none.
+        a: The first run's value; None if it has none.
         b: The second run's value.
         step: For a metric: the first step at which the streams differ.
-        detail: The unified diff of a source; for a metric how many points are equal before.
-        ended: For a metric: whether the streams are equal but one goes on where the other ends.
+        detail: For a source file: the unified diff; for a metric: how many points before are equal.
+        ended: For a metric: whether the streams are equal except that one ends earlier.
     """
 
     section: str
@@ -61,12 +61,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two runs differ in.
+    """All differences between two runs.
 
     Attributes:
         a: The first run.
         b: The second run.
-        differences: In the order of ``SECTIONS``, then by name (metrics by step).
+        differences: Sorted in the order of ``SECTIONS``, then by name (metrics by step).
     """
 
     a: Run
@@ -90,7 +90,7 @@ class Comparison:
 
 
 def compare_runs(a: Run, b: Run) -> Comparison:
-    """Compare two recorded runs, which may lie in different stores."""
+    """Compare two recorded runs, which may be in different stores."""
     return Comparison(
         a,
         b,
@@ -108,7 +108,7 @@ def compare_runs(a: Run, b: Run) -> Comparison:
 def _values(section: str, a: Any, b: Any) -> Iterator[Difference]:
     left, right = flat(a, ""), flat(b, "")
     for name in sorted(left.keys() | right.keys()):
-        # What one run holds as None and the other not at all is no difference to anyone.
+        # None in one run and no entry in the other count as equal.
         one, other = left.get(name), right.get(name)
         if not equal(one, other):
             yield Difference(section, name, one, other)
@@ -117,8 +117,8 @@ def _values(section: str, a: Any, b: Any) -> Iterator[Difference]:
 def equal(a: Any, b: Any) -> bool:
     """Tell whether two recorded values are the same: floats by their bits, NaN equals NaN.
 
-    A whole number equals the float of the same value: which of the two a store gives back is its
-    own affair.
+    An integer equals the float of the same value, because stores differ in which of them they give
+    back.
     """
     if isinstance(a, float) or isinstance(b, float):
         try:
@@ -173,7 +173,7 @@ def changed_lines(diff: str) -> tuple[int, int]:
 
 
 def _data(run: Run) -> dict[str, Any]:
-    # Where a data set lies, or its raw data, does not matter, only what it holds.
+    # Only the content of a data set matters, not where it or its raw data are stored.
     return {
         key: {name: value for name, value in facts.items() if name not in ("record_dir", "source")}
         for key, facts in (run.info.get("dataset") or {}).items()
@@ -187,7 +187,7 @@ def _environment(run: Run) -> dict[str, Any]:
         if name not in _LEFT_OUT and not name.startswith("library_git.diff")
     }
     flags = facts.pop("cpu.flags", None)
-    # One line for each flag that one machine lacks, not two long lists.
+    # One line for each differing flag instead of two long lists.
     facts.update({f"cpu.flags.{flag}": True for flag in flags or ()})
     return facts
 
@@ -210,13 +210,13 @@ def _metrics(a: Run, b: Run) -> list[Difference]:
 
 
 def metric_difference(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Difference | None:
-    """Return the first point at which two streams of a metric differ; None for none."""
+    """Return the first point at which two streams of a metric differ; None if equal."""
     index = first_difference(a, b)
     return None if index is None else _at(name, a, b, index)
 
 
 def first_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> int | None:
-    """Return the index of the first point at which two metric streams differ; None for none.
+    """Return the index of the first point at which two metric streams differ; None if equal.
 
     Args:
         a: ``steps`` and ``values`` of one stream.
@@ -243,6 +243,6 @@ def _at(name: str, a: Mapping[str, Any], b: Mapping[str, Any], index: int) -> Di
     counts = len(a["values"]), len(b["values"])
     detail = f"{counted(index, 'equal point')} before it"
     if counts[0] != counts[1]:
-        detail += f"; {counts[0]} and {counted(counts[1], 'point')} in all"
+        detail += f"; {counts[0]} and {counted(counts[1], 'point')} in total"
     ended = index == min(counts)
     return Difference("metrics", name, values[0], values[1], step, detail, ended)

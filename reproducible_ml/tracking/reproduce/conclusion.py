@@ -1,4 +1,4 @@
-"""What the comparison of two runs comes to, in the same sentences for ``compare`` and report."""
+"""The conclusion from comparing two runs, in the same sentences for ``compare`` and report."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _UNFINISHED = ("RUNNING", "QUEUED", "UNREADABLE")
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What the comparison of two runs comes to.
+    """The conclusion from comparing two runs.
 
     Attributes:
         found: Every difference.
         divergence: The first difference in the logs of every step, if there is one.
-        reason: Why the results can't be compared; empty when they can.
-        lasts: The last step of each run, where one has ended before the other and is equal to it as
-            far as it goes; None otherwise.
+        reason: Why the results can't be compared; empty if they can.
+        lasts: The last step of each run, if one of them ended earlier and both are equal up to
+            there; None otherwise.
         logged: Whether both have logs of every step.
     """
 
@@ -40,7 +40,7 @@ class Conclusion:
 
     @property
     def sentences(self) -> list[str]:
-        """The first difference, and what the results are to each other."""
+        """The first difference, then whether the results are equal."""
         return [*self._first(), *self._results()]
 
     def _first(self) -> Iterator[str]:
@@ -59,7 +59,7 @@ class Conclusion:
         place = f"{metric.name} at step {metric.step}"
         for value, run in ((metric.a, self.found.a), (metric.b, self.found.b)):
             if value is None:
-                return f"{place}, where run {run.id} has none"
+                return f"{place}, which run {run.id} doesn't have"
         return f"{place}: {shown(metric.a)} / {shown(metric.b)}"
 
     def _results(self) -> Iterator[str]:
@@ -78,7 +78,7 @@ class Conclusion:
 
 
 def conclude(a: Run, b: Run) -> Conclusion:
-    """Compare two runs, which may lie in different stores."""
+    """Compare two runs, which may be in different stores."""
     found = compare_runs(a, b)
     divergence = divergence_of(a, b)
     logs = step_logs(a), step_logs(b)
@@ -94,9 +94,9 @@ def conclude(a: Run, b: Run) -> Conclusion:
 
 
 def why_not(a: Run, b: Run) -> str:
-    """Return why the results of two runs cannot be compared; empty when they can."""
+    """Return why the results of two runs can't be compared; empty if they can."""
     if a.experiment != b.experiment:
-        return f"they are of different experiments, {a.experiment or '-'} and {b.experiment or '-'}"
+        return f"the experiments differ: {a.experiment or '-'} and {b.experiment or '-'}"
     for run in (a, b):
         if run.status in _UNFINISHED:
             return f"run {run.id} is {run.status}"

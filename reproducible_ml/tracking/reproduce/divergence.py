@@ -1,8 +1,8 @@
-"""Where two trainings part: the first step, and what differs there.
+"""The first difference between two trainings: its step, and what differs there.
 
-Both leave the losses of every step and, every so many steps, a digest of each variable
-(``models.step_log``). Bits that once differ go on to differ, so the first differing entry of either
-is found by binary search.
+Each training logs the losses of every step and, at regular steps, a digest of each variable
+(``models.exact.step_log``). Bits that differ once keep differing, so the first differing entry of
+each log is found by binary search.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Divergence:
     tensors_step: int | None
 
     def describe(self) -> str:
-        """Say it in a sentence."""
+        """Return the difference as a clause: where, then what."""
         if self.equal_until == self.step - 1:
             where = f"at step {self.step}"
         else:
@@ -56,7 +56,7 @@ class Divergence:
 
 
 def step_logs(run: Run) -> tuple[np.ndarray[Any, Any], TensorDigests] | None:
-    """Return a training run's logged steps and rolling digests; None for another stage."""
+    """Return the logged steps and weight digests of a training; None for any other stage."""
     if STEPS_FILE not in run.artifacts:
         return None
     content = run.artifacts[STEPS_FILE]
@@ -67,7 +67,7 @@ def step_logs(run: Run) -> tuple[np.ndarray[Any, Any], TensorDigests] | None:
 
 
 def divergence_of(a: Run, b: Run) -> Divergence | None:
-    """Find the first step at which two trainings part; None when they don't or are none."""
+    """Find the first difference between two trainings; None without one, or without both logs."""
     left, right = step_logs(a), step_logs(b)
     if left is None or right is None:
         return None
@@ -80,16 +80,16 @@ def first_divergence(
     tensors_a: TensorDigests,
     tensors_b: TensorDigests,
 ) -> Divergence | None:
-    """Find the first difference in the steps that both trainings have done.
+    """Find the first difference within the steps that both trainings have completed.
 
     Args:
-        steps_a: Logged steps of one, as ``read_steps`` gives them.
-        steps_b: Logged steps of the other.
-        tensors_a: Rolling digests of one, as ``read_tensor_digests`` gives them.
-        tensors_b: Rolling digests of the other.
+        steps_a: Logged steps of the first, as ``read_steps`` returns them.
+        steps_b: Logged steps of the second.
+        tensors_a: Weight digests of the first, as ``read_tensor_digests`` returns them.
+        tensors_b: Weight digests of the second.
 
     Returns:
-        The first difference, or None when all that both have is equal.
+        The first difference, or None if everything that both have is equal.
     """
     common = min(len(steps_a), len(steps_b))
     loss_step = _first(common, lambda index: _differs(steps_a[: index + 1], steps_b[: index + 1]))
@@ -105,8 +105,8 @@ def first_divergence(
         {} if tensors_step is None else _pairs(tensors_a[tensors_step], tensors_b[tensors_step])
     )
     if loss_step is not None and (tensors_step is None or loss_step + 1 <= tensors_step):
-        # The loss of a step is computed before its own update: weights may have parted in the step
-        # before, unless their digests there say that they had not.
+        # The loss of a step is computed before that step's update, so the weights may have differed
+        # one step earlier, unless their digests at that step are equal.
         step = loss_step + 1
         losses = _pairs(
             *({name: float(s[loss_step][name]) for name in _LOSSES} for s in (steps_a, steps_b))
@@ -119,7 +119,7 @@ def first_divergence(
 
 
 def _first(count: int, differs: Callable[[int], bool]) -> int | None:
-    """Binary search for the first index at which a difference that stays has begun."""
+    """Find the first differing index by binary search; from there on everything differs."""
     if count == 0 or not differs(count - 1):
         return None
     low, high = 0, count - 1

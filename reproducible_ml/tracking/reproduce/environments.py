@@ -1,7 +1,7 @@
-"""What a difference between two environments is expected to do to the bits of a result.
+"""Differences between two environments, and the effect that each is expected to have on the bits.
 
-The words are what was measured (docs/determinism.md) or what follows from how a part is used; a
-difference that is expected to do nothing is still listed.
+The effects were measured (docs/determinism.md) or follow from how a part is used. A difference with
+no expected effect is still listed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from reproducible_ml.tracking.runs import flat
 
 NOTHING = "none expected"
 _ANY_BIT = "may change every bit of a training"
-_LAST_BITS = "sums may be rounded in another order: the last bits may differ from the first step on"
+_LAST_BITS = "sums may be rounded differently: the last bits may differ from the first step on"
 _DATA = "may change a data set that is serialized again"
 _PACKAGES = {
     "tensorflow": _ANY_BIT,
@@ -33,20 +33,20 @@ _PACKAGES = {
     "protobuf": "may change the bytes of records whose features come from user-written handlers",
     "sacred": "none on the result; the record may be written differently",
 }
-# Known only when TensorFlow is loaded, or of no meaning for another process.
+# Known only once TensorFlow is loaded, or without meaning in another process.
 _LEFT_OUT = ("python.executable", "tensorflow.git_version", "tensorflow.compiler", "os.platform")
 _LEFT_OUT_GROUPS = ("git.", "library_git.", "threads.tensorflow_", "packages.reproducible-ml")
 
 
 @dataclass(frozen=True)
 class EnvironmentDifference:
-    """Something in which two environments differ.
+    """One difference between two environments.
 
     Attributes:
         name: Dotted name, as in the record's ``info["environment"]``.
-        recorded: Its value in the record; None where it had none.
+        recorded: Its value in the record; None if it had none.
         now: Its value now.
-        effect: What it is expected to do to the bits.
+        effect: Its expected effect on the bits.
     """
 
     name: str
@@ -55,7 +55,7 @@ class EnvironmentDifference:
     effect: str
 
     def describe(self) -> str:
-        """Say it in a line."""
+        """Return the difference in one line."""
         values = ("none" if one is None else one for one in (self.recorded, self.now))
         return "{}: recorded {}, now {}; effect on the bits: {}".format(
             self.name, *values, self.effect
@@ -65,7 +65,7 @@ class EnvironmentDifference:
 def environment_differences(
     recorded: Mapping[str, Any], now: Mapping[str, Any]
 ) -> list[EnvironmentDifference]:
-    """List every difference, those that may change the result first.
+    """List every difference, starting with those that may change the result.
 
     Args:
         recorded: ``info["environment"]`` of a run.
@@ -85,7 +85,8 @@ def _facts(environment: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if name in _LEFT_OUT or name.startswith(_LEFT_OUT_GROUPS):
             continue
         if name == "cpu.flags":
-            yield from ((f"cpu.flags.{flag}", "has it") for flag in value)
+            # One entry for each flag, so that only the differing ones are listed.
+            yield from ((f"cpu.flags.{flag}", "present") for flag in value)
         elif value is not None:
             yield name, value
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reproducible_ml.models.exact import TF_CONFIG
+from reproducible_ml.tracking.folder import told_run
 from reproducible_ml.utils.environment import HIDDEN
 
 # Variables that TensorFlow and the libraries below it read; all others keep their present values.
@@ -19,8 +20,6 @@ _RESTORED = re.compile(
 )
 # Either would let another module of the same name be imported in place of the restored one.
 _DROPPED = ("PYTHONSAFEPATH", "PYTHONPATH")
-# The line by which a recorded run says where it is: "Run 7: /somewhere/runs/7".
-_WHERE = re.compile(r"^Run (?P<id>\S+): (?P<directory>.+)$")
 
 
 def process_environment(variables: Mapping[str, Any]) -> dict[str, str]:
@@ -75,9 +74,9 @@ def run_module(
     assert process.stdout is not None
     try:
         for line in process.stdout:
-            found = _WHERE.match(line.rstrip("\n"))
+            told = told_run(line)
             # A stage that this one runs prints its own line first, so the last one counts.
-            directory = found["directory"] if found else directory
+            directory = told[1] if told else directory
             echo(line.rstrip("\n"))
     except BaseException:
         process.terminate()

@@ -64,12 +64,12 @@ def _reproduce(
     run: Run, request: Request, folder: Path, echo: Callable[[str], None]
 ) -> Reproduction:
     rerun = Rerun(run, request, folder / f"run-{run.id}", echo)
-    rerun.prepare()
+    evidence = rerun.prepare()
     earlier = tuple(_upstream(rerun)) if request.upstream else ()
     rerun.check_inputs()
     again = rerun.execute()
     rerun.check_sources(again)
-    verdict = judge(rerun.evidence, evidence_of(again, request.steps))
+    verdict = judge(evidence, evidence_of(again, request.steps))
     _store_verdict(rerun, again, verdict)
     return Reproduction(run, again, rerun.environment, verdict, earlier, rerun.outputs)
 

@@ -57,8 +57,11 @@ class Rerun:
         self.echo = echo
         self.inputs = {**self.recorded.inputs, **request.inputs}
 
-    def prepare(self) -> None:
+    def prepare(self) -> Evidence:
         """Check the record, list what differs in the environment, and make the folder.
+
+        Returns:
+            What the rerun must give again.
 
         Raises:
             NotComparable: The record is incomplete or altered, or the request doesn't fit it.
@@ -66,11 +69,12 @@ class Rerun:
         self.recorded.check(self.request.allow_altered)
         if self.request.steps is not None:
             self.recorded.check_steps(self.request.steps)
-        # A rerun that would have nothing to compare is refused before it is started.
-        _ = self.evidence
+        # Before anything is started: a rerun with nothing to compare would be in vain.
+        evidence = needed_evidence(self.recorded.run, self.request.steps)
         for difference in self.environment:
             self.echo(difference.describe())
         self.work.mkdir()
+        return evidence
 
     @cached_property
     def _variables(self) -> dict[str, str]:
@@ -81,11 +85,6 @@ class Rerun:
         """What differs between the recorded environment and that of the rerun."""
         now = describe_environment(self._variables)
         return tuple(environment_differences(self.recorded.run.environment, now))
-
-    @cached_property
-    def evidence(self) -> Evidence:
-        """What the rerun must give again; raises ``NotComparable`` if that is nothing."""
-        return needed_evidence(self.recorded.run, self.request.steps)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -180,7 +179,8 @@ class Rerun:
         changed = compare_runs(run, again).of("sources")
         if changed and self.request.sources == RECORDED:
             raise NotComparable(
-                f"Run {again.id} executed another {changed[0].name} than run {run.id} recorded."
+                f"Run {again.id} executed a different {changed[0].name} from the one that run "
+                f"{run.id} recorded."
             )
         for one in changed:
             added, removed = changed_lines(one.detail)
