@@ -16,7 +16,8 @@ if TYPE_CHECKING:
         equal,
     )
     from reproducible_ml.tracking.reproduce.conclusion import Conclusion, conclude
-    from reproducible_ml.tracking.reproduce.reproduction import Reproduction, Request, reproduce
+    from reproducible_ml.tracking.reproduce.reproduction import Reproduction, reproduce
+    from reproducible_ml.tracking.reproduce.request import Request
     from reproducible_ml.tracking.reproduce.verdict import IDENTICAL
 else:
     __getattr__ = lazy_names(__name__)
