@@ -8,14 +8,16 @@ import zlib
 
 import pytest
 
+from reproducible_ml.tracking.folder.events import Beat, Ended, InfoChanged, Metrics, Unknown
 from reproducible_ml.tracking.folder.journal import Journal, JournalLocked, JournalReader
 from reproducible_ml.utils.errors import TrackingError
 
 EVENTS = [
-    {"e": "start", "text": "äöü \ud800 \n"},
-    {"e": "metric", "values": [math.inf, 0.1, -0.0]},
-    {"e": "end", "nested": {"a.b": ["$c", None, True]}},
+    InfoChanged({"text": "äöü \ud800 \n"}),
+    Metrics("loss", [1, 2, 3], [math.inf, 0.1, -0.0], [7, 8, 9]),
+    Ended("COMPLETED", "2024-05-06T07:08:09.000000", {"a.b": ["$c", None, True]}),
 ]
+MORE = Beat("2024-05-06T07:08:10.000000", 5, None)
 
 
 @pytest.fixture
@@ -29,12 +31,12 @@ def path(tmp_path):
 
 
 def read(path):
-    return [event.data for event in JournalReader(path).read_all()]
+    return [entry.event for entry in JournalReader(path).read_all()]
 
 
 def test_what_was_appended_is_read_in_order(path):
     assert read(path) == EVENTS
-    assert [event.sequence for event in JournalReader(path).read_all()] == [1, 2, 3]
+    assert [entry.sequence for entry in JournalReader(path).read_all()] == [1, 2, 3]
 
 
 def test_a_line_is_its_checksum_its_number_and_json(path):
@@ -43,7 +45,7 @@ def test_a_line_is_its_checksum_its_number_and_json(path):
         assert int(checksum, 16) == zlib.crc32(rest)
         sequence, _, text = rest.partition(b" ")
         assert int(sequence) == number
-        assert json.loads(text)["e"] == EVENTS[number - 1]["e"]
+        assert json.loads(text) == EVENTS[number - 1].as_json()
 
 
 def test_cut_at_any_byte_it_holds_the_whole_events_before_and_goes_on(path):
@@ -54,9 +56,9 @@ def test_cut_at_any_byte_it_holds_the_whole_events_before_and_goes_on(path):
         kept = sum(end <= length for end in ends)
         assert read(path) == EVENTS[:kept]
         journal = Journal(path)
-        assert journal.append({"e": "more"}) == kept + 1
+        assert journal.append(MORE) == kept + 1
         journal.close()
-        assert read(path) == [*EVENTS[:kept], {"e": "more"}]
+        assert read(path) == [*EVENTS[:kept], MORE]
 
 
 def test_damage_before_the_end_is_an_error_and_no_shorter_journal(path):
@@ -100,7 +102,27 @@ def test_a_reader_follows_a_growing_journal(path):
     reader = JournalReader(path)
     assert len(list(reader.read_all())) == 3
     journal = Journal(path)
-    journal.append({"e": "later"})
-    assert [event.data for event in reader.read_all()] == [{"e": "later"}]
+    journal.append(MORE)
+    assert [entry.event for entry in reader.read_all()] == [MORE]
     assert reader.read() == []
     journal.close()
+
+
+def test_a_kind_of_a_later_version_is_read_as_it_is_and_written_so_again(path):
+    journal = Journal(path)
+    later = {"e": "photo", "n": [1], "time": "2030-01-01T00:00:00.000000"}
+    journal.append(Unknown(later))
+    journal.close()
+    assert read(path)[-1] == Unknown(later)
+    assert path.read_bytes().endswith(b" 4 " + json.dumps(later).replace(" ", "").encode() + b"\n")
+
+
+def test_an_event_without_one_of_its_fields_is_named_and_not_passed_over(path):
+    journal = Journal(path)
+    journal.append(Unknown({"e": "heartbeat", "time": "2030-01-01T00:00:00.000000"}))
+    journal.append(MORE)
+    journal.close()
+    reader = JournalReader(path)
+    for _ in range(2):
+        with pytest.raises(TrackingError, match="event 4 has no 'output_bytes', found "):
+            list(reader.read_all())

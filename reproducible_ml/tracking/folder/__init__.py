@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from reproducible_ml.tracking.folder.events import (
+        COMPLETED,
+        ArtifactAdded,
+        Beat,
+        Ended,
+        Event,
+        InfoChanged,
+        Metrics,
+        ResourceAdded,
+        Started,
+    )
     from reproducible_ml.tracking.folder.journal import (
         JOURNAL_NAME,
-        Event,
+        Entry,
         Journal,
         JournalLocked,
         JournalReader,
@@ -20,45 +31,55 @@ if TYPE_CHECKING:
         RESOURCES_NAME,
         RUN_LINE,
         artifact_path,
-        highest_id,
         keep_for_delivery,
         read_json,
         resource_copy,
-        run_directories,
         store_once,
         told_run,
     )
-    from reproducible_ml.tracking.folder.metric_columns import (
-        MetricColumns,
-        columns_of_journal,
-        read_metrics,
-        write_metrics,
-    )
-    from reproducible_ml.tracking.folder.plain_values import (
+    from reproducible_ml.tracking.folder.metric_columns import write_metrics
+    from reproducible_ml.tracking.folder.names import (
         from_microseconds,
+        highest_id,
         iso,
-        metric_step,
-        metric_value,
         now,
-        plain,
+        run_directories,
         to_microseconds,
+    )
+    from reproducible_ml.tracking.folder.plain_values import metric_step, metric_value, plain
+    from reproducible_ml.tracking.folder.state import (
+        KILLED_STATUS,
+        QUEUED,
+        RunState,
+        read_metrics,
+        read_state,
     )
 else:
     __getattr__ = lazy_names(__name__)
 
 __all__ = [
+    "COMPLETED",
     "DELIVERY_NAME",
     "JOURNAL_NAME",
+    "KILLED_STATUS",
     "PENDING_NAME",
+    "QUEUED",
     "RESOURCES_NAME",
     "RUN_LINE",
+    "ArtifactAdded",
+    "Beat",
+    "Ended",
+    "Entry",
     "Event",
+    "InfoChanged",
     "Journal",
     "JournalLocked",
     "JournalReader",
-    "MetricColumns",
+    "Metrics",
+    "ResourceAdded",
+    "RunState",
+    "Started",
     "artifact_path",
-    "columns_of_journal",
     "from_microseconds",
     "highest_id",
     "iso",
@@ -69,6 +90,7 @@ __all__ = [
     "plain",
     "read_json",
     "read_metrics",
+    "read_state",
     "resource_copy",
     "run_directories",
     "store_once",

@@ -18,8 +18,9 @@ import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from reproducible_ml.tracking.folder.events import Event, event_of
 from reproducible_ml.utils.errors import TrackingError
 
 JOURNAL_NAME = "journal.log"
@@ -28,35 +29,35 @@ READ_BYTES = 1 << 20
 logger = logging.getLogger(__name__)
 
 
-class Event(NamedTuple):
+class Entry(NamedTuple):
     """One line of a journal.
 
     Attributes:
         sequence: its number, from 1.
-        data: the event; ``data["e"]`` is its kind.
+        event: what happened.
     """
 
     sequence: int
-    data: dict[str, Any]
+    event: Event
 
 
-def encode(sequence: int, data: dict[str, Any]) -> bytes:
+def encode(sequence: int, event: Event) -> bytes:
     """Return the line of one event."""
     # ASCII alone, so that lone surrogates of captured output pass; NaN and Infinity as Python's
     # json writes and reads them.
-    text = f"{sequence} {json.dumps(data, separators=(',', ':'))}".encode("ascii")
+    text = f"{sequence} {json.dumps(event.as_json(), separators=(',', ':'))}".encode("ascii")
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
-def decode(line: bytes) -> Event | None:
-    """Return the event of a line, or None when its checksum or its form is wrong."""
+def check(line: bytes) -> tuple[int, bytes] | None:
+    """Return a line's number and JSON text, or None when its checksum or its form is wrong."""
     if not line.endswith(b"\n") or line[8:9] != b" ":
         return None
     text = line[9:-1]
     if line[:8] != b"%08x" % zlib.crc32(text):
         return None
     number, _, data = text.partition(b" ")
-    return Event(int(number), json.loads(data))
+    return int(number), data
 
 
 class Journal:
@@ -80,8 +81,9 @@ class Journal:
         try:
             self._take_lock()
             reader = JournalReader(path)
-            for event in reader.read_all():
-                self.sequence = event.sequence
+            for _ in reader.read_all():
+                pass
+            self.sequence = reader.sequence
             self.size = reader.position
             self.cut_bytes = os.fstat(self._file).st_size - self.size
             if self.cut_bytes:
@@ -100,14 +102,14 @@ class Journal:
                 ) from None
             raise
 
-    def append(self, data: dict[str, Any]) -> int:
+    def append(self, event: Event) -> int:
         """Write one event and return its number.
 
         Where the disk is full the event waits in memory for the next call; the run goes on.
         """
         with self._lock:
             self.sequence += 1
-            self._waiting.append(encode(self.sequence, data))
+            self._waiting.append(encode(self.sequence, event))
             self._write_waiting()
             return self.sequence
 
@@ -154,35 +156,45 @@ class JournalReader:
         self.position = 0
         self.sequence = 0
 
-    def read(self, at_most: int = READ_BYTES) -> list[Event]:
+    def read(self, at_most: int = READ_BYTES) -> list[Entry]:
         """Return the next whole events, about ``at_most`` bytes of them; empty at the end.
 
         Raises:
-            TrackingError: a line is wrong, and right ones follow it: the file was damaged.
+            TrackingError: a line is wrong, and right ones follow it: the file was damaged. Or an
+                event lacks a field; it stays the next one to be read.
         """
         with open(self.path, "rb") as file:
             file.seek(self.position)
             block = file.read(at_most)
             if block and not block.endswith(b"\n"):
                 block += file.readline()
-            events = []
+            entries = []
             for line in block.splitlines(keepends=True):
-                event = decode(line)
-                if event is None or event.sequence != self.sequence + 1:
+                checked = check(line)
+                if checked is None or checked[0] != self.sequence + 1:
                     self._refuse_damage(line, block, file.read())
                     break
-                events.append(event)
-                self.sequence = event.sequence
+                entries.append(Entry(checked[0], self._parse(checked[1])))
+                self.sequence = checked[0]
                 self.position += len(line)
-        return events
+        return entries
 
-    def read_all(self) -> Iterator[Event]:
+    def _parse(self, text: bytes) -> Event:
+        try:
+            return event_of(json.loads(text))
+        except KeyError as field:
+            raise TrackingError(
+                f"{self.path} cannot be read: event {self.sequence + 1} has no {field}, found "
+                f"{text[:60]!r}. Read the run with the program that wrote it."
+            ) from None
+
+    def read_all(self) -> Iterator[Entry]:
         """Yield every event up to the end or the torn last line."""
         while True:
-            events = self.read()
-            if not events:
+            entries = self.read()
+            if not entries:
                 return
-            yield from events
+            yield from entries
 
     def _refuse_damage(self, line: bytes, block: bytes, rest: bytes) -> None:
         # A torn last line is what a kill leaves; a wrong line with a right one behind it is not.
@@ -190,7 +202,7 @@ class JournalReader:
             return
         after = block[block.index(line) :] + rest
         for candidate in after.splitlines(keepends=True):
-            if decode(candidate) is not None:
+            if check(candidate) is not None:
                 raise TrackingError(
                     f"{self.path} is damaged at byte {self.position}: expected event "
                     f"{self.sequence + 1}, found {line[:60]!r}. Take the file from a backup, or "

@@ -65,24 +65,13 @@ def read_json(path: Path, default: Any = None) -> Any:
         ) from error
 
 
-def highest_id(runs_dir: Path) -> int:
-    """Return the greatest run number among the folders, 0 when there is none."""
-    numbers = (int(entry.name) for entry in os.scandir(runs_dir) if entry.name.isdigit())
-    return max(numbers, default=0)
-
-
-def run_directories(runs_dir: Path) -> list[Path]:
-    """Return the folders that hold a run, by number, then by name.
-
-    Raises:
-        TrackingError: there is no such directory.
-    """
-    if not runs_dir.is_dir():
-        raise TrackingError(f"{runs_dir} is no directory of runs; name the one that holds them.")
-    found = [path for path in runs_dir.iterdir() if (path / "run.json").is_file()]
-    return sorted(
-        found, key=lambda p: (not p.name.isdigit(), int(p.name) if p.name.isdigit() else 0, p.name)
-    )
+def md5_of(path: Path) -> str:
+    """Return the MD5 of a file, by which Sacred names sources and resources."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with open(path, "rb") as file:
+        while block := file.read(HASHED_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def store_once(path: Path, directory: Path) -> tuple[Path, str]:
@@ -92,7 +81,7 @@ def store_once(path: Path, directory: Path) -> tuple[Path, str]:
         The copy, and the MD5.
     """
     digest = md5_of(path)
-    copy = directory / f"{path.stem}_{digest}{path.suffix}"
+    copy = directory / _copy_name(path, digest)
     if not copy.exists():
         directory.mkdir(parents=True, exist_ok=True)
         copy_whole(path, copy)
@@ -101,8 +90,12 @@ def store_once(path: Path, directory: Path) -> tuple[Path, str]:
 
 def resource_copy(runs_dir: Path, name: str, md5: str) -> Path:
     """Return where the resource of this name and content is kept; see ``store_once``."""
+    return runs_dir / RESOURCES_NAME / _copy_name(name, md5)
+
+
+def _copy_name(name: str | Path, md5: str) -> str:
     path = Path(name)
-    return runs_dir / RESOURCES_NAME / f"{path.stem}_{md5}{path.suffix}"
+    return f"{path.stem}_{md5}{path.suffix}"
 
 
 def artifact_path(directory: Path, name: str) -> Path:

@@ -7,9 +7,7 @@ from array import array
 from pathlib import Path
 from typing import Any, Union
 
-from reproducible_ml.tracking.folder.journal import JOURNAL_NAME, JournalReader
-from reproducible_ml.tracking.folder.layout import read_json
-from reproducible_ml.tracking.folder.plain_values import from_microseconds, iso
+from reproducible_ml.tracking.folder.names import from_microseconds, iso
 from reproducible_ml.utils.files import replacing
 
 Values = Union["array[Any]", list[Any]]
@@ -40,18 +38,19 @@ class MetricColumns:
     """Steps, values and timestamps by metric, in the order of logging."""
 
     def __init__(self) -> None:
-        self.points = 0
         self._metrics: dict[str, tuple[Column, Column, Column]] = {}
 
-    def append(self, name: str, step: Any, value: Any, microseconds: int) -> None:
-        """Add one point."""
+    def extend(
+        self, name: str, steps: list[Any], values: list[Any], microseconds: list[int]
+    ) -> None:
+        """Add points of one metric."""
         columns = self._metrics.get(name)
         if columns is None:
             columns = self._metrics[name] = (Column(int), Column(float), Column(int))
-        columns[0].append(step)
-        columns[1].append(value)
-        columns[2].append(microseconds)
-        self.points += 1
+        for step, value, count in zip(steps, values, microseconds):
+            columns[0].append(step)
+            columns[1].append(value)
+            columns[2].append(count)
 
     def snapshot(self) -> dict[str, tuple[Values, Values, Values]]:
         """Return a copy that other threads leave alone: {name: (steps, values, microseconds)}."""
@@ -87,39 +86,3 @@ def _write_column(file: Any, name: str, items: Values, stamps: bool = False) -> 
         file.write((", " if start else "").encode("ascii"))
         file.write(json.dumps(part)[1:-1].encode("ascii"))
     file.write(b"]")
-
-
-def read_metrics(directory: Path) -> dict[str, dict[str, list[Any]]]:
-    """Return every point of a run's folder, living, ended or killed.
-
-    The journal has them all at any time; a folder that Sacred's own observer wrote has
-    ``metrics.json`` alone.
-
-    Args:
-        directory: ``runs/<id>``.
-
-    Returns:
-        {name: {"steps": [...], "values": [...], "timestamps": [ISO texts]}}
-    """
-    if not (directory / JOURNAL_NAME).exists():
-        saved: dict[str, dict[str, list[Any]]] = read_json(directory / "metrics.json", {})
-        return saved
-    return {
-        name: {
-            "steps": list(steps),
-            "values": list(values),
-            "timestamps": [iso(from_microseconds(count)) for count in times],
-        }
-        for name, (steps, values, times) in columns_of_journal(directory).snapshot().items()
-    }
-
-
-def columns_of_journal(directory: Path) -> MetricColumns:
-    """Collect the points of a run's journal."""
-    columns = MetricColumns()
-    for event in JournalReader(directory / JOURNAL_NAME).read_all():
-        data = event.data
-        if data["e"] == "metrics":
-            for step, value, count in zip(data["s"], data["v"], data["t"]):
-                columns.append(data["n"], step, value, count)
-    return columns

@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any, Union
 
+from reproducible_ml.tracking.folder.names import iso
 from reproducible_ml.utils.errors import TrackingError
 
 Number = Union[int, float, bool, str, None]
 
-EPOCH = datetime(1970, 1, 1)
 LONGEST_TEXT_VALUE = 200
 # Larger arrays in info, config or results are kept as Sacred keeps them, packed by jsonpickle.
 LONGEST_LISTED_ARRAY = 1000
-
-
-def now() -> datetime:
-    """Return the present in UTC without a zone, as Sacred's records hold it."""
-    return datetime.now(timezone.utc).replace(tzinfo=None)
-
-
-def iso(time: datetime) -> str:
-    """Return the time as text, always with microseconds: Sacredboard reads no other form."""
-    return time.isoformat(timespec="microseconds")
-
-
-def to_microseconds(time: datetime) -> int:
-    """Return the microseconds since 1970 of a UTC time without a zone."""
-    return (time - EPOCH) // timedelta(microseconds=1)
-
-
-def from_microseconds(count: int) -> datetime:
-    """Return the UTC time without a zone of microseconds since 1970."""
-    return EPOCH + timedelta(microseconds=count)
 
 
 def metric_value(value: Any) -> Number:

@@ -1,16 +1,15 @@
 """A run's events as the documents that Sacred's MongoObserver would have written.
 
 Readers of that layout (Sacredboard, Omniboard, notebooks) find everything where they look. What is
-added: ``delivery`` in each document of ``runs`` and ``metrics``, and, because a document holds
-16 MB at most, a metric of more than ``POINTS_PER_PART`` points goes on in further documents, named
-in ``info.metrics`` as ``loss (part 2)`` and so on; their ``metric`` and ``part`` say what they are.
+added: ``delivery`` in each document of ``runs`` and ``metrics``, and the parts of long metrics (see
+``metric_parts.py``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,27 @@ from typing import Any
 import bson
 from bson import ObjectId
 
-from reproducible_ml.tracking.folder import Event
+from reproducible_ml.tracking.folder import RunState, Started
 
 FORMAT = "MongoObserver-0.7.0"
-POINTS_PER_PART = 200_000
-# A text value counts as more than one point, so that a part stays under 16 MB.
-BYTES_PER_COUNT = 16
 SHOWN_OUTPUT_BYTES = 2 << 20
 LONGEST_TEXT = 4 << 20
 LARGEST_DOCUMENT_BYTES = 14 << 20
+
+
+@dataclass
+class Place:
+    """A run in a database.
+
+    Attributes:
+        uid: the run's name there; "" until the journal has been opened.
+        run_id: its ``_id``; None until it is known.
+        portable: whether the server refuses values that MongoDB takes (see ``mongo_value``).
+    """
+
+    uid: str = ""
+    run_id: Any = None
+    portable: bool = False
 
 
 def object_id(*words: str | int) -> ObjectId:
@@ -88,33 +99,9 @@ def fit_document(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def metric_number(value: Any) -> Any:
-    """Return a metric's value or step as MongoDB holds it: huge whole numbers become floats."""
-    if type(value) is int and not -(2**63) <= value < 2**63:
-        return float(value) if abs(value) < 10**300 else math.copysign(math.inf, value)
-    return mongo_value(value)
-
-
 def part_name(metric: str, part: int) -> str:
     """Return the name under which readers list a part of a metric."""
     return metric if part == 1 else f"{metric} (part {part})"
-
-
-def split_into_parts(values: Iterable[Any], counted: int) -> tuple[list[int], int]:
-    """Assign each value to a part, from the order of logging alone.
-
-    Args:
-        values: the next values of one metric.
-        counted: what the values before them count.
-
-    Returns:
-        The part of each value, from 1, and the new count.
-    """
-    parts = []
-    for value in values:
-        parts.append(1 + counted // POINTS_PER_PART)
-        counted += 1 + (len(value.encode()) // BYTES_PER_COUNT if isinstance(value, str) else 0)
-    return parts, counted
 
 
 def shown_output(path: Path, length: int) -> str:
@@ -131,56 +118,23 @@ def shown_output(path: Path, length: int) -> str:
 
 
 class RunDocument:
-    """The document in ``runs``, built up by applying the journal's events in order.
-
-    Applying an event again changes nothing, so a batch can be tried again.
+    """The document in ``runs``: the state of the run, and what the delivery has brought of it.
 
     Args:
         start: the first event of the journal.
+
+    Attributes:
+        state: the run after the events that are in the document.
+        metrics: name and part -> id of the metric documents to list.
     """
 
-    def __init__(self, start: dict[str, Any]) -> None:
-        self.uid: str = start["uid"]
-        self.fields: dict[str, Any] = {
-            "experiment": start["experiment"],
-            "format": FORMAT,
-            "command": start["command"],
-            "host": start["host"],
-            "start_time": datetime.fromisoformat(start["time"]),
-            "config": start["config"],
-            "meta": start["meta"],
-            "status": start["status"],
-            "captured_out": "",
-            # Sacredboard cannot list a run without a heartbeat; Sacred itself starts with None.
-            "heartbeat": datetime.fromisoformat(start["time"]),
-            "result": None,
-        }
-        self.output_bytes = 0
-        self.ended = start["status"] == "QUEUED"
-        self.info: dict[str, Any] = {}
+    def __init__(self, start: Started) -> None:
+        self.start = start
+        self.state = RunState()
+        self.state.apply(1, start)
         self.metrics: dict[tuple[str, int], ObjectId] = {}
-        self._resources: dict[int, list[str]] = {}
+        self._experiment = start.experiment
         self._artifacts: dict[int, dict[str, Any]] = {}
-
-    def apply(self, event: Event) -> None:
-        """Take in one event (of metrics only the parts matter here: see ``metrics``)."""
-        data = event.data
-        kind = data["e"]
-        if kind == "info":
-            self.info = data["info"]
-        elif kind == "heartbeat":
-            self.fields["heartbeat"] = datetime.fromisoformat(data["time"])
-            self.fields["result"] = data["result"]
-            self.output_bytes = data["output_bytes"]
-        elif kind == "resource":
-            self._resources[event.sequence] = [data["name"], data["md5"]]
-        elif kind == "end":
-            self.ended = True
-            self.fields["status"] = data["status"]
-            self.fields["stop_time"] = datetime.fromisoformat(data["time"])
-            for key in ("result", "fail_trace"):
-                if key in data:
-                    self.fields[key] = data[key]
 
     def add_artifact(self, sequence: int, name: str, file_id: ObjectId) -> None:
         """List a file that GridFS holds."""
@@ -188,17 +142,34 @@ class RunDocument:
 
     def set_sources(self, sources: list[list[Any]]) -> None:
         """List the source files that GridFS holds: [name, file id]."""
-        self.fields["experiment"] = {**self.fields["experiment"], "sources": sources}
+        self._experiment = {**self._experiment, "sources": sources}
 
     def document(self, portable: bool = False) -> dict[str, Any]:
         """Return all fields but ``_id``, ``delivery`` and the output."""
+        start, state = self.start, self.state
+        fields: dict[str, Any] = {
+            "experiment": self._experiment,
+            "format": FORMAT,
+            "command": start.command,
+            "host": start.host,
+            "start_time": datetime.fromisoformat(start.time),
+            "config": start.config,
+            "meta": start.meta,
+            "status": state.status,
+            "captured_out": "",
+            "heartbeat": datetime.fromisoformat(state.heartbeat),
+            "result": state.result,
+        }
+        if state.end:
+            fields["stop_time"] = datetime.fromisoformat(state.end.time)
+            if state.end.fail_trace is not None:
+                fields["fail_trace"] = state.end.fail_trace
         listed = [
             {"name": part_name(name, part), "id": str(identity)}
             for (name, part), identity in self.metrics.items()
         ]
-        info = {**self.info, "metrics": listed} if listed else self.info
-        resources = [self._resources[number] for number in sorted(self._resources)]
-        fields = {**self.fields, "info": info, "resources": resources}
+        fields["info"] = {**state.info, "metrics": listed} if listed else state.info
+        fields["resources"] = [[one.name, one.md5] for one in state.resources]
         result: dict[str, Any] = mongo_value(fields, portable)
         result["artifacts"] = [self._artifacts[number] for number in sorted(self._artifacts)]
         return result

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.tracking.folder import JOURNAL_NAME, highest_id
+from reproducible_ml.tracking.folder import JOURNAL_NAME, Started, highest_id
 from reproducible_ml.tracking.mongo import claims as mongo_claims
 from reproducible_ml.tracking.mongo.address import START_SECONDS, MongoTarget
 from reproducible_ml.tracking.mongo.delivery import Delivery, note_target
@@ -39,7 +39,7 @@ class Mirror:
         start: the first event of the journal.
     """
 
-    def __init__(self, target: MongoTarget, runs_dir: Path, start: dict[str, Any]) -> None:
+    def __init__(self, target: MongoTarget, runs_dir: Path, start: Started) -> None:
         self.target = target
         self.runs_dir = runs_dir
         self.run_id: Any = None
@@ -123,7 +123,7 @@ class Mirror:
                 return True
 
         runs = mongo_claims.open_database(self._client, self.target)[self.target.collection]
-        delivery = mongo_claims.first_delivery(self.target, self._start["uid"])
+        delivery = mongo_claims.first_delivery(self.target, self._start.uid)
         document = {**fit_document(RunDocument(self._start).document()), "delivery": delivery}
         first = wanted_id
         if first is None:

@@ -16,14 +16,13 @@ from typing import Any
 from reproducible_ml.tracking.folder import (
     DELIVERY_NAME,
     JOURNAL_NAME,
+    KILLED_STATUS,
+    Ended,
     Journal,
     JournalLocked,
-    JournalReader,
-    columns_of_journal,
-    from_microseconds,
-    iso,
     read_json,
-    resource_copy,
+    read_state,
+    run_directories,
     write_metrics,
 )
 from reproducible_ml.tracking.mongo import claims as mongo_claims
@@ -32,9 +31,6 @@ from reproducible_ml.tracking.mongo.delivery import Delivery
 from reproducible_ml.utils.errors import TrackingError
 from reproducible_ml.utils.files import write_json
 
-# A killed process's run: Sacred's word for a run that was stopped from outside, which every
-# reader's filters know. Until sync has seen it, readers call it dead by its old heartbeat.
-KILLED_STATUS = "INTERRUPTED"
 MOST_COMPARISONS = 3
 
 
@@ -53,18 +49,6 @@ class Outcome:
     target: MongoTarget | None
     word: str
     detail: str
-
-
-def journal_directories(runs_dir: Path) -> list[Path]:
-    """Return the folders with a journal, in the order of their numbers.
-
-    Raises:
-        TrackingError: there is no such directory.
-    """
-    if not runs_dir.is_dir():
-        raise TrackingError(f"{runs_dir} is no directory of runs; name the one that holds them.")
-    found = [path for path in runs_dir.iterdir() if (path / JOURNAL_NAME).is_file()]
-    return sorted(found, key=lambda p: (int(p.name) if p.name.isdigit() else 2**63, p.name))
 
 
 def known_targets(directory: Path) -> list[MongoTarget]:
@@ -86,7 +70,7 @@ def sync_runs(runs_dir: Path, target: MongoTarget | None = None) -> Iterator[Out
     """
     clients: dict[MongoTarget, Any] = {}
     try:
-        for directory in journal_directories(runs_dir):
+        for directory in run_directories(runs_dir, holding=JOURNAL_NAME):
             yield from _sync_run(directory, target, clients)
     finally:
         _close(clients)
@@ -202,27 +186,20 @@ def close_dead_run(directory: Path, journal: Journal) -> bool:
 
     Returns:
         Whether it had none.
+
+    Raises:
+        TrackingError: the journal is damaged, or does not begin with the start of a run.
     """
-    start: dict[str, Any] = {}
-    last_time = ""
-    ended = False
-    for event in JournalReader(journal.path).read_all():
-        data = event.data
-        start = start or data
-        ended = ended or data["e"] == "end"
-        if "time" in data:
-            last_time = max(last_time, data["time"])
-        elif data["e"] == "metrics":
-            last_time = max(last_time, iso(from_microseconds(data["t"][-1])))
-    if not start:
-        raise TrackingError(f"{journal.path} holds not one event; remove {directory}.")
-    if ended or start["status"] == "QUEUED":
+    state = read_state(journal.path)
+    if state.start is None:
+        raise TrackingError(f"{journal.path} holds no start of a run; remove {directory}.")
+    if state.ended:
         return False
     sentence = (
-        f"The process ended without a word (killed, or the machine stopped) after {last_time} UTC; "
-        "recorded is what stood in the run's journal.\n"
+        f"The process ended without a word (killed, or the machine stopped) after "
+        f"{state.last_time} UTC; recorded is what stood in the run's journal.\n"
     )
-    end = {"e": "end", "status": KILLED_STATUS, "time": last_time, "fail_trace": [sentence]}
+    end = Ended(KILLED_STATUS, state.last_time, fail_trace=[sentence])
     # The files first: the end in the journal says that nothing is left to do here.
     restore_files(directory, journal.path, end)
     journal.append(end)
@@ -230,30 +207,15 @@ def close_dead_run(directory: Path, journal: Journal) -> bool:
     return True
 
 
-def restore_files(directory: Path, journal_path: Path, end: dict[str, Any]) -> None:
+def restore_files(directory: Path, journal_path: Path, end: Ended) -> None:
     """Write the files that a killed process left behind its journal."""
-    entry: dict[str, Any] = {}
-    info: Any = {}
-    for event in JournalReader(journal_path).read_all():
-        data = event.data
-        if data["e"] == "start":
-            entry = {key: data[key] for key in ("experiment", "command", "host", "meta")}
-            entry.update(start_time=data["time"], heartbeat=data["time"], result=None)
-            entry.update(resources=[], artifacts=[])
-            write_json(directory / "config.json", data["config"])
-        elif data["e"] == "info":
-            info = data["info"]
-        elif data["e"] == "heartbeat":
-            entry.update(heartbeat=data["time"], result=data["result"])
-        elif data["e"] == "resource":
-            copy = resource_copy(directory.parent, data["name"], data["md5"])
-            entry["resources"].append([data["name"], str(copy)])
-        elif data["e"] == "artifact" and data["name"] not in entry["artifacts"]:
-            entry["artifacts"].append(data["name"])
-    entry.update(status=end["status"], stop_time=end["time"], fail_trace=end["fail_trace"])
-    write_json(directory / "info.json", info)
+    # Read once more: only of a run that was killed are its points needed.
+    state = read_state(journal_path, keep_points=True)
+    state.apply(state.sequence + 1, end)
+    assert state.start is not None
+    write_json(directory / "config.json", state.start.config)
+    write_json(directory / "info.json", state.info)
     (directory / "cout.txt").touch()
-    columns = columns_of_journal(directory)
-    if columns.points:
-        write_metrics(directory / "metrics.json", columns.snapshot())
-    write_json(directory / "run.json", entry)
+    if state.points:
+        write_metrics(directory / "metrics.json", state.columns.snapshot())
+    write_json(directory / "run.json", state.run_json(directory.parent))

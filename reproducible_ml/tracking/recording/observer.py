@@ -1,8 +1,8 @@
 """The observer that writes every run to ``runs/<id>/`` as it goes, MongoDB or not.
 
-The folder is the truth (see ``run_folder.py``); a database is a mirror that a background thread
-feeds from the folder's journal (see ``mirror.py``). No method of the observer lets an error out
-after the start: Sacred would shut the observer for the rest of the run.
+The folder is the truth (see ``folder/layout.py``); a database is a mirror that a background thread
+feeds from the folder's journal (see ``mongo/mirror.py``). No method of the observer lets an error
+out after the start: Sacred would shut the observer for the rest of the run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from reproducible_ml.tracking.folder import (
+    COMPLETED,
+    QUEUED,
     RESOURCES_NAME,
+    Started,
     from_microseconds,
     highest_id,
     iso,
@@ -113,7 +116,7 @@ class LocalStore(RunObserver):
     ) -> Any:
         """Record a run that is only put into the queue; it gets a folder and nothing more."""
         run_id = self._begin(
-            "QUEUED", ex_info, command, host_info, queue_time, config, meta_info, _id
+            QUEUED, ex_info, command, host_info, queue_time, config, meta_info, _id
         )
         self.join()
         return run_id
@@ -152,14 +155,13 @@ class LocalStore(RunObserver):
             self.runs_dir.mkdir(parents=True, exist_ok=True)
             experiment = {**ex_info, "sources": self._keep_sources(ex_info)}
             facts = {"experiment": experiment, "host": host_info, "config": config}
-            start = {
-                "e": "start",
-                "uid": uuid.uuid4().hex,
-                "status": status,
-                "command": command,
-                "time": iso(start_time),
+            start = Started(
+                uid=uuid.uuid4().hex,
+                status=status,
+                command=command,
+                time=iso(start_time),
                 **redact_tree(plain({**facts, "meta": meta_info})),
-            }
+            )
             self._feed = Mirror(self.mirror, self.runs_dir, start) if self.mirror else None
             run_id = self._feed.reserve(wanted_id) if self._feed else None
             if run_id is None:
@@ -228,7 +230,7 @@ class LocalStore(RunObserver):
     @_never_raise
     def completed_event(self, stop_time: datetime, result: Any) -> None:
         """Record the end of a run that went through."""
-        self._end("COMPLETED", stop_time, result)
+        self._end(COMPLETED, stop_time, result)
 
     @_never_raise
     def interrupted_event(self, interrupt_time: datetime, status: str) -> None:

@@ -1,4 +1,4 @@
-"""One run while it is being written: its folder, its journal, its points in memory."""
+"""One run while it is being written: its folder, its journal, its state in memory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from reproducible_ml.tracking.folder import (
+    COMPLETED,
     JOURNAL_NAME,
+    ArtifactAdded,
+    Beat,
+    Ended,
+    Event,
+    InfoChanged,
     Journal,
-    MetricColumns,
+    Metrics,
+    ResourceAdded,
+    RunState,
+    Started,
     artifact_path,
     iso,
     keep_for_delivery,
@@ -33,56 +42,35 @@ class OpenRun:
 
     Args:
         directory: ``runs/<id>``, made for this run alone.
-        start: the first event, ``{"e": "start", ...}``, as JSON types.
+        start: the first event.
     """
 
-    def __init__(self, directory: Path, start: dict[str, Any]) -> None:
+    def __init__(self, directory: Path, start: Started) -> None:
         self.directory = directory
         self.journal = Journal(directory / JOURNAL_NAME)
-        self.journal.append(start)
-        self.columns = MetricColumns()
-        self.entry = {
-            "experiment": start["experiment"],
-            "command": start["command"],
-            "host": start["host"],
-            "start_time": start["time"],
-            "meta": start["meta"],
-            "status": start["status"],
-            "resources": [],
-            "artifacts": [],
-            # The start counts as the first beat: Sacredboard cannot show a run without one.
-            "heartbeat": start["time"],
-            "result": None,
-        }
+        self.state = RunState(keep_points=True)
+        self._record(start)
         self._lock = threading.RLock()
         self._info: Any = None
-        self._artifact_events: dict[str, int] = {}
         self._metrics_written = 0
         self._metrics_due = 0.0
         self._output = _Output(directory / "cout.txt")
-        write_json(directory / "config.json", start["config"])
+        write_json(directory / "config.json", start.config)
         self._save()
         self.note_info({})
 
+    def _record(self, event: Event) -> None:
+        self.state.apply(self.journal.append(event), event)
+
     def _save(self) -> None:
-        write_json(self.directory / "run.json", self.entry)
+        write_json(self.directory / "run.json", self.state.run_json(self.directory.parent))
 
     def add_points(self, name: str, steps: list[Any], values: list[Any], times: list[int]) -> None:
         """Record points of one metric; they are in the journal when this returns."""
         with self._lock:
             for start in range(0, len(steps), POINTS_PER_EVENT):
                 part = slice(start, start + POINTS_PER_EVENT)
-                self.journal.append(
-                    {
-                        "e": "metrics",
-                        "n": name,
-                        "s": steps[part],
-                        "v": values[part],
-                        "t": times[part],
-                    }
-                )
-            for step, value, count in zip(steps, values, times):
-                self.columns.append(name, step, value, count)
+                self._record(Metrics(name, steps[part], values[part], times[part]))
 
     def note_info(self, info: Any) -> None:
         """Record the experiment's info where it differs from what is recorded."""
@@ -91,7 +79,7 @@ class OpenRun:
         with self._lock:
             if text != self._info:
                 self._info = text
-                self.journal.append({"e": "info", "info": info})
+                self._record(InfoChanged(info))
                 write_json(self.directory / "info.json", info)
 
     def beat(self, info: Any, output: str, beat_time: datetime, result: Any) -> None:
@@ -99,16 +87,7 @@ class OpenRun:
         with self._lock:
             self.note_info(info)
             length = self._output.write(output)
-            self.entry["heartbeat"] = iso(beat_time)
-            self.entry["result"] = redact_tree(plain(result))
-            self.journal.append(
-                {
-                    "e": "heartbeat",
-                    "time": self.entry["heartbeat"],
-                    "output_bytes": length,
-                    "result": self.entry["result"],
-                }
-            )
+            self._record(Beat(iso(beat_time), length, redact_tree(plain(result))))
             self._save()
         self.journal.sync()
         if time.monotonic() >= self._metrics_due:
@@ -117,10 +96,11 @@ class OpenRun:
     def write_metrics(self) -> None:
         """Rewrite ``metrics.json`` where points have come since."""
         with self._lock:
-            if self.columns.points == self._metrics_written:
+            points = sum(self.state.points.values())
+            if points == self._metrics_written:
                 return
-            self._metrics_written = self.columns.points
-            snapshot = self.columns.snapshot()
+            self._metrics_written = points
+            snapshot = self.state.columns.snapshot()
         began = time.monotonic()
         write_metrics(self.directory / "metrics.json", snapshot)
         ended = time.monotonic()
@@ -128,10 +108,10 @@ class OpenRun:
 
     def add_resource(self, filename: str, resource_dir: Path) -> None:
         """Record a file that the run reads; it is kept once for all runs, by its digest."""
-        copy, digest = store_once(Path(filename), resource_dir)
+        name = redact(filename)
+        _, digest = store_once(Path(filename), resource_dir)
         with self._lock:
-            self.journal.append({"e": "resource", "name": redact(filename), "md5": digest})
-            self.entry["resources"].append([redact(filename), str(copy)])
+            self._record(ResourceAdded(name, digest))
             self._save()
 
     def add_artifact(
@@ -146,35 +126,25 @@ class OpenRun:
         target = artifact_path(self.directory, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         with self._lock:
-            before = self._artifact_events.get(name)
+            before = self.state.artifacts.get(name)
             if before is not None:
                 keep_for_delivery(target, self.directory, before)
             if Path(filename).resolve() != target.resolve():
                 copy_whole(Path(filename), target)
-            self._artifact_events[name] = self.journal.append(
-                {
-                    "e": "artifact",
-                    "name": name,
-                    "bytes": target.stat().st_size,
-                    "metadata": redact_tree(plain(metadata)),
-                    "content_type": content_type,
-                }
-            )
-            if before is None:
-                self.entry["artifacts"].append(name)
+            size = target.stat().st_size
+            self._record(ArtifactAdded(name, size, redact_tree(plain(metadata)), content_type))
             self._save()
 
     def end(self, status: str, end_time: datetime, result: Any = None, trace: Any = None) -> None:
         """Record how the run ended."""
-        end: dict[str, Any] = {"e": "end", "status": status, "time": iso(end_time)}
-        self.entry["status"] = status
-        self.entry["stop_time"] = end["time"]
-        if status == "COMPLETED":
-            self.entry["result"] = end["result"] = redact_tree(plain(result))
-        if trace is not None:
-            self.entry["fail_trace"] = end["fail_trace"] = redact_tree(plain(trace))
+        end = Ended(
+            status,
+            iso(end_time),
+            redact_tree(plain(result)) if status == COMPLETED else None,
+            redact_tree(plain(trace)),
+        )
         with self._lock:
-            self.journal.append(end)
+            self._record(end)
             self._save()
 
     def save_everything(self) -> None:

@@ -18,10 +18,15 @@ from typing import Any, BinaryIO
 from reproducible_ml.tracking.folder import (
     DELIVERY_NAME,
     JOURNAL_NAME,
+    KILLED_STATUS,
+    InfoChanged,
     Journal,
     read_json,
     read_metrics,
     run_directories,
+)
+from reproducible_ml.tracking.folder import (
+    Metrics as MetricsEvent,
 )
 from reproducible_ml.tracking.runs.store import (
     DEFAULT_FOLDER,
@@ -38,10 +43,8 @@ from reproducible_ml.utils.errors import TrackingError
 from reproducible_ml.utils.files import write_json
 
 TIMES = ("start_time", "heartbeat", "stop_time")
-# What reproducible-ml sync makes of it: its process is gone, and it never said that it ended.
-KILLED_STATUS = "INTERRUPTED"
 _PLAIN_ID = re.compile(r"[^._/\\\0][^/\\\0]*")
-_METRIC_EVENT = b'"e":"metrics"'
+_METRIC_EVENT = f'"e":"{MetricsEvent.KIND}"'.encode()
 
 
 def _no_folder(folder: str) -> str:
@@ -210,7 +213,7 @@ class FileStore(Store):
             info = read_json(directory / "info.json", {})
             info[key] = [*info.get(key, []), json.loads(json.dumps(value))]
             if journal is not None:
-                journal.append({"e": "info", "info": info})
+                journal.append(InfoChanged(info))
                 journal.sync()
                 self._deliver_again(directory)
             write_json(directory / "info.json", info)

@@ -10,7 +10,7 @@ import pytest
 from reproducible_ml.tracking.board.folder_data import BoardFolderStorage
 from reproducible_ml.tracking.board.mongo_data import BoardMongoStorage
 from reproducible_ml.tracking.board.server import create_app
-from reproducible_ml.tracking.mongo import documents as mongo_layout
+from reproducible_ml.tracking.mongo import metric_parts
 from reproducible_ml.tracking.mongo.address import parse_mongo
 from reproducible_ml.tracking.recording.observer import LocalStore
 from tests.browser import ROOT
@@ -87,7 +87,7 @@ toy.record(LocalStore({str(runs)!r}), main)
 def test_a_delivered_run_is_the_same_in_the_database(
     client, runs, mongo_uri, mongo_database, monkeypatch
 ):
-    monkeypatch.setattr(mongo_layout, "POINTS_PER_PART", 100)
+    monkeypatch.setattr(metric_parts, "POINTS_PER_PART", 100)
     target = parse_mongo(f"{mongo_uri}/{mongo_database.name}")
 
     def main(_run):

@@ -1,0 +1,188 @@
+"""A run as far as its journal tells: the one place where events become a state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml.tracking.folder.events import (
+    COMPLETED,
+    ArtifactAdded,
+    Beat,
+    Ended,
+    Event,
+    InfoChanged,
+    Metrics,
+    ResourceAdded,
+    Started,
+    Unknown,
+)
+from reproducible_ml.tracking.folder.journal import JOURNAL_NAME, JournalReader
+from reproducible_ml.tracking.folder.layout import read_json, resource_copy
+from reproducible_ml.tracking.folder.metric_columns import MetricColumns
+from reproducible_ml.tracking.folder.names import from_microseconds, iso
+
+# A killed process's run: Sacred's word for a run that was stopped from outside, which every
+# reader's filters know. Until sync has seen it, readers call it dead by its old heartbeat.
+KILLED_STATUS = "INTERRUPTED"
+QUEUED = "QUEUED"
+
+
+class RunState:
+    """What a run is after the events that were applied, in their order.
+
+    Args:
+        keep_points: whether ``columns`` collects every metric point; most readers need none.
+
+    Attributes:
+        sequence: number of the last event applied.
+        start: the first event; None before it.
+        end: how the run ended; None before that.
+        status: the latest status.
+        heartbeat: time of the last sign of life, the start included: Sacredboard cannot show a run
+            without one.
+        result: the latest result.
+        output_bytes: length of the captured output.
+        info: what the experiment said of itself.
+        resources: every resource, as often as it was added.
+        artifacts: name -> number of the event that brought its present content.
+        points: metric -> how many points it has.
+        columns: the points themselves.
+    """
+
+    def __init__(self, keep_points: bool = False) -> None:
+        self.sequence = 0
+        self.start: Started | None = None
+        self.end: Ended | None = None
+        self.status = ""
+        self.heartbeat = ""
+        self.result: Any = None
+        self.output_bytes = 0
+        self.info: Any = {}
+        self.resources: list[ResourceAdded] = []
+        self.artifacts: dict[str, int] = {}
+        self.points: dict[str, int] = {}
+        self.columns = MetricColumns()
+        self._keep_points = keep_points
+        self._last_time = ""
+        self._last_point = 0
+
+    def apply(self, sequence: int, event: Event) -> None:
+        """Take in an event; one that was applied before changes nothing.
+
+        Args:
+            sequence: its number in the journal.
+            event: the event.
+        """
+        if sequence <= self.sequence:
+            return
+        self.sequence = sequence
+        if isinstance(event, Metrics):
+            self._add_points(event)
+        elif isinstance(event, ArtifactAdded):
+            self.artifacts[event.name] = sequence
+        elif isinstance(event, ResourceAdded):
+            self.resources.append(event)
+        elif isinstance(event, InfoChanged):
+            self.info = event.info
+        elif isinstance(event, (Started, Beat, Ended, Unknown)):
+            self._change_status(event)
+            self._last_time = max(self._last_time, event.time)
+
+    def _add_points(self, event: Metrics) -> None:
+        self.points[event.name] = self.points.get(event.name, 0) + len(event.values)
+        if event.times[-1] > self._last_point:
+            self._last_point = event.times[-1]
+        if self._keep_points:
+            self.columns.extend(event.name, event.steps, event.values, event.times)
+
+    def _change_status(self, event: Started | Beat | Ended | Unknown) -> None:
+        if isinstance(event, Started):
+            self.start = event
+            self.status = event.status
+            self.heartbeat = event.time
+        elif isinstance(event, Beat):
+            self.heartbeat = event.time
+            self.result = event.result
+            self.output_bytes = event.output_bytes
+        elif isinstance(event, Ended):
+            self.end = event
+            self.status = event.status
+            if event.status == COMPLETED:
+                self.result = event.result
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of the run is to come; of a queued one nothing ever does."""
+        return self.end is not None or self.status == QUEUED
+
+    @property
+    def last_time(self) -> str:
+        """Time of the last event that has one, points included."""
+        return max(self._last_time, iso(from_microseconds(self._last_point)))
+
+    def run_json(self, runs_dir: Path) -> dict[str, Any]:
+        """Return what ``run.json`` says.
+
+        Args:
+            runs_dir: directory of all runs, where the resources are kept.
+        """
+        assert self.start is not None, "a run begins with its start"
+        entry = {
+            "experiment": self.start.experiment,
+            "command": self.start.command,
+            "host": self.start.host,
+            "meta": self.start.meta,
+            "start_time": self.start.time,
+            "status": self.status,
+            "heartbeat": self.heartbeat,
+            "result": self.result,
+            "resources": [
+                [one.name, str(resource_copy(runs_dir, one.name, one.md5))]
+                for one in self.resources
+            ],
+            "artifacts": list(self.artifacts),
+        }
+        if self.end:
+            entry["stop_time"] = self.end.time
+            if self.end.fail_trace is not None:
+                entry["fail_trace"] = self.end.fail_trace
+        return entry
+
+
+def read_state(journal: Path, keep_points: bool = False) -> RunState:
+    """Return the state of a run after all events of its journal.
+
+    Raises:
+        TrackingError: the journal is damaged.
+    """
+    state = RunState(keep_points)
+    for entry in JournalReader(journal).read_all():
+        state.apply(*entry)
+    return state
+
+
+def read_metrics(directory: Path) -> dict[str, dict[str, list[Any]]]:
+    """Return every point of a run's folder, living, ended or killed.
+
+    The journal has them all at any time; a folder that Sacred's own observer wrote has
+    ``metrics.json`` alone.
+
+    Args:
+        directory: ``runs/<id>``.
+
+    Returns:
+        {name: {"steps": [...], "values": [...], "timestamps": [ISO texts]}}
+    """
+    journal = directory / JOURNAL_NAME
+    if not journal.exists():
+        saved: dict[str, dict[str, list[Any]]] = read_json(directory / "metrics.json", {})
+        return saved
+    return {
+        name: {
+            "steps": list(steps),
+            "values": list(values),
+            "timestamps": [iso(from_microseconds(count)) for count in times],
+        }
+        for name, (steps, values, times) in read_state(journal, True).columns.snapshot().items()
+    }

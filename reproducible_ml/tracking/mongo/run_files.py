@@ -1,0 +1,142 @@
+"""The files of one run on their way into GridFS: source files, resources, artifacts, output.
+
+Every upload may be tried again: ids follow from the run and the file, and what is there stays.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bson import ObjectId
+
+from reproducible_ml.tracking.folder import (
+    PENDING_NAME,
+    ArtifactAdded,
+    ResourceAdded,
+    Started,
+    now,
+    resource_copy,
+)
+from reproducible_ml.tracking.mongo.documents import Place, mongo_value, object_id
+from reproducible_ml.tracking.mongo.gridfs import CHUNK_BYTES, upload, upload_small
+
+logger = logging.getLogger(__name__)
+
+
+class RunFiles:
+    """Brings a run's files into a database.
+
+    Args:
+        directory: the run's folder.
+        database: pymongo's database.
+        collection: name of the collection of runs; it is in the names of artifacts.
+        place: the run in the database.
+        confirmed: called after each write that the server confirmed.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        database: Any,
+        collection: str,
+        place: Place,
+        confirmed: Callable[[], None],
+    ) -> None:
+        self.directory = directory
+        self.database = database
+        self.collection = collection
+        self.place = place
+        self._confirmed = confirmed
+
+    def send_sources(self, start: Started) -> list[list[Any]]:
+        """Upload the source files; return [name, file id] of each."""
+        sources: list[list[Any]] = []
+        small = []
+        for name, stored in start.experiment.get("sources", ()):
+            file_id = object_id(self.place.uid, "source", name)
+            path = self.directory.parent / stored
+            filename = os.path.join(start.experiment.get("base_dir") or "", name)
+            sources.append([name, file_id])
+            with open(path, "rb") as file:
+                if os.fstat(file.fileno()).st_size <= CHUNK_BYTES:
+                    small.append((file_id, filename, file.read()))
+                else:
+                    self._upload(file, file_id, {"filename": filename})
+        upload_small(self.database, small, now(), self._confirmed)
+        return sources
+
+    def send_resource(self, resource: ResourceAdded) -> None:
+        """Upload a resource; where it is gone, say so."""
+        path = resource_copy(self.directory.parent, resource.name, resource.md5)
+        try:
+            with open(path, "rb") as file:
+                # Once for all runs, as in the folder and as Sacred's own observer has it.
+                file_id = object_id("resource", resource.name, resource.md5)
+                self._upload(file, file_id, {"filename": resource.name})
+        except FileNotFoundError:
+            logger.warning("%s is gone; the database gets its name and digest only.", path)
+
+    def send_artifact(self, sequence: int, artifact: ArtifactAdded) -> ObjectId | None:
+        """Upload an artifact as it was logged.
+
+        Args:
+            sequence: number of its event.
+            artifact: the event.
+
+        Returns:
+            Its id; None, after a line of log, where the file is gone.
+        """
+        file_id = object_id(self.place.uid, "artifact", sequence)
+        entry = {
+            "filename": self._artifact_name(artifact.name),
+            "contentType": artifact.content_type,
+            "metadata": mongo_value(artifact.metadata, self.place.portable),
+        }
+        try:
+            with self._open_artifact(sequence, artifact.name) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size != artifact.bytes:
+                    logger.warning(
+                        "The artifact %s of run %s had %d bytes when it was logged and has %d now; "
+                        "it is delivered as it is.",
+                        *(artifact.name, self.directory, artifact.bytes, size),
+                    )
+                self._upload(file, file_id, entry)
+        except FileNotFoundError:
+            logger.warning(
+                "The artifact %s is gone from %s and cannot be delivered.",
+                *(artifact.name, self.directory),
+            )
+            return None
+        return file_id
+
+    def _open_artifact(self, sequence: int, name: str) -> BinaryIO:
+        """Open the artifact as it was logged, also where one of the same name replaced it."""
+        kept = self.directory / PENDING_NAME / f"{sequence}_{Path(name).name}"
+        # In this order: a replacement in between has put the old file into its other place.
+        try:
+            file = open(self.directory / name, "rb")  # noqa: SIM115 -- the caller closes it
+        except FileNotFoundError:
+            return open(kept, "rb")
+        if kept.exists():
+            file.close()
+            return open(kept, "rb")
+        return file
+
+    def send_output(self) -> ObjectId:
+        """Upload all of the captured output, as an artifact; return its id."""
+        file_id = object_id(self.place.uid, "output")
+        entry = {"filename": self._artifact_name("cout.txt"), "contentType": "text/plain"}
+        with open(self.directory / "cout.txt", "rb") as file:
+            self._upload(file, file_id, entry)
+        return file_id
+
+    def _artifact_name(self, name: str) -> str:
+        return f"artifact://{self.collection}/{self.place.run_id}/{name}"
+
+    def _upload(self, file: BinaryIO, file_id: ObjectId, entry: dict[str, Any]) -> None:
+        upload(self.database, file, file_id, entry, now(), self._confirmed)
