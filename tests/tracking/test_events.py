@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from reproducible_ml.tracking.folder.events import Beat, Ended, Metrics, Unknown
+from reproducible_ml.tracking.folder.events import Beat, Ended, Metrics, ResourceAdded, Unknown
 from reproducible_ml.tracking.folder.journal import Journal, JournalReader
 from reproducible_ml.tracking.folder.state import RunState, read_metrics, read_state
+from reproducible_ml.tracking.mongo.address import parse_mongo
 from reproducible_ml.tracking.mongo.sync import close_dead_run
 from reproducible_ml.tracking.recording.observer import LocalStore
+from reproducible_ml.tracking.runs import open_store
 from reproducible_ml.utils.errors import TrackingError
 
 # What ``record`` gave when events still were dictionaries (commit 1705972); journals of that time
@@ -236,3 +238,20 @@ def test_points_take_24_bytes_each_and_none_where_nobody_wants_them():
     columns = kept.columns.snapshot()["loss"]
     assert sum(map(sys.getsizeof, columns)) < 24.1 * 100_000
     assert counted.columns.snapshot() == {}
+
+
+def test_a_resource_whose_name_holds_a_password_is_kept_and_found_without_it():
+    parse_mongo("mongodb://anna:geheimnis-5d1c@127.0.0.1:9/sacred")
+    Path("rows-geheimnis-5d1c.txt").write_text("1 2 3\n")
+    store = LocalStore("runs")
+    store.started_event({"name": "r"}, "main", {}, datetime(2024, 5, 6), {}, {}, None)
+    store.resource_event("rows-geheimnis-5d1c.txt")
+    store.completed_event(datetime(2024, 5, 6), None)
+    store.join()
+    assert read_state(Path("runs/1/journal.log")).resources == [
+        ResourceAdded("rows-***.txt", "f2b33fb7b3d0eb95090a16060e6a24f9")
+    ]
+    assert open_store("runs").resources(1) == {"rows-***.txt": b"1 2 3\n"}
+    for path in Path("runs").rglob("*"):
+        assert "geheimnis" not in path.name
+        assert path.is_dir() or b"geheimnis" not in path.read_bytes()

@@ -74,14 +74,19 @@ def md5_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def store_once(path: Path, directory: Path) -> tuple[Path, str]:
+def store_once(path: Path, directory: Path, name: str | None = None) -> tuple[Path, str]:
     """Copy a file to ``directory/<stem>_<md5><suffix>`` unless it is there.
+
+    Args:
+        path: the file.
+        directory: where the copies of all runs are.
+        name: what the copy is named by; None for the file's own name.
 
     Returns:
         The copy, and the MD5.
     """
     digest = md5_of(path)
-    copy = directory / _copy_name(path, digest)
+    copy = directory / _copy_name(name or path, digest)
     if not copy.exists():
         directory.mkdir(parents=True, exist_ok=True)
         copy_whole(path, copy)

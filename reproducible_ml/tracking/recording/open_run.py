@@ -109,7 +109,8 @@ class OpenRun:
     def add_resource(self, filename: str, resource_dir: Path) -> None:
         """Record a file that the run reads; it is kept once for all runs, by its digest."""
         name = redact(filename)
-        _, digest = store_once(Path(filename), resource_dir)
+        # Under the name that the record has: whoever looks the copy up knows no other.
+        _, digest = store_once(Path(filename), resource_dir, name)
         with self._lock:
             self._record(ResourceAdded(name, digest))
             self._save()
