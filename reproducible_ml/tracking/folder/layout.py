@@ -65,15 +65,6 @@ def read_json(path: Path, default: Any = None) -> Any:
         ) from error
 
 
-def md5_of(path: Path) -> str:
-    """Return the MD5 of a file, by which Sacred names sources and resources."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with open(path, "rb") as file:
-        while block := file.read(HASHED_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def store_once(path: Path, directory: Path, name: str | None = None) -> tuple[Path, str]:
     """Copy a file to ``directory/<stem>_<md5><suffix>`` unless it is there.
 
