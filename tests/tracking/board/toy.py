@@ -58,6 +58,9 @@ def record(observer, main, name="toy", config=None):
         observer.attach(run)
     with contextlib.suppress(ZeroDivisionError):
         run()
+    # Sacred waits two seconds for its last heartbeat, which writes the metrics; a busy server needs
+    # more.
+    run._heartbeat.join()
     return run._id
 
 
