@@ -15,7 +15,7 @@ from reproducible_ml.utils.text import GAP, SHORT_DIGEST, duration, shown, table
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs import Run
 
-STATUSES = ("COMPLETED", "FAILED", "INTERRUPTED", "RUNNING", "QUEUED", "UNREADABLE")
+STATUSES = ("COMPLETED", "FAILED", "INTERRUPTED", "RUNNING", "DEAD", "QUEUED", "UNREADABLE")
 DIRTY_MARK = "*"
 # In a narrow terminal the year gives way.
 _VERDICT = 5

@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from click.testing import CliRunner
@@ -103,10 +104,13 @@ def test_a_run_that_is_not_over_cannot_be_compared(folder, tmp_path):
     copied = shutil.copytree(folder / "fits", tmp_path / "copied")
     (copied / "2" / "journal.log").unlink()
     run = json.loads((copied / "2" / "run.json").read_text())
-    (copied / "2" / "run.json").write_text(json.dumps({**run, "status": "RUNNING"}))
-    code, output = call("1", "2", "-F", copied)
-    assert code == 2
-    assert "The results cannot be compared: run 2 is RUNNING.\n" in output
+    now = datetime.now(timezone.utc).replace(tzinfo=None)
+    for heartbeat, status in ((now, "RUNNING"), (now - timedelta(minutes=3), "DEAD")):
+        beat = {"status": "RUNNING", "heartbeat": heartbeat.isoformat()}
+        (copied / "2" / "run.json").write_text(json.dumps({**run, **beat}))
+        code, output = call("1", "2", "-F", copied)
+        assert code == 2
+        assert f"The results cannot be compared: run 2 is {status}.\n" in output
 
 
 def test_a_folder_that_is_missing_is_exit_code_2():

@@ -50,6 +50,7 @@ def test_a_run_from_a_notebook_is_told_by_its_updates():
     [
         ("COMPLETED", INFO, []),
         ("RUNNING", INFO, []),
+        ("DEAD", INFO, []),
         ("FAILED", {}, []),
         ("FAILED", INFO, ["Traceback\n", "x.ConfigError: model_dir has other settings\n"]),
     ],

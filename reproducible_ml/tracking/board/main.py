@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError, TrackingError
-from reproducible_ml.utils.paths import complete_folder
+from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
 
+if TYPE_CHECKING:
+    from reproducible_ml.tracking.runs import Store
+
+DEFAULT_COLLECTION = "runs"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -32,7 +33,11 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
     help="The same, with the connection string and the database apart.",
 )
 @click.option(
-    "-mc", "collection", default="runs", show_default=True, help="Collection of the runs."
+    "-mc",
+    "collection",
+    default=DEFAULT_COLLECTION,
+    show_default=True,
+    help="Collection of the runs.",
 )
 @click.option(
     "-F",
@@ -70,8 +75,8 @@ def command(
     """  # noqa: D301 (click reads the backspace)
     from reproducible_ml.tracking.board.server import BoardServer, create_app, mounted
 
-    data, source = _storage(mongo, mongo_url, collection, folder)
-    app = mounted(create_app(data, source, [*allow_host, host]), sub_url)
+    store, source = _opened(mongo, mongo_url, collection, folder)
+    app = mounted(create_app(store, source, [*allow_host, host]), sub_url)
     app.debug = debug
     server = BoardServer(host)
     server.initialize(app, {"http.port": port, "debug": debug})
@@ -92,55 +97,31 @@ def command(
     server.run_server()
 
 
-def _storage(
+def _opened(
     mongo: str | None,
     mongo_url: tuple[str | None, str | None],
     collection: str,
     folder: str | None,
-) -> tuple[Any, str]:
-    """Return the storage that the options name, and what the page calls it."""
-    if mongo_url != (None, None):
-        if mongo is not None:
-            click.echo("-m is ignored: -mu says more.", err=True)
-        return _mongo_storage(str(mongo_url[0]), str(mongo_url[1]), collection)
-    if mongo is not None:
-        return _mongo_storage(mongo, None, collection)
+) -> tuple[Store, str]:
+    """Return the store that the options name, and what the page calls it."""
+    from reproducible_ml.tracking.runs import open_store
+
+    address, database = mongo_url
+    if address is None:
+        address = mongo
+    elif mongo is not None:
+        click.echo("-m is ignored: -mu says more.", err=True)
+    if address is not None:
+        # An address can name the collection, too.
+        other = None if collection == DEFAULT_COLLECTION else collection
+        store = open_store(mongo=address, database=database, collection=other)
+        return store, f"MongoDB {store.shown}"
     if folder is None:
         raise ConfigError(
             "Say what to show: -m sacred for a MongoDB database, or -F runs for a folder of runs."
         )
-    from reproducible_ml.tracking.board.folder_data import BoardFolderStorage
-
-    path = Path(folder).expanduser()
-    if not path.is_dir():
-        raise TrackingError(
-            f"There is no folder {path}; -F takes the one that runs were written to."
-        )
-    return BoardFolderStorage(str(path)), f"Folder {path}"
-
-
-def _mongo_storage(address: str, database: str | None, collection: str) -> tuple[Any, str]:
-    """Return the storage of a database that answers, and its address without credentials."""
-    from pymongo.errors import PyMongoError
-
-    from reproducible_ml.tracking.board.mongo_data import BoardMongoStorage
-    from reproducible_ml.tracking.mongo import READ_SECONDS, parse_mongo, redact
-
-    target = parse_mongo(address)
-    if database is not None:
-        target = replace(target, database=database)
-    if collection != "runs":
-        target = replace(target, collection=collection)
-    storage = BoardMongoStorage(target.uri, target.database, target.collection)
-    try:
-        storage.connect()
-    except PyMongoError as error:
-        raise TrackingError(
-            f"MongoDB at {target.shown} did not answer within {READ_SECONDS} s: "
-            f"{redact(str(error)).splitlines()[0][:200]}. Start it, or look at the local runs "
-            "with -F runs."
-        ) from error
-    return storage, f"MongoDB {target.shown}"
+    store = open_store(folder)
+    return store, f"Folder {store.shown}"
 
 
 def main() -> None:

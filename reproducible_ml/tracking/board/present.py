@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reproducible_ml.tracking.board.query import is_alive
+from reproducible_ml.tracking.runs import RUNNING, seconds_since
 
 # Longest result shown in the list; the whole one stands in the details.
 RESULT_CHARACTERS = 80
@@ -47,20 +47,18 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def row(run: dict[str, Any], now: datetime) -> dict[str, Any]:
+def row(run: dict[str, Any]) -> dict[str, Any]:
     """Return one line of the list."""
     heartbeat = run.get("heartbeat")
-    status = str(run.get("status") or "UNKNOWN")
-    alive = is_alive(run, now)
     return {
         "id": str(run["_id"]),
         "experiment_name": _text(run.get("experiment"), "name"),
         "command": str(run.get("command") or ""),
-        "status": "DEAD" if status == "RUNNING" and not alive else status,
-        "is_alive": alive,
+        "status": run["status"],
+        "is_alive": run["status"] == RUNNING,
         "start_time": plain(run.get("start_time")),
         "heartbeat": plain(heartbeat),
-        "heartbeat_diff": (now - heartbeat).total_seconds() if heartbeat else None,
+        "heartbeat_diff": seconds_since(heartbeat),
         "hostname": _text(run.get("host"), "hostname"),
         "result": short(run.get("result")),
     }
@@ -100,7 +98,7 @@ def curve(steps: Any, timestamps: Any, values: Any) -> dict[str, list[Any]]:
     kept = range(count) if count <= PLOT_POINTS else _thinned(numbers)
     return {
         "steps": [plain(steps[i]) for i in kept],
-        "strtimestamps": [_stamp(timestamps[i]) for i in kept],
+        "strtimestamps": [plain(timestamps[i]) for i in kept],
         "values": [float(numbers[i]) if math.isfinite(numbers[i]) else None for i in kept],
     }
 
@@ -126,10 +124,3 @@ def _number(value: Any) -> float:
         return float(value) if not isinstance(value, str) else math.nan
     except (TypeError, OverflowError):
         return math.nan
-
-
-def _stamp(value: Any) -> str | None:
-    """Return a UTC time that JavaScript reads, from a datetime or an ISO text."""
-    if isinstance(value, datetime):
-        value = value.isoformat()
-    return f"{value}Z" if isinstance(value, str) and not value.endswith("Z") else value

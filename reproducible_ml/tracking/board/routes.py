@@ -7,8 +7,9 @@ id that is no number is a 404, and any failure is a page of HTML where the scrip
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from flask import (
     Blueprint,
@@ -23,21 +24,23 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 from gevent import get_hub
-from pymongo.errors import PyMongoError
 from werkzeug.exceptions import NotFound
 
-from reproducible_ml.tracking.board.artifacts import Artifact
-from reproducible_ml.tracking.board.data import BoardFacade, StillRunning
 from reproducible_ml.tracking.board.guard import artifact_headers
-from reproducible_ml.tracking.board.present import curve, plain, printed, row
-from reproducible_ml.tracking.board.query import QueryError, checked, utc_now
-from reproducible_ml.tracking.board.upstream import (
-    PACKAGE_DIR,
-    DataSourceError,
-    NotFoundError,
-    ProcessError,
-    run_tensorboard,
+from reproducible_ml.tracking.board.present import curve, metric_id, plain, printed, row
+from reproducible_ml.tracking.board.upstream import PACKAGE_DIR, ProcessError, run_tensorboard
+from reproducible_ml.tracking.runs import (
+    EVERY_RUN,
+    UNREADABLE,
+    ArtifactInfo,
+    NotRecorded,
+    QueryError,
+    StillWritten,
+    Store,
+    StoreUnavailable,
+    entry_or_reason,
 )
+from reproducible_ml.utils.errors import TrackingError
 
 # Columns of the page -> fields of a run.
 SORTABLE = {
@@ -50,12 +53,17 @@ SORTABLE = {
     "hostname": "host.hostname",
     "result": "result",
 }
+# A tail of the captured output that a page can show; all of it is there for download.
+OUTPUT_BYTES = 1_000_000
+CHUNK_BYTES = 1 << 18
+UNKNOWN_TYPE = "application/octet-stream"
 OWN_STATIC = Path(__file__).parent / "static"
 routes = Blueprint("board", __name__)
 
 
-def _data() -> Any:
-    return current_app.config["data"]
+def _store() -> Store:
+    store: Store = current_app.config["store"]
+    return store
 
 
 @routes.route("/")
@@ -80,7 +88,7 @@ def show_runs() -> ResponseReturnValue:
 @routes.route("/runs/<run_id>")
 def show_run(run_id: str) -> ResponseReturnValue:
     """Show one run on a page of its own, whose address can be kept."""
-    run = _data().get_run_dao().get(run_id)
+    run = entry_or_reason(_store(), run_id)
     return render_template("runs.html", run_id=str(run["_id"]), source=current_app.config["source"])
 
 
@@ -88,96 +96,119 @@ def show_run(run_id: str) -> ResponseReturnValue:
 def list_runs() -> ResponseReturnValue:
     """Return one page of the list."""
     try:
-        query = checked(
-            json.loads(request.args.get("queryFilter") or '{"type":"and","filters":[]}')
-        )
+        query = json.loads(request.args.get("queryFilter") or json.dumps(EVERY_RUN))
         draw, start = int(request.args.get("draw", 1)), max(0, int(request.args.get("start", 0)))
         length = int(request.args.get("length", -1))
-    except (QueryError, ValueError) as error:
+    except ValueError as error:
         return jsonify(error=str(error)), 400
     column = request.args.get(f"columns[{request.args.get('order[0][column]')}][name]", "")
-    runs = (
-        _data()
-        .get_run_dao()
-        .get_runs(
-            sort_by=SORTABLE.get(column),
-            sort_direction=request.args.get("order[0][dir]"),
-            start=start,
-            limit=length if length > 0 else None,
-            query=query,
-        )
+    found = _store().find(
+        query,
+        sort_by=SORTABLE.get(column, "_id"),
+        descending=request.args.get("order[0][dir]") == "desc",
+        start=start,
+        limit=length if length > 0 else None,
     )
-    now = utc_now()
-    rows = [row(run, now) for run in runs]
-    return jsonify(draw=draw, recordsTotal=runs.total, recordsFiltered=runs.count(), data=rows)
+    return jsonify(
+        draw=draw,
+        recordsTotal=found.total,
+        recordsFiltered=found.matching,
+        data=[row(run) for run in found.entries],
+    )
 
 
 @routes.route("/api/run/<run_id>")
 def get_run(run_id: str) -> ResponseReturnValue:
     """Return one run with all that its page shows."""
-    data = _data()
-    run = data.get_run_dao().get(run_id)
-    shown = row(run, utc_now())
-    artifacts = [_artifact(run_id, i, one) for i, one in enumerate(data.artifacts(run))]
-    output = printed(data.output(run))
+    store = _store()
+    run = entry_or_reason(store, run_id)
+    readable = run["status"] != UNREADABLE
+    shown = row(run)
+    artifacts = list(store.artifacts(run_id).values()) if readable else []
+    output = printed(store.output_end(run_id, OUTPUT_BYTES))
     # A page that follows a run asks every few seconds, and has the names already.
-    metrics = [] if request.args.get("follow") else data.metric_names(run)
+    metrics = _metrics(run_id) if readable and not request.args.get("follow") else []
     trace = "".join(run.get("fail_trace") or [])
     shown["object"] = plain({**run, "captured_out": output, "fail_trace": trace})
     shown["object"]["info"] = {**(shown["object"].get("info") or {}), "metrics": metrics}
     shown["result"] = shown["object"].get("result")
-    shown["artifacts"] = artifacts
+    shown["artifacts"] = [_artifact(run_id, i, one) for i, one in enumerate(artifacts)]
     return jsonify(draw=1, recordsTotal=1, recordsFiltered=1, data=[shown])
 
 
-def _artifact(run_id: str, index: int, artifact: Artifact) -> dict[str, Any]:
+def _metrics(run_id: str) -> list[dict[str, str]]:
+    """Return names and ids of a run's metrics; none where a damaged file hides them."""
+    try:
+        names = _store().metric_names(run_id)
+    except TrackingError as error:
+        current_app.logger.warning("The metrics of run %s cannot be shown: %s", run_id, error)
+        return []
+    return [{"name": name, "id": metric_id(name)} for name in names]
+
+
+def _artifact(run_id: str, index: int, artifact: ArtifactInfo) -> dict[str, Any]:
     """Return how the page shows an artifact."""
     address = url_for("board.get_artifact", run_id=run_id, index=index, name=artifact.name)
     return {
         "name": artifact.name,
-        "size_bytes": artifact.size_bytes,
+        "size_bytes": artifact.bytes,
         "is_image": _is_image(artifact),
         "url": address,
     }
 
 
-def _is_image(artifact: Artifact) -> bool:
+def _is_image(artifact: ArtifactInfo) -> bool:
     return artifact.content_type.startswith("image/")
 
 
 @routes.route("/api/run/<run_id>", methods=["DELETE"])
 def delete_run(run_id: str) -> ResponseReturnValue:
     """Delete one run."""
-    BoardFacade(_data()).delete_run(run_id)
+    _store().delete(run_id)
     return f"DELETED run {run_id}"
 
 
-@routes.route("/api/run/<run_id>/metric/<metric_id>")
-def get_metric(run_id: str, metric_id: str) -> ResponseReturnValue:
+@routes.route("/api/run/<run_id>/metric/<identity>")
+def get_metric(run_id: str, identity: str) -> ResponseReturnValue:
     """Return the points of one metric."""
-    run = _data().get_run_dao().get(run_id)
-    metric = _data().get_metrics_dao().get(run, metric_id)
+    names = {metric_id(name): name for name in _store().metric_names(run_id)}
+    if identity not in names:
+        raise NotRecorded(f"Run {run_id} has no such metric.")
+    name = names[identity]
+    metric = _store().metrics(run_id, [name])[name]
     points = curve(metric["steps"], metric["timestamps"], metric["values"])
-    return jsonify(run_id=str(run["_id"]), metric_id=metric_id, name=metric["name"], **points)
+    return jsonify(run_id=run_id, metric_id=identity, name=name, **points)
 
 
 @routes.route("/api/run/<run_id>/output")
 def get_output(run_id: str) -> ResponseReturnValue:
     """Return everything that the run printed, as a download."""
-    run = _data().get_run_dao().get(run_id)
     headers = artifact_headers(f"run-{run_id}.txt", "text/plain; charset=utf-8", False)
-    return Response(_data().whole_output(run), headers=headers)
+    return _sent(_store().open_output(run_id), headers)
 
 
 @routes.route("/api/run/<run_id>/artifact/<int:index>/<path:name>")
 def get_artifact(run_id: str, index: int, name: str) -> ResponseReturnValue:
     """Return an artifact: an image to be shown, anything else as a download."""
-    artifacts = _data().artifacts(_data().get_run_dao().get(run_id))
+    artifacts = list(_store().artifacts(run_id).values())
     if index >= len(artifacts) or artifacts[index].name != name:
-        raise NotFoundError(f"Run {run_id} has no artifact {name}.")
+        raise NotRecorded(f"Run {run_id} has no artifact {name}.")
     artifact = artifacts[index]
-    headers = artifact_headers(name, artifact.content_type, _is_image(artifact))
-    return Response(_data().read(artifact), headers=headers)
+    kind = artifact.content_type or UNKNOWN_TYPE
+    headers = artifact_headers(name, kind, _is_image(artifact))
+    return _sent(_store().open_artifact(run_id, name), headers)
+
+
+def _sent(file: BinaryIO, headers: dict[str, Any]) -> Response:
+    """Answer with a file in pieces; it may be larger than the memory."""
+
+    def pieces() -> Iterator[bytes]:
+        with file:
+            yield from iter(lambda: file.read(CHUNK_BYTES), b"")
+
+    response = Response(pieces(), headers=headers)
+    response.call_on_close(file.close)  # of a HEAD request no piece is asked for
+    return response
 
 
 @routes.route("/tensorboard/start/<run_id>/<int:log_index>", methods=["POST"])
@@ -186,11 +217,11 @@ def start_tensorboard(run_id: str, log_index: int) -> ResponseReturnValue:
 
     Sacredboard starts it on any GET, listening to the whole network, and stands still meanwhile.
     """
-    run = _data().get_run_dao().get(run_id)
+    run = _store().entry(run_id)
     try:
         directory = (run.get("info") or {})["tensorflow"]["logdirs"][log_index]
     except (KeyError, IndexError, TypeError):
-        raise NotFoundError(f"Run {run_id} has no TensorFlow log {log_index}.") from None
+        raise NotRecorded(f"Run {run_id} has no TensorFlow log {log_index}.") from None
     path = str(Path((run.get("experiment") or {}).get("base_dir") or ".") / directory)
     try:
         port = get_hub().threadpool.apply(run_tensorboard, (path, "127.0.0.1", 0, None, 60))
@@ -204,7 +235,7 @@ def _wants_json() -> bool:
 
 
 @routes.app_errorhandler(404)
-@routes.app_errorhandler(NotFoundError)
+@routes.app_errorhandler(NotRecorded)
 def not_found(error: Exception) -> ResponseReturnValue:
     """Say what is missing: to a script in JSON, to a person on a page."""
     what = "There is no such page." if isinstance(error, NotFound) else str(error)
@@ -219,21 +250,20 @@ def bad_query(error: QueryError) -> ResponseReturnValue:
     return jsonify(error=str(error)), 400
 
 
-@routes.app_errorhandler(StillRunning)
-def still_running(error: StillRunning) -> ResponseReturnValue:
+@routes.app_errorhandler(StillWritten)
+def still_written(error: StillWritten) -> ResponseReturnValue:
     """Refuse to delete what is being written."""
     return str(error), 409
 
 
-@routes.app_errorhandler(DataSourceError)
-def data_source_error(error: Exception) -> ResponseReturnValue:
-    """Say what the folder refused."""
-    return jsonify(error=str(error)), 500
-
-
-@routes.app_errorhandler(PyMongoError)
-def database_error(error: PyMongoError) -> ResponseReturnValue:
+@routes.app_errorhandler(StoreUnavailable)
+def unavailable(error: StoreUnavailable) -> ResponseReturnValue:
     """Say that the database is away; the page tries again when it is reloaded."""
-    current_app.logger.warning("MongoDB: %s", type(error).__name__)
-    sentence = f"MongoDB does not answer as it should ({type(error).__name__}). Is it running?"
-    return jsonify(error=sentence), 503
+    current_app.logger.warning("%s", error)
+    return jsonify(error=str(error)), 503
+
+
+@routes.app_errorhandler(TrackingError)
+def tracking_error(error: TrackingError) -> ResponseReturnValue:
+    """Say what is damaged, or what the folder refused."""
+    return jsonify(error=str(error)), 500

@@ -16,24 +16,25 @@ from reproducible_ml import __version__
 from reproducible_ml.tracking.board import guard
 from reproducible_ml.tracking.board.routes import routes
 from reproducible_ml.tracking.board.upstream import ServerRunner
+from reproducible_ml.tracking.runs import Store
 from reproducible_ml.utils.errors import ConfigError, TrackingError
 
 # Sacredboard tries as many ports upwards from the one asked for.
 PORTS_TRIED = 50
 
 
-def create_app(data: Any, source: str, allowed_hosts: Iterable[str] = ()) -> Flask:
+def create_app(store: Store, source: str, allowed_hosts: Iterable[str] = ()) -> Flask:
     """Return the application.
 
     Args:
-        data: a storage of ``mongo_data`` or ``folder_data``.
+        store: where the runs are.
         source: what the page says it shows; holds no credentials.
         allowed_hosts: further names that the board answers to, such as a proxy's.
     """
     app = Flask(
         __name__, static_folder=None, template_folder=str(Path(__file__).parent / "templates")
     )
-    app.config.update(data=data, source=source)
+    app.config.update(store=store, source=source)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.jinja_env.globals.update(board_version=version("sacredboard"), project_version=__version__)
     app.register_blueprint(routes)

@@ -25,15 +25,6 @@ with warnings.catch_warnings():
     # It compares strings with ``is`` and asks pkg_resources for its version; neither is ours.
     warnings.simplefilter("ignore")
     import sacredboard
-    from sacredboard.app.business import RunFacade
-    from sacredboard.app.data import DataSourceError, NotFoundError
-    from sacredboard.app.data.datastorage import Cursor
-    from sacredboard.app.data.filestorage import FileStorage
-    from sacredboard.app.data.filestorage.rundao import FileStoreRunDAO
-    from sacredboard.app.data.metricsdao import MetricsDAO
-    from sacredboard.app.data.pymongo import GenericDAO, MongoMetricsDAO, PyMongoDataAccess
-    from sacredboard.app.data.pymongo.mongocursor import MongoDbCursor
-    from sacredboard.app.data.pymongo.rundao import MongoRunDAO
     from sacredboard.app.process.process import ProcessError
     from sacredboard.app.process.tensorboard import run_tensorboard
     from sacredboard.app.webapi.wsgi_server import ServerRunner
@@ -42,19 +33,7 @@ PACKAGE_DIR = Path(sacredboard.__file__).parent
 
 __all__ = [
     "PACKAGE_DIR",
-    "Cursor",
-    "DataSourceError",
-    "FileStorage",
-    "FileStoreRunDAO",
-    "GenericDAO",
-    "MetricsDAO",
-    "MongoDbCursor",
-    "MongoMetricsDAO",
-    "MongoRunDAO",
-    "NotFoundError",
     "ProcessError",
-    "PyMongoDataAccess",
-    "RunFacade",
     "ServerRunner",
     "run_tensorboard",
 ]

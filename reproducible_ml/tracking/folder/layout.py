@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +49,21 @@ def told_run(text: str) -> tuple[str, str] | None:
     return found[-1] if found else None
 
 
-def read_json(path: Path, default: Any = None) -> Any:
+def read_json(
+    path: Path, default: Any = None, object_hook: Callable[[dict[str, Any]], Any] | None = None
+) -> Any:
     """Return what a JSON file holds, or the default where there is no such file.
+
+    Args:
+        path: the file.
+        default: what there is without it.
+        object_hook: returns what takes the place of a JSON object.
 
     Raises:
         TrackingError: the file is no JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(path.read_bytes(), object_hook=object_hook)
     except FileNotFoundError:
         return default
     except ValueError as error:

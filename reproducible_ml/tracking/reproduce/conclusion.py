@@ -8,10 +8,8 @@ from typing import Any
 
 from reproducible_ml.tracking.reproduce.comparison import Comparison, Difference, compare_runs
 from reproducible_ml.tracking.reproduce.divergence import Divergence, divergence_of, step_logs
-from reproducible_ml.tracking.runs import Run
+from reproducible_ml.tracking.runs import NOT_ENDED, UNREADABLE, Run
 from reproducible_ml.utils.text import counted, shown
-
-_UNFINISHED = ("RUNNING", "QUEUED", "UNREADABLE")
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def why_not(a: Run, b: Run) -> str:
     if a.experiment != b.experiment:
         return f"the experiments differ: {a.experiment or '-'} and {b.experiment or '-'}"
     for run in (a, b):
-        if run.status in _UNFINISHED:
+        if run.status in (*NOT_ENDED, UNREADABLE):
             return f"run {run.id} is {run.status}"
     for run in (a, b):
         if run.result is None and not run.points and not run.info.get("digest"):

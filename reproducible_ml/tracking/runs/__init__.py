@@ -9,6 +9,7 @@ from reproducible_ml.utils.lazy import lazy_names
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs.head import go_on, head_facts, verdict_rows
     from reproducible_ml.tracking.runs.opening import open_store
+    from reproducible_ml.tracking.runs.query import QueryError
     from reproducible_ml.tracking.runs.resuming import (
         as_typed,
         go_on_command,
@@ -16,13 +17,24 @@ if TYPE_CHECKING:
         record_model_dir,
     )
     from reproducible_ml.tracking.runs.run import Run, flat, iterate_runs, list_runs, load_run
+    from reproducible_ml.tracking.runs.status import (
+        NOT_ENDED,
+        RUNNING,
+        UNREADABLE,
+        entry_or_reason,
+        seconds_since,
+    )
     from reproducible_ml.tracking.runs.store import (
         DEFAULT_FOLDER,
+        EVERY_RUN,
         FOLDER_OPTION,
         MONGO_OPTION,
         ArtifactInfo,
+        NotRecorded,
         RunId,
+        StillWritten,
         Store,
+        StoreUnavailable,
         read_number,
         source_name,
         typed_id,
@@ -40,14 +52,23 @@ else:
 
 __all__ = [
     "DEFAULT_FOLDER",
+    "EVERY_RUN",
     "FOLDER_OPTION",
     "MONGO_OPTION",
+    "NOT_ENDED",
+    "RUNNING",
+    "UNREADABLE",
     "ArtifactInfo",
+    "NotRecorded",
+    "QueryError",
     "Run",
     "RunId",
+    "StillWritten",
     "Store",
+    "StoreUnavailable",
     "Used",
     "as_typed",
+    "entry_or_reason",
     "flat",
     "go_on",
     "go_on_command",
@@ -60,6 +81,7 @@ __all__ = [
     "open_store",
     "read_number",
     "record_model_dir",
+    "seconds_since",
     "source_name",
     "source_text",
     "typed_id",

@@ -6,19 +6,21 @@ Ids and names come from users and from records; whichever leads out of the folde
 from __future__ import annotations
 
 import fcntl
+import functools
+import io
 import json
 import mimetypes
 import os
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Optional
 
 from reproducible_ml.tracking.folder import (
     DELIVERY_NAME,
     JOURNAL_NAME,
-    KILLED_STATUS,
     InfoChanged,
     Journal,
     read_json,
@@ -28,21 +30,43 @@ from reproducible_ml.tracking.folder import (
 from reproducible_ml.tracking.folder import (
     Metrics as MetricsEvent,
 )
+from reproducible_ml.tracking.runs.query import checked, fields, matches, sort_key
+from reproducible_ml.tracking.runs.status import (
+    RUNNING,
+    TIMES,
+    current_status,
+    entry_or_reason,
+    read_time,
+    refuse_running,
+    unreadable,
+)
 from reproducible_ml.tracking.runs.store import (
     DEFAULT_FOLDER,
+    EVERY_RUN,
     ArtifactInfo,
+    Found,
     Metrics,
+    NotRecorded,
     RunId,
+    StillWritten,
     Store,
-    read_time,
     source_name,
     typed_id,
-    without_pickle_tags,
+    without_pickle_tag,
 )
 from reproducible_ml.utils.errors import TrackingError
 from reproducible_ml.utils.files import write_json
 
-TIMES = ("start_time", "heartbeat", "stop_time")
+# Files of a run that a list reads only where it must.
+PARTS = ("config", "info")
+# First bytes of a picture whose name has no suffix.
+PICTURES = (
+    (b"\x89PNG\r\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+)
+# Time of the last change and size of a file; None where there is no such file.
+State = Optional[tuple[int, int]]
 _PLAIN_ID = re.compile(r"[^._/\\\0][^/\\\0]*")
 _METRIC_EVENT = f'"e":"{MetricsEvent.KIND}"'.encode()
 
@@ -61,7 +85,7 @@ def _no_folder(folder: str) -> str:
     )
 
 
-class FileStore(Store):
+class FolderStore(Store):
     """A folder of runs.
 
     Args:
@@ -81,98 +105,124 @@ class FileStore(Store):
         """Return the directory of a run.
 
         Raises:
-            TrackingError: There is no such run.
+            NotRecorded: There is no such run.
         """
         name = str(run_id)
         path = self.folder / name
-        if not _PLAIN_ID.fullmatch(name) or not (path / "run.json").is_file():
-            raise self.missing(run_id)
-        if path.resolve().parent != self.folder.resolve():
+        if not self._is_own(path) or path.name != name or not (path / "run.json").is_file():
             raise self.missing(run_id)
         return path
 
+    def _is_own(self, path: Path) -> bool:
+        """Tell whether an entry of the folder is a run's, and no link that leads out of it."""
+        if not _PLAIN_ID.fullmatch(path.name):
+            return False  # _sources and the like
+        return not path.is_symlink() or path.resolve().parent == self.folder.resolve()
+
     def ids(self) -> list[RunId]:
-        """Return the names of the runs; ``_sources`` and the like are none."""
-        names = [path.name for path in run_directories(self.folder)]
-        return [typed_id(name) for name in names if _PLAIN_ID.fullmatch(name)]
+        """Return the names of the runs; none where the folder was removed."""
+        paths = run_directories(self.folder) if self.folder.is_dir() else []
+        return [typed_id(path.name) for path in paths if self._is_own(path)]
 
     def entry(self, run_id: RunId) -> dict[str, Any]:
         """Return a run's document; see ``Store.entry``."""
+        return self._read(run_id, PARTS)
+
+    def _read(self, run_id: RunId, parts: Collection[str]) -> dict[str, Any]:
         directory = self.directory(run_id)
-        entry = without_pickle_tags(read_json(directory / "run.json"))
+        entry = read_json(directory / "run.json", object_hook=without_pickle_tag)
         if not isinstance(entry, dict):
             raise TrackingError(f"{directory / 'run.json'} is no record of a run.")
-        for part in ("config", "info"):
-            entry[part] = without_pickle_tags(read_json(directory / f"{part}.json", {}))
+        for part in parts:
+            path = directory / f"{part}.json"
+            entry[part] = read_json(path, {}, object_hook=without_pickle_tag)
         for name in TIMES:
             entry[name] = read_time(entry.get(name))
         entry["_id"] = typed_id(directory.name)
-        if entry.get("status") == "RUNNING" and _is_left(directory / JOURNAL_NAME):
-            entry["status"] = KILLED_STATUS
+        left = entry.get("status") == RUNNING and _is_left(directory / JOURNAL_NAME)
+        entry["status"] = current_status(entry, left)
         return entry
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Yield the documents of all runs."""
-        for run_id in self.ids():
-            try:
-                yield self.entry(run_id)
-            except TrackingError as error:
-                yield {
-                    "_id": run_id,
-                    "status": "UNREADABLE",
-                    "experiment": {},
-                    "config": {},
-                    "info": {},
-                    "fail_trace": [str(error)],
-                }
+        return self._entries(self.ids(), PARTS)
 
-    def metrics(self, run_id: RunId) -> Metrics:
-        """Return every point.
+    def _entries(self, ids: list[RunId], parts: Collection[str]) -> Iterator[dict[str, Any]]:
+        for run_id in ids:
+            try:
+                yield self._read(run_id, parts)
+            except NotRecorded:
+                continue  # deleted in the meantime
+            except TrackingError as error:
+                yield unreadable(run_id, error)
+
+    def find(
+        self,
+        query: dict[str, Any] = EVERY_RUN,
+        sort_by: str = "_id",
+        descending: bool = False,
+        start: int = 0,
+        limit: int | None = None,
+    ) -> Found:
+        """Return one page of the runs that a filter lets through; see ``Store.find``."""
+        compared = [sort_by, *fields(checked(query))]
+        parts = [part for part in PARTS if any(one.split(".")[0] == part for one in compared)]
+        ids = self.ids()
+        found = [entry for entry in self._entries(ids, parts) if matches(entry, query)]
+        found.sort(key=lambda entry: sort_key(entry, sort_by), reverse=descending)
+        end = None if limit is None else start + limit
+        return Found(found[start:end], len(found), len(ids))
+
+    def metric_names(self, run_id: RunId) -> list[str]:
+        """Return the names of the run's metrics, sorted."""
+        return sorted(_kept_points(*_metric_files(self.directory(run_id))))
+
+    def metrics(self, run_id: RunId, names: Collection[str] | None = None) -> Metrics:
+        """Return every point, of these metrics or of all.
 
         An ended run's ``metrics.json`` is what everyone else reads, so it is what is shown, unless
         it lacks points that the journal has (a full disk at the end).
         """
-        directory = self.directory(run_id)
-        journal = directory / JOURNAL_NAME
-        found = read_json(directory / "metrics.json", None)
-        ended = read_json(directory / "run.json").get("status") != "RUNNING"
-        points = sum(len(one["values"]) for one in (found or {}).values())
-        if not journal.exists():
-            found = found or {}
-        elif not ended or points < _count(journal, _METRIC_EVENT):
-            found = read_metrics(directory)
+        # Whoever wants one metric will want the next; of all of them no second copy is kept.
+        read = _points if names is None else _kept_points
         return {
             name: {
                 "steps": list(one["steps"]),
                 "values": list(one["values"]),
                 "timestamps": [read_time(text) for text in one["timestamps"]],
             }
-            for name, one in (found or {}).items()
+            for name, one in read(*_metric_files(self.directory(run_id))).items()
+            if names is None or name in names
         }
 
-    def output(self, run_id: RunId) -> str:
-        """Return what the run printed."""
+    def open_output(self, run_id: RunId) -> BinaryIO:
+        """Open all that the run printed for reading."""
         try:
-            data = (self.directory(run_id) / "cout.txt").read_bytes()
+            return open(self.directory(run_id) / "cout.txt", "rb")
         except FileNotFoundError:
-            return ""
-        return data.decode("utf-8", "replace")
+            return io.BytesIO()
 
     def artifacts(self, run_id: RunId) -> dict[str, ArtifactInfo]:
         """Return the artifacts that are there."""
         found = {}
-        for name in read_json(self.directory(run_id) / "run.json").get("artifacts") or []:
-            path = self._artifact(run_id, str(name))
+        for name in self._listed(run_id):
+            path = self._artifact(run_id, name)
             if path is not None:
-                kind = mimetypes.guess_type(str(name))[0] or ""
-                found[str(name)] = ArtifactInfo(str(name), path.stat().st_size, kind, str(path))
+                kind = mimetypes.guess_type(name)[0] or _picture_type(path)
+                found[name] = ArtifactInfo(name, path.stat().st_size, kind, str(path))
         return found
+
+    def _listed(self, run_id: RunId) -> list[str]:
+        return [
+            str(name)
+            for name in read_json(self.directory(run_id) / "run.json").get("artifacts") or []
+        ]
 
     def open_artifact(self, run_id: RunId, name: str) -> BinaryIO:
         """Open an artifact for reading."""
-        path = self._artifact(run_id, name) if name in self.artifacts(run_id) else None
+        path = self._artifact(run_id, name) if name in self._listed(run_id) else None
         if path is None:
-            raise TrackingError(f"Run {run_id} in {self.shown} has no artifact {name!r}.")
+            raise NotRecorded(f"Run {run_id} in {self.shown} has no artifact {name!r}.")
         return open(path, "rb")
 
     def _artifact(self, run_id: RunId, name: str) -> Path | None:
@@ -218,6 +268,22 @@ class FileStore(Store):
                 self._deliver_again(directory)
             write_json(directory / "info.json", info)
 
+    def delete(self, run_id: RunId) -> None:
+        """Delete a run; it leaves the list at once, and whole, however long the deleting takes."""
+        directory = self.directory(run_id)
+        refuse_running(entry_or_reason(self, run_id))
+        grave = directory.with_name(f"_deleted_{os.getpid()}_{directory.name}")
+        try:
+            with _unless_written(directory / JOURNAL_NAME):
+                directory.rename(grave)
+                shutil.rmtree(grave)
+        except BlockingIOError:
+            raise StillWritten(
+                f"Run {run_id} is still being written or delivered; stop that, then delete it."
+            ) from None
+        except OSError as error:
+            raise TrackingError(f"Run {run_id} cannot be deleted: {error}.") from error
+
     @staticmethod
     def _deliver_again(directory: Path) -> None:
         """Have the next ``reproducible-ml sync`` bring the addition to the databases."""
@@ -246,6 +312,21 @@ def _writing(directory: Path) -> Iterator[Journal | None]:
         os.close(number)
 
 
+@contextmanager
+def _unless_written(journal: Path) -> Iterator[None]:
+    """Hold a run's journal, as its writer does: nobody can begin to write or deliver meanwhile.
+
+    Raises:
+        BlockingIOError: A living process has it.
+    """
+    if not journal.exists():
+        yield
+        return
+    with open(journal, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
 def _is_left(journal: Path) -> bool:
     """Tell whether nobody holds a run's journal any more."""
     try:
@@ -256,6 +337,43 @@ def _is_left(journal: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _metric_files(directory: Path) -> tuple[Path, State, State]:
+    """Return a run's directory, and what changes when its points do."""
+    return directory, _state(directory / JOURNAL_NAME), _state(directory / "metrics.json")
+
+
+def _state(path: Path) -> State:
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    return state.st_mtime_ns, state.st_size
+
+
+def _points(directory: Path, journal: State, metrics: State) -> Metrics:
+    """Read every point of a run, with the timestamps as texts."""
+    del metrics
+    found: Metrics | None = read_json(directory / "metrics.json", None)
+    if journal is None:
+        return found or {}
+    ended = read_json(directory / "run.json").get("status") != RUNNING
+    points = sum(len(one["values"]) for one in (found or {}).values())
+    if not ended or points < _count(directory / JOURNAL_NAME, _METRIC_EVENT):
+        found = read_metrics(directory)
+    return found or {}
+
+
+# A page asks for each metric on its own: the files are read once for as long as they stay as they
+# are, those of two runs that are looked at side by side.
+_kept_points = functools.lru_cache(maxsize=2)(_points)
+
+
+def _picture_type(path: Path) -> str:
+    with open(path, "rb") as file:
+        head = file.read(12)
+    return next((kind for start, kind in PICTURES if head.startswith(start)), "")
 
 
 def _count(path: Path, part: bytes) -> int:

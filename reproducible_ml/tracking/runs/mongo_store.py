@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import mimetypes
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, BinaryIO, TypeVar, cast
 
-from reproducible_ml.tracking.mongo import READ_SECONDS, MongoTarget, redact, timeouts
-from reproducible_ml.tracking.runs.folder_store import TIMES
+from reproducible_ml.tracking.mongo import MongoTarget, redact
+from reproducible_ml.tracking.runs.query import checked, to_mongo
+from reproducible_ml.tracking.runs.status import (
+    RUNNING,
+    TIMES,
+    current_status,
+    read_time,
+    refuse_running,
+)
 from reproducible_ml.tracking.runs.store import (
+    EVERY_RUN,
     ArtifactInfo,
+    Found,
     Metrics,
+    NotRecorded,
     RunId,
     Store,
-    read_time,
+    StoreUnavailable,
     sorted_ids,
     source_name,
     typed_id,
@@ -23,6 +34,30 @@ from reproducible_ml.tracking.runs.store import (
 from reproducible_ml.utils.errors import ConfigError, TrackingError
 
 OUTPUT_ARTIFACT = "cout.txt"
+# Captured output is up to 2 MB a run, and is read by itself.
+WITHOUT_OUTPUT = {"captured_out": 0}
+LIST_FIELDS = [
+    *("experiment.name", "command", "status", "start_time", "heartbeat", "host.hostname", "result")
+]
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _answered(method: Method) -> Method:
+    """Make one sentence of the errors of a method that asks the database."""
+
+    @functools.wraps(method)
+    def ask(store: MongoStore, *arguments: Any, **named: Any) -> Any:
+        from pymongo.errors import PyMongoError
+
+        try:
+            return method(store, *arguments, **named)
+        except PyMongoError as error:
+            raise StoreUnavailable(
+                f"{store.shown} does not answer as it should: {_reason(error)}. Is it running?"
+            ) from error
+
+    return cast(Method, ask)
 
 
 class MongoStore(Store):
@@ -60,8 +95,10 @@ class MongoStore(Store):
             ) from None
         database = self._client[target.database]
         self._runs: Any = database[target.collection]
+        # Sacred's own observer prefixes the collection of metrics too, our delivery does not.
         prefix, prefixed, _ = target.collection.rpartition("_runs")
-        self._metrics: Any = database[f"{prefix}_metrics" if prefixed else "metrics"]
+        names = ["metrics", f"{prefix}_metrics"] if prefixed else ["metrics"]
+        self._metrics: list[Any] = [database[name] for name in names]
         self._files: Any = gridfs.GridFS(database)
         self._file_entries: Any = database["fs.files"]
         self._chunks: Any = database["fs.chunks"]
@@ -70,12 +107,14 @@ class MongoStore(Store):
         """Close the connection."""
         self._client.close()
 
+    @_answered
     def ids(self) -> list[RunId]:
         """Return the ids of all runs."""
         return sorted_ids(one["_id"] for one in self._runs.find({}, {"_id": 1}))
 
-    def _find(self, run_id: RunId, fields: list[str] | None = None) -> dict[str, Any]:
-        for candidate in {run_id: 0, typed_id(run_id): 0, str(run_id): 0}:
+    @_answered
+    def _find(self, run_id: RunId, fields: Any = None) -> dict[str, Any]:
+        for candidate in _identities(run_id):
             found = self._runs.find_one({"_id": candidate}, fields)
             if found is not None:
                 return dict(found)
@@ -83,71 +122,116 @@ class MongoStore(Store):
 
     def entry(self, run_id: RunId) -> dict[str, Any]:
         """Return a run's document; see ``Store.entry``."""
-        return _tidied(self._find(run_id))
+        return _tidied(self._find(run_id, WITHOUT_OUTPUT))
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Yield the documents of all runs."""
         for run_id in self.ids():
-            found = self._runs.find_one({"_id": run_id}, {"captured_out": 0})
-            if found is not None:  # deleted in the meantime
-                yield _tidied(dict(found))
+            try:
+                yield self.entry(run_id)
+            except NotRecorded:
+                continue  # deleted in the meantime
 
-    def metrics(self, run_id: RunId) -> Metrics:
+    @_answered
+    def find(
+        self,
+        query: dict[str, Any] = EVERY_RUN,
+        sort_by: str = "_id",
+        descending: bool = False,
+        start: int = 0,
+        limit: int | None = None,
+    ) -> Found:
+        """Return one page of the runs that a filter lets through; see ``Store.find``."""
+        asked = to_mongo(checked(query))
+        direction = -1 if descending else 1
+        # Equal values would change places from page to page, if nothing told them apart.
+        order = [(sort_by, direction)] if sort_by != "_id" else []
+        cursor = self._runs.find(asked, LIST_FIELDS).sort([*order, ("_id", direction)])
+        page = cursor.skip(start).limit(limit or 0)
+        return Found(
+            [_tidied(dict(one)) for one in page],
+            self._runs.count_documents(asked),
+            self._runs.count_documents({}),
+        )
+
+    def metric_names(self, run_id: RunId) -> list[str]:
+        """Return the names of the run's metrics, sorted."""
+        return sorted(
+            {_metric_of(one) for one in self._metric_parts(run_id, {}, ["name", "metric"])}
+        )
+
+    def metrics(self, run_id: RunId, names: Collection[str] | None = None) -> Metrics:
         """Return every point; a long metric is put together from its parts."""
-        identity = self._find(run_id, ["_id"])["_id"]
-        pieces: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-        for one in self._metrics.find({"run_id": identity}).sort("_id", 1):
-            name, part = str(one.get("metric", one["name"])), int(one.get("part", 1))
-            pieces.setdefault(name, []).append((part, one))
+        wanted = {"$in": list(names or ())}
+        query = {} if names is None else {"$or": [{"name": wanted}, {"metric": wanted}]}
         found: Metrics = {}
-        for name, parts in pieces.items():
-            columns: dict[str, list[Any]] = {"steps": [], "values": [], "timestamps": []}
-            for _, one in sorted(parts, key=lambda pair: pair[0]):
-                for column, items in columns.items():
-                    items += one.get(column, [])
-            found[name] = columns
+        parts = self._metric_parts(run_id, query)
+        for one in sorted(parts, key=lambda one: int(one.get("part", 1))):
+            name = _metric_of(one)
+            if names is not None and name not in names:
+                continue  # a part of another metric has the name of this one
+            columns = found.setdefault(name, {"steps": [], "values": [], "timestamps": []})
+            for column, items in columns.items():
+                items += one.get(column) or []
         return found
 
-    def output(self, run_id: RunId) -> str:
-        """Return what the run printed; all of it, where it was too long for the run's document."""
-        if OUTPUT_ARTIFACT in self._artifact_ids(run_id):
-            with self.open_artifact(run_id, OUTPUT_ARTIFACT) as file:
-                return file.read().decode("utf-8", "replace")
-        return str(self._find(run_id, ["captured_out"]).get("captured_out") or "")
+    @_answered
+    def _metric_parts(
+        self, run_id: RunId, query: dict[str, Any], fields: Any = None
+    ) -> list[dict[str, Any]]:
+        run = _metrics_of(self._find(run_id, ["delivery.uid"]))
+        return [
+            dict(part)
+            for one in self._metrics
+            for part in one.find({**run, **query}, fields).sort("_id", 1)
+        ]
+
+    @_answered
+    def open_output(self, run_id: RunId) -> BinaryIO:
+        """Open all that the run printed; where it was too long for the run's document, GridFS."""
+        file_id = self._artifact_ids(run_id).get(OUTPUT_ARTIFACT)
+        if file_id is not None and self._files.exists(file_id):
+            return self._open(file_id, f"The output of run {run_id}")
+        text = self._find(run_id, ["captured_out"]).get("captured_out")
+        return io.BytesIO(str(text or "").encode("utf-8", "replace"))
 
     def _artifact_ids(self, run_id: RunId) -> dict[str, Any]:
         # Of several of one name the last one counts, as in a folder.
         listed = self._find(run_id, ["artifacts"]).get("artifacts") or []
         return {str(one["name"]): one["file_id"] for one in listed}
 
+    @_answered
     def artifacts(self, run_id: RunId) -> dict[str, ArtifactInfo]:
         """Return the artifacts that GridFS holds."""
+        listed = self._artifact_ids(run_id)
+        wanted = {"_id": {"$in": list(listed.values())}}
+        stored = {one["_id"]: one for one in self._file_entries.find(wanted)} if listed else {}
         found = {}
-        for name, file_id in self._artifact_ids(run_id).items():
-            stored = self._file_entries.find_one({"_id": file_id})
-            if stored is None:
-                continue
-            kind = stored.get("contentType") or mimetypes.guess_type(name)[0] or ""
-            found[name] = ArtifactInfo(
-                name, int(stored["length"]), kind, f"{self.shown} fs.files {file_id}"
-            )
+        for name, file_id in listed.items():
+            if file_id in stored:
+                file = stored[file_id]
+                kind = file.get("contentType") or mimetypes.guess_type(name)[0] or ""
+                place = f"{self.shown} fs.files {file_id}"
+                found[name] = ArtifactInfo(name, int(file["length"]), kind, place)
         return found
 
+    @_answered
     def open_artifact(self, run_id: RunId, name: str) -> BinaryIO:
         """Open an artifact for reading."""
         file_id = self._artifact_ids(run_id).get(name)
         if file_id is None:
-            raise TrackingError(f"Run {run_id} in {self.shown} has no artifact {name!r}.")
+            raise NotRecorded(f"Run {run_id} in {self.shown} has no artifact {name!r}.")
         return self._open(file_id, f"Artifact {name!r} of run {run_id}")
 
     def _open(self, file_id: Any, what: str) -> BinaryIO:
         import gridfs
 
         try:
-            return io.BytesIO(self._files.get(file_id).read())
+            return cast(BinaryIO, self._files.get(file_id))
         except gridfs.NoFile:
-            raise TrackingError(f"{what} is listed in {self.shown}, but GridFS lacks it.") from None
+            raise NotRecorded(f"{what} is listed in {self.shown}, but GridFS lacks it.") from None
 
+    @_answered
     def sources(self, run_id: RunId) -> dict[str, bytes]:
         """Return the recorded source files."""
         experiment = self._find(run_id, ["experiment"]).get("experiment", {})
@@ -182,6 +266,7 @@ class MongoStore(Store):
             if one["length"] == len(joined[one["_id"]])
         }
 
+    @_answered
     def resources(self, run_id: RunId) -> dict[str, bytes]:
         """Return the content of the run's resources, where GridFS holds it."""
         found = {}
@@ -191,25 +276,76 @@ class MongoStore(Store):
                 found[str(recorded)] = stored.read()
         return found
 
+    @_answered
     def append_info(self, run_id: RunId, key: str, value: Any) -> None:
         """Append a value to the list ``info[key]`` of an ended run, in one update."""
         found = self._find(run_id, ["status"])
-        if found.get("status") == "RUNNING":
+        if found.get("status") == RUNNING:
             raise TrackingError(f"Run {found['_id']} in {self.shown} is still being written.")
         from reproducible_ml.tracking.mongo import mongo_value
 
         plain = mongo_value(json.loads(json.dumps(value)))
         self._runs.update_one({"_id": found["_id"]}, {"$push": {f"info.{key}": plain}})
 
+    @_answered
+    def delete(self, run_id: RunId) -> None:
+        """Delete a run, its own document last, so that a deletion cut short can be repeated."""
+        found = _tidied(self._find(run_id, WITHOUT_OUTPUT))
+        refuse_running(found)
+        for collection in self._metrics:
+            collection.delete_many(_metrics_of(found))
+        # Sacred stores equal source files once.
+        others = self._runs.find({"_id": {"$ne": found["_id"]}}, ["experiment.sources"])
+        shared = {source for other in others for source in _source_ids(other)}
+        listed = {one["file_id"] for one in found.get("artifacts") or []}
+        # Sacred lists a file after it is stored: a kill between the two leaves it without an owner.
+        prefix = f"artifact://{self.target.collection}/{found['_id']}/"
+        stored = {"filename": {"$gte": prefix, "$lt": prefix + "\uffff"}}
+        owned = {one["_id"] for one in self._file_entries.find(stored, {"_id": 1})}
+        for file_id in listed | owned | (_source_ids(found) - shared):
+            self._files.delete(file_id)
+        self._runs.delete_one({"_id": found["_id"]})
+
+
+def _identities(run_id: Any) -> list[Any]:
+    """Return what an id may stand for: itself; written out, a number, an ObjectId or a name."""
+    from bson import ObjectId
+
+    if not isinstance(run_id, (int, str)):
+        return [run_id]
+    text, typed = str(run_id), typed_id(run_id)
+    candidates: list[Any] = []
+    if isinstance(typed, int) and -(2**63) <= typed < 2**63:
+        candidates.append(typed)
+    if ObjectId.is_valid(text):
+        candidates.append(ObjectId(text))
+    return [*candidates, text]
+
+
+def _metrics_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the query for a run's metrics.
+
+    Run 5 of another collection has the same ``run_id``; the ``delivery.uid`` tells them apart.
+    """
+    return {"run_id": entry["_id"], "delivery.uid": (entry.get("delivery") or {}).get("uid")}
+
+
+def _metric_of(part: dict[str, Any]) -> str:
+    return str(part.get("metric", part["name"]))
+
+
+def _source_ids(entry: dict[str, Any]) -> set[Any]:
+    return {file_id for _, file_id in (entry.get("experiment") or {}).get("sources") or []}
+
 
 def _tidied(entry: dict[str, Any]) -> dict[str, Any]:
-    entry.pop("captured_out", None)
     for part in ("config", "info", "experiment"):
         entry[part] = entry.get(part) or {}
     # Where Sacredboard finds the metrics; no word of the experiment's own.
     entry["info"] = {name: item for name, item in entry["info"].items() if name != "metrics"}
     for name in TIMES:
         entry[name] = read_time(entry.get(name))
+    entry["status"] = current_status(entry)
     return entry
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from reproducible_ml.tracking.runs.store import DEFAULT_FOLDER, Store
 
 
-def open_store(folder: str | Path | None = None, mongo: str | None = None) -> Store:
+def open_store(
+    folder: str | Path | None = None,
+    mongo: str | None = None,
+    database: str | None = None,
+    collection: str | None = None,
+) -> Store:
     """Open recorded runs, as ``-F`` and ``-m`` name them.
 
     Args:
         folder: A folder of runs; ``runs`` when neither is given.
         mongo: A MongoDB database in any form that ``-m`` takes.
+        database: The database, where it is another than the one that ``mongo`` names.
+        collection: The collection of the runs, likewise.
 
     Raises:
         TrackingError: There is no such folder, or the database does not answer.
@@ -25,7 +33,9 @@ def open_store(folder: str | Path | None = None, mongo: str | None = None) -> St
 
         if folder is not None:
             raise ConfigError("Runs are read from one place: give -F or -m, not both.")
-        return MongoStore(parse_mongo(mongo))
-    from reproducible_ml.tracking.runs.folder_store import FileStore
+        target = parse_mongo(mongo)
+        named = {"database": database, "collection": collection}
+        return MongoStore(replace(target, **{name: one for name, one in named.items() if one}))
+    from reproducible_ml.tracking.runs.folder_store import FolderStore
 
-    return FileStore(folder if folder is not None else DEFAULT_FOLDER)
+    return FolderStore(folder if folder is not None else DEFAULT_FOLDER)

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reproducible_ml.tracking.runs.status import NOT_ENDED
 from reproducible_ml.tracking.runs.store import DEFAULT_FOLDER, FOLDER_OPTION, MONGO_OPTION
 
-_COMPLETED, _UNDER_WAY = "COMPLETED", ("RUNNING", "QUEUED")
+_COMPLETED = "COMPLETED"
 # A run that was refused would be refused again.
 _REFUSED = "ConfigError"
 
@@ -50,7 +51,7 @@ def go_on_command(
         The command; empty for a run that is completed, under way, refused or no training.
     """
     model_dir = info.get("model_dir")
-    if not model_dir or status == _COMPLETED or status in _UNDER_WAY:
+    if not model_dir or status == _COMPLETED or status in NOT_ENDED:
         return ""
     if _REFUSED in "".join(map(str, trace)).strip().rpartition("\n")[2]:
         return ""

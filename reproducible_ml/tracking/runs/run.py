@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from reproducible_ml.tracking.runs.opening import open_store
+from reproducible_ml.tracking.runs.status import UNREADABLE
 from reproducible_ml.tracking.runs.store import (
     ArtifactInfo,
     Metrics,
@@ -98,8 +99,11 @@ class Run:
 
     @property
     def status(self) -> str:
-        """COMPLETED, FAILED, INTERRUPTED (also: killed), RUNNING, QUEUED or UNREADABLE."""
-        return str(self.entry.get("status", "UNREADABLE"))
+        """COMPLETED, FAILED, INTERRUPTED (also: killed), RUNNING, DEAD, QUEUED or UNREADABLE.
+
+        DEAD has not been heard of for two minutes, and it is not known that it was killed.
+        """
+        return str(self.entry["status"])
 
     @property
     def config(self) -> dict[str, Any]:
@@ -270,7 +274,7 @@ def list_runs(
         }
         row.update(flat(run.config, "config."))
         row.update(flat(run.result, "result."))
-        if metrics is not False and run.status != "UNREADABLE":
+        if metrics is not False and run.status != UNREADABLE:
             row.update(_last_values(run, metrics))
         rows.append(row)
     columns = None if rows else ["id", "experiment", "status", "started", "duration_seconds"]

@@ -1,16 +1,16 @@
 """Where recorded runs are read from: one interface for a folder of runs and for MongoDB.
 
-``file_store.py`` and ``mongo_store.py`` implement it; ``runs.py`` puts a run's face on it.
+``folder_store.py`` and ``mongo_store.py`` implement it; ``run.py`` puts a run's face on it.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Union
 
@@ -23,6 +23,19 @@ DEFAULT_FOLDER = "runs"
 # As Sacred names its options; a record has them under these names.
 FOLDER_OPTION, MONGO_OPTION = "--file_storage", "--mongo_db"
 MOST_IDS_SHOWN = 8
+EVERY_RUN: dict[str, Any] = {"type": "and", "filters": []}
+
+
+class NotRecorded(TrackingError):
+    """There is no such run, or the run has no such artifact."""
+
+
+class StillWritten(TrackingError):
+    """A living process writes the run."""
+
+
+class StoreUnavailable(TrackingError):
+    """The database does not answer, or refuses."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,21 @@ class ArtifactInfo:
     place: str
 
 
+@dataclass(frozen=True)
+class Found:
+    """One page of a list of runs.
+
+    Attributes:
+        entries: Their documents; see ``Store.find``.
+        matching: How many runs the filter lets through.
+        total: How many runs there are.
+    """
+
+    entries: list[dict[str, Any]]
+    matching: int
+    total: int
+
+
 class Store(ABC):
     """Recorded runs."""
 
@@ -58,10 +86,12 @@ class Store(ABC):
 
         ``_id``, ``experiment``, ``command``, ``status``, ``start_time``, ``heartbeat`` and
         ``stop_time`` (datetimes in UTC, or None), ``host``, ``meta``, ``config``, ``info``,
-        ``result``, ``fail_trace``; without output and metrics.
+        ``result``, ``fail_trace``; without output and metrics. ``status`` is what it is now,
+        see ``current_status``.
 
         Raises:
-            TrackingError: There is no such run, or it cannot be read.
+            NotRecorded: There is no such run.
+            TrackingError: It cannot be read.
         """
 
     @abstractmethod
@@ -69,12 +99,54 @@ class Store(ABC):
         """Yield the documents of all runs; one that cannot be read has the status UNREADABLE."""
 
     @abstractmethod
-    def metrics(self, run_id: RunId) -> Metrics:
-        """Return every point of every metric, in the order of logging."""
+    def find(
+        self,
+        query: dict[str, Any] = EVERY_RUN,
+        sort_by: str = "_id",
+        descending: bool = False,
+        start: int = 0,
+        limit: int | None = None,
+    ) -> Found:
+        """Return one page of the runs that a filter lets through.
+
+        The documents hold what a list shows, and need not hold more: ``_id``, ``status``,
+        ``experiment.name``, ``command``, ``start_time``, ``heartbeat``, ``host.hostname``,
+        ``result``.
+
+        Args:
+            query: The filter; see ``query.py``.
+            sort_by: The field to sort by; runs that are equal there are sorted by id.
+            descending: Whether the greatest comes first.
+            start: How many runs to leave out.
+            limit: How many runs to return at most.
+
+        Raises:
+            QueryError: The filter means nothing.
+        """
 
     @abstractmethod
+    def metric_names(self, run_id: RunId) -> list[str]:
+        """Return the names of the run's metrics, sorted."""
+
+    @abstractmethod
+    def metrics(self, run_id: RunId, names: Collection[str] | None = None) -> Metrics:
+        """Return every point, of these metrics or of all, in the order of logging."""
+
+    @abstractmethod
+    def open_output(self, run_id: RunId) -> BinaryIO:
+        """Open all that the run printed for reading; UTF-8."""
+
     def output(self, run_id: RunId) -> str:
-        """Return what the run printed."""
+        """Return all that the run printed."""
+        with self.open_output(run_id) as file:
+            return file.read().decode("utf-8", "replace")
+
+    def output_end(self, run_id: RunId, most_bytes: int) -> str:
+        """Return the end of what the run printed."""
+        with self.open_output(run_id) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - most_bytes))
+            return file.read().decode("utf-8", "replace")
 
     @abstractmethod
     def artifacts(self, run_id: RunId) -> dict[str, ArtifactInfo]:
@@ -85,7 +157,7 @@ class Store(ABC):
         """Open an artifact for reading.
 
         Raises:
-            TrackingError: The run has no such artifact.
+            NotRecorded: The run has no such artifact.
         """
 
     @abstractmethod
@@ -104,6 +176,16 @@ class Store(ABC):
             TrackingError: There is no such run, or it is still being written.
         """
 
+    @abstractmethod
+    def delete(self, run_id: RunId) -> None:
+        """Delete a run with its metrics and artifacts; what other runs share stays.
+
+        Raises:
+            NotRecorded: There is no such run.
+            StillWritten: A living process writes it.
+            TrackingError: It cannot be deleted.
+        """
+
     def close(self) -> None:  # noqa: B027 - a folder holds nothing open
         """Let go of a connection, if there is one."""
 
@@ -113,14 +195,14 @@ class Store(ABC):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def missing(self, run_id: Any) -> TrackingError:
+    def missing(self, run_id: Any) -> NotRecorded:
         """Return the error for a run that is not there, which says what there is."""
         ids = self.ids()
         there = f"there are {shown_ids(ids)}" if ids else "it holds no runs"
         near = nearest_ids(run_id, ids)
         if near:
             there += f", the nearest {shown_ids(near)}"
-        return TrackingError(f"There is no run {run_id} in {self.shown}; {there}.")
+        return NotRecorded(f"There is no run {run_id} in {self.shown}; {there}.")
 
 
 def typed_id(text: Any) -> RunId:
@@ -207,22 +289,6 @@ def read_number(value: Any) -> Any:
     return math.nan if value is None else value
 
 
-def read_time(value: Any) -> datetime | None:
-    """Return a recorded time, of MongoDB or as ISO text; None where there is none."""
-    if isinstance(value, datetime):
-        return value
-    try:
-        return datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def without_pickle_tags(value: Any) -> Any:
-    """Return JSON of Sacred's own observers with tuples as lists; nothing is ever unpickled."""
-    if isinstance(value, dict):
-        if set(value) == {"py/tuple"}:
-            return [without_pickle_tags(item) for item in value["py/tuple"]]
-        return {key: without_pickle_tags(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_pickle_tags(item) for item in value]
-    return value
+def without_pickle_tag(value: dict[str, Any]) -> Any:
+    """Return a JSON object; a list for a tuple of Sacred's own observers. Nothing is unpickled."""
+    return value["py/tuple"] if set(value) == {"py/tuple"} else value

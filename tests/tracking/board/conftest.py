@@ -11,9 +11,8 @@ from types import SimpleNamespace
 import pymongo
 import pytest
 
-from reproducible_ml.tracking.board.folder_data import BoardFolderStorage
-from reproducible_ml.tracking.board.mongo_data import BoardMongoStorage
 from reproducible_ml.tracking.board.server import create_app
+from reproducible_ml.tracking.runs.opening import open_store
 from tests.browser import ROOT, browser  # noqa: F401
 from tests.tracking.board import toy
 
@@ -24,14 +23,15 @@ with warnings.catch_warnings():
 
 @pytest.fixture(scope="module", params=["folder", "mongo"])
 def recorded(request, tmp_path_factory):
-    """Toy runs in every state, and how to get at them: options, storage, observer."""
+    """Toy runs in every state, and how to get at them: options, store, observer."""
     folder = tmp_path_factory.mktemp("recorded")
     if request.param == "folder":
         runs = folder / "runs"
+        runs.mkdir()
         place = SimpleNamespace(
             options=["-F", str(runs)],
             observer=lambda: FileStorageObserver(str(runs)),
-            storage=BoardFolderStorage(str(runs)),
+            store=open_store(runs),
             folder=runs,
             database=None,
         )
@@ -47,19 +47,18 @@ def mongo_place(request):
     uri, name = request.getfixturevalue("mongo_uri"), f"board_{uuid.uuid4().hex[:12]}"
     client = pymongo.MongoClient(uri, serverSelectionTimeoutMS=5000)
 
-    storage = BoardMongoStorage(uri, name, "runs")
-    storage.connect()
+    store = open_store(mongo=f"{uri}/{name}")
 
     def leave():
         client.drop_database(name)
         client.close()
-        storage.close()
+        store.close()
 
     request.addfinalizer(leave)
     return SimpleNamespace(
         options=["-mu", uri, name],
         observer=lambda: MongoObserver(client=client, db_name=name),
-        storage=storage,
+        store=store,
         folder=None,
         database=client[name],
     )
@@ -68,7 +67,7 @@ def mongo_place(request):
 @pytest.fixture(scope="module")
 def client(recorded):
     """A client of the board's application, without a server."""
-    return create_app(recorded.storage, "toy runs").test_client()
+    return create_app(recorded.store, "toy runs").test_client()
 
 
 class BoardProcess:

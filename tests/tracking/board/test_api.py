@@ -73,6 +73,8 @@ def test_a_dict_result_is_shown_as_text(client):
         (where("status", "==", "DEAD"), {"killed", "silent"}),
         (where("status", "==", "RUNNING"), {"alive"}),
         (where("status", "==", "QUEUED"), {"waiting"}),
+        (where("status", "regex", "^(DEAD|QUE)"), {"killed", "silent", "waiting"}),
+        (where("status", "regex", "RUN"), {"alive"}),
         (where("result", ">", 0.2), {"number"}),
         (where("result.frechet", ">", 12), {"digits"}),
         (where("start_time", ">", "2999-01-01"), set()),

@@ -116,7 +116,7 @@ def test_the_page_of_a_living_run_follows_it(page, recorded):
     page.until(lambda b: "and further on" in output.text)
     observer.completed_event(toy.now(), 1)
     page.until(lambda b: "COMPLETED" in page.one(".detail-view h3").text)
-    recorded.storage.get_run_dao().delete(run_id)
+    recorded.store.delete(run_id)
 
 
 def test_nothing_comes_from_another_machine(page, recorded):

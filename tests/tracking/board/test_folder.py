@@ -1,24 +1,26 @@
 """A folder in any state: half-written, damaged, hostile, large."""
 
 import json
+import shutil
 
 import pytest
 
-from reproducible_ml.tracking.board.folder_data import BoardFolderStorage
 from reproducible_ml.tracking.board.present import PLOT_POINTS, curve
 from reproducible_ml.tracking.board.server import create_app
+from reproducible_ml.tracking.runs.opening import open_store
 from tests.tracking.board import toy
 from tests.tracking.board.conftest import FileStorageObserver
 
 
 @pytest.fixture
 def runs(tmp_path):
+    (tmp_path / "runs").mkdir()
     return tmp_path / "runs"
 
 
 @pytest.fixture
 def client(runs):
-    return create_app(BoardFolderStorage(str(runs)), "runs").test_client()
+    return create_app(open_store(runs), "runs").test_client()
 
 
 @pytest.fixture
@@ -32,11 +34,12 @@ def listed(client):
     return {row["id"]: row for row in answer.get_json()["data"]}
 
 
-def test_an_empty_or_missing_folder_has_no_runs(client, runs):
+def test_an_empty_folder_or_one_that_is_gone_has_no_runs(client, runs):
     assert listed(client) == {}
-    runs.mkdir()
     (runs / "_sources").mkdir()
     (runs / "notes.txt").write_text("no run")
+    assert listed(client) == {}
+    shutil.rmtree(runs)
     assert listed(client) == {}
 
 

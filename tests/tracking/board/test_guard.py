@@ -2,8 +2,8 @@
 
 import pytest
 
-from reproducible_ml.tracking.board.folder_data import BoardFolderStorage
 from reproducible_ml.tracking.board.server import create_app
+from reproducible_ml.tracking.runs.opening import open_store
 from tests.tracking.board import toy
 from tests.tracking.board.conftest import FileStorageObserver
 
@@ -16,7 +16,7 @@ def runs(tmp_path):
 
 @pytest.fixture
 def client(runs):
-    return create_app(BoardFolderStorage(str(runs)), "runs", ["board.example"]).test_client()
+    return create_app(open_store(runs), "runs", ["board.example"]).test_client()
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from reproducible_ml.tracking.board.folder_data import BoardFolderStorage
-from reproducible_ml.tracking.board.mongo_data import BoardMongoStorage
 from reproducible_ml.tracking.board.server import create_app
 from reproducible_ml.tracking.mongo import metric_parts
 from reproducible_ml.tracking.mongo.address import parse_mongo
 from reproducible_ml.tracking.recording.observer import LocalStore
+from reproducible_ml.tracking.runs.opening import open_store
+from reproducible_ml.tracking.runs.run import load_run
 from tests.browser import ROOT
 from tests.tracking.board import toy
 
@@ -21,12 +21,13 @@ LONG = 250  # points, where a document may hold 100
 
 @pytest.fixture
 def runs(tmp_path):
+    (tmp_path / "runs").mkdir()
     return tmp_path / "runs"
 
 
 @pytest.fixture
 def client(runs):
-    return create_app(BoardFolderStorage(str(runs)), "runs").test_client()
+    return create_app(open_store(runs), "runs").test_client()
 
 
 def detail(client, run_id):
@@ -99,10 +100,8 @@ def test_a_delivered_run_is_the_same_in_the_database(
         return {"frechet": 1.5}
 
     run_id = toy.record(LocalStore(runs, target), main, "delivered", {"lr": 0.1})
-    storage = BoardMongoStorage(target.uri, target.database, target.collection)
-    storage.connect()
-    try:
-        over_database = create_app(storage, "database").test_client()
+    with open_store(mongo=f"{mongo_uri}/{mongo_database.name}") as store:
+        over_database = create_app(store, "database").test_client()
         here, there = detail(client, run_id), detail(over_database, run_id)
         for key in ("experiment_name", "status", "command", "result", "hostname"):
             assert there[key] == here[key]
@@ -123,26 +122,24 @@ def test_a_delivered_run_is_the_same_in_the_database(
         assert mongo_database["fs.files"].count_documents({}) == 0
         assert mongo_database["fs.chunks"].count_documents({}) == 0
         assert json.loads((runs / str(run_id) / "run.json").read_text())["status"] == "COMPLETED"
-    finally:
-        storage.close()
 
 
 def test_runs_of_one_id_in_two_collections_keep_their_metrics_apart(
     tmp_path, mongo_uri, mongo_database
 ):
-    storages = []
+    stores = []
     for value, collection in enumerate(("runs", "trials")):
-        target = parse_mongo(f"{mongo_uri}/{mongo_database.name}.{collection}")
+        address = f"{mongo_uri}/{mongo_database.name}.{collection}"
 
         def main(_run, value=value):
             _run.log_scalar("loss", float(value), 0)
 
-        assert toy.record(LocalStore(tmp_path / collection, target), main) == 1
-        storages.append(BoardMongoStorage(target.uri, target.database, target.collection))
-        storages[-1].connect()
-    clients = [create_app(storage, "database").test_client() for storage in storages]
+        assert toy.record(LocalStore(tmp_path / collection, parse_mongo(address)), main) == 1
+        stores.append(open_store(mongo=address))
+    clients = [create_app(store, "database").test_client() for store in stores]
     assert [points(client, 1, "loss")["values"] for client in clients] == [[0.0], [1.0]]
+    assert [load_run(1, store).points["loss"]["values"] for store in stores] == [[0.0], [1.0]]
     assert clients[0].delete("/api/run/1").status_code == 200
     assert points(clients[1], 1, "loss")["values"] == [1.0]
-    for storage in storages:
-        storage.close()
+    for store in stores:
+        store.close()

@@ -1,9 +1,9 @@
-"""What the board's filters mean: as a query to MongoDB, and as a test on one run of a folder.
+"""Filters on runs: as a query to MongoDB, and as a test on one run of a folder.
 
-A query is what Sacredboard's page sends: ``{"type": "and" | "or", "filters": [clause, ...]}`` where
-a clause is another query or ``{"field": "config.lr", "operator": "<", "value": 0.1}``. Both
-readings follow MongoDB: values of different types never match, a list matches when one of its items
-does, and ``!=`` also finds runs that lack the field.
+A filter is what Sacredboard's page sends: ``{"type": "and" | "or", "filters": [clause, ...]}``, and
+a clause another filter or ``{"field": "config.lr", "operator": "<", "value": 0.1}``. Both readings
+follow MongoDB: values of different types never match, a list matches when one of its items does,
+and ``!=`` also finds runs that lack the field. A status is compared as ``current_status`` has it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
-# Sacred's heartbeat comes every 10 s; Sacredboard gives a run up after 12 missed ones.
-DEAD_AFTER_SECONDS = 120
-TIME_FIELDS = ("start_time", "heartbeat", "stop_time")
+from reproducible_ml.tracking.folder import now
+from reproducible_ml.tracking.runs.status import RUNNING, SILENT, SILENT_AFTER_SECONDS, TIMES
+from reproducible_ml.utils.errors import ConfigError
+
 # Operators of the page -> MongoDB's.
 OPERATORS = {
     "==": "$eq",
@@ -27,32 +28,21 @@ OPERATORS = {
     ">=": "$gte",
     "regex": "$regex",
 }
+# A status has no order.
+STATUS_OPERATORS = ("==", "!=", "regex")
 
 Query = dict[str, Any]
 
 
-class QueryError(ValueError):
-    """A filter that cannot be understood; the page shows the sentence."""
-
-
-def utc_now() -> datetime:
-    """Return the time in UTC without a zone, as Sacred stores it."""
-    return datetime.now(timezone.utc).replace(tzinfo=None)
-
-
-def is_alive(run: dict[str, Any], now: datetime) -> bool:
-    """Say whether a run is running and was heard of lately; before its first heartbeat, started."""
-    heard = run.get("heartbeat") or run.get("start_time")
-    if run.get("status") != "RUNNING" or not isinstance(heard, datetime):
-        return False
-    return (now - heard).total_seconds() < DEAD_AFTER_SECONDS
+class QueryError(ConfigError):
+    """A filter that cannot be understood."""
 
 
 def checked(query: Any) -> Query:
-    """Return the query when every part of it is one that the page can make.
+    """Return the filter when every part of it is one that the page can make.
 
     Raises:
-        QueryError: if it is anything else. A field such as ``$where`` would run the visitor's
+        QueryError: It is anything else. A field such as ``$where`` would run the visitor's
             JavaScript in the database server.
     """
     if not isinstance(query, dict):
@@ -75,48 +65,62 @@ def checked(query: Any) -> Query:
             re.compile(value if isinstance(value, str) else "(")
         except re.error as error:
             raise QueryError(f"{value!r} is no regular expression: {error}.") from error
+    if field == "status" and operator not in STATUS_OPERATORS:
+        raise QueryError(
+            f"A status can be compared with {', '.join(STATUS_OPERATORS)}, not with {operator}."
+        )
+    _typed(field, value)
     return query
 
 
-def to_mongo(query: Query, now: datetime) -> dict[str, Any]:
-    """Return the MongoDB query of a checked query."""
+def fields(query: Query) -> Iterator[str]:
+    """Yield the fields that a checked filter compares, however deep."""
+    for clause in query.get("filters", [query]):
+        if "filters" in clause:
+            yield from fields(clause)
+        else:
+            yield clause["field"]
+
+
+def to_mongo(query: Query) -> dict[str, Any]:
+    """Return the MongoDB query of a checked filter."""
     if "filters" in query:
-        clauses = [to_mongo(clause, now) for clause in query["filters"]]
+        clauses = [to_mongo(clause) for clause in query["filters"]]
         return {f"${query['type']}": clauses} if clauses else {}
     field, operator, value = query["field"], query["operator"], query["value"]
-    if field == "status" and value in ("RUNNING", "DEAD"):
-        return _status_to_mongo(operator, value, now - timedelta(seconds=DEAD_AFTER_SECONDS))
-    return {field: {OPERATORS[operator]: _typed(field, value)}}
+    compared = {field: {OPERATORS[operator]: _typed(field, value)}}
+    return _status_to_mongo(operator, value, compared) if field == "status" else compared
 
 
-def _status_to_mongo(operator: str, value: str, limit: datetime) -> dict[str, Any]:
-    """Tell RUNNING from DEAD, which are both stored as RUNNING, by what was heard last.
+def _status_to_mongo(operator: str, value: Any, compared: dict[str, Any]) -> dict[str, Any]:
+    """Tell RUNNING from DEAD, both recorded as RUNNING, as ``current_status`` does.
 
     Sacredboard asks with ``$where``, which servers switch off, and negates with a top-level
     ``$not``, which MongoDB refuses.
     """
-    compare = "$gt" if value == "RUNNING" else "$lte"
-    heard = [{"heartbeat": {compare: limit}}, {"heartbeat": None, "start_time": {compare: limit}}]
-    clause = {"status": "RUNNING", "$or": heard}
-    if operator not in ("==", "!="):
-        raise QueryError(f"A status can be compared with == and !=, not with {operator}.")
-    return clause if operator == "==" else {"$nor": [clause]}
+    limit = now() - timedelta(seconds=SILENT_AFTER_SECONDS)
+    alive: dict[str, Any] = {
+        "status": RUNNING,
+        "$or": [{"heartbeat": {"$gt": limit}}, {"heartbeat": None, "start_time": {"$gt": limit}}],
+    }
+    found: list[dict[str, Any]] = [{"$and": [compared, {"status": {"$ne": RUNNING}}]}]
+    if _matches([RUNNING], operator, value):
+        found.append(alive)
+    if _matches([SILENT], operator, value):
+        found.append({"$and": [{"status": RUNNING}, {"$nor": [alive]}]})
+    return {"$or": found}
 
 
-def matches(run: dict[str, Any], query: Query, now: datetime) -> bool:
-    """Say whether one run satisfies a checked query."""
+def matches(run: dict[str, Any], query: Query) -> bool:
+    """Say whether one run satisfies a checked filter."""
     if "filters" in query:
-        found = [matches(run, clause, now) for clause in query["filters"]]
+        found = [matches(run, clause) for clause in query["filters"]]
         return not found or bool(all(found) if query["type"] == "and" else any(found))
-    field, operator, value = query["field"], query["operator"], query["value"]
-    if field == "status" and value in ("RUNNING", "DEAD"):
-        if operator not in ("==", "!="):
-            raise QueryError(f"A status can be compared with == and !=, not with {operator}.")
-        alive = is_alive(run, now)
-        wanted = bool(run.get("status") == "RUNNING" and alive == (value == "RUNNING"))
-        return wanted == (operator == "==")
-    value = _typed(field, value)
-    candidates = list(_lookup(run, field.split(".")))
+    field, operator = query["field"], query["operator"]
+    return _matches(list(_lookup(run, field.split("."))), operator, _typed(field, query["value"]))
+
+
+def _matches(candidates: list[Any], operator: str, value: Any) -> bool:
     if operator == "!=":
         return not any(_equal(one, value) for one in candidates)
     return any(_COMPARE[operator](one, value) for one in candidates)
@@ -124,7 +128,7 @@ def matches(run: dict[str, Any], query: Query, now: datetime) -> bool:
 
 def _typed(field: str, value: Any) -> Any:
     """Read the value as a time where the field holds one: times are no strings in MongoDB."""
-    if field in TIME_FIELDS and isinstance(value, str):
+    if field in TIMES and isinstance(value, str):
         try:
             return datetime.fromisoformat(value)
         except ValueError as error:
