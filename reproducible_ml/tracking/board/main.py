@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
+from reproducible_ml.utils.paths import complete_folder
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs import Store

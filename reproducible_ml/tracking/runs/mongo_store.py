@@ -9,7 +9,7 @@ import mimetypes
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, BinaryIO, TypeVar, cast
 
-from reproducible_ml.tracking.mongo import MongoTarget, redact
+from reproducible_ml.tracking.mongo import READ_SECONDS, MongoTarget, redact, timeouts
 from reproducible_ml.tracking.runs.query import checked, to_mongo
 from reproducible_ml.tracking.runs.status import (
     RUNNING,
