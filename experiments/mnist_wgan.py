@@ -9,7 +9,7 @@ $ python -m experiments.mnist_wgan with model_dir=models/mine max_steps=5000
 from typing import Any
 
 from experiments import mnist_serialize
-from reproducible_ml.stages import gan_stage
+from reproducible_ml.stages import fill_in_defaults, gan_stage
 from reproducible_ml.tracking import experiment
 
 ex = experiment(
@@ -27,12 +27,13 @@ ex = experiment(
         "strategy": (str, None),
         "batch_size": (int, None),
     },
+    fill_in=fill_in_defaults,
 )
 
 
 @ex.config
 def config() -> None:
-    """MNIST; what is None here comes from the GAN type's row, for wgan what its comment says."""
+    """MNIST; the GAN type fills in what is None here, for wgan with what the comment says."""
     seed = 1  # root of every random stream
     source = "mnist"  # what to serialize when record_dir holds no data set yet
     npz_file = None  # path of mnist.npz; None: Keras' cache, else a download

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reproducible_ml.commands.completion import run_experiments
 from reproducible_ml.commands.layout import as_json, store_options, terminal_width
+from reproducible_ml.utils.errors import ConfigError
 from reproducible_ml.utils.text import GAP, SHORT_DIGEST, duration, shown, table
 
 if TYPE_CHECKING:
@@ -40,6 +41,13 @@ _DIGEST = re.compile(r"[0-9a-f]{32,}")
     shell_complete=run_experiments,
     help="Only runs of this experiment.",
 )
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Only runs that used this value of their configuration; repeatable.",
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the last N runs.")
 @click.option("--json", "json_", is_flag=True, help="Print JSON instead of a table.")
 def command(
@@ -47,6 +55,7 @@ def command(
     mongo: str | None,
     status: str | None,
     experiment: str | None,
+    filters: tuple[str, ...],
     limit: int | None,
     json_: bool,
 ) -> None:
@@ -59,7 +68,7 @@ def command(
     from reproducible_ml.tracking.runs import iterate_runs, open_store
 
     with open_store(folder, mongo) as store:
-        runs = deque(iterate_runs(store, experiment, status), limit)
+        runs = deque(iterate_runs(store, experiment, status, _values(filters)), limit)
         if json_:
             click.echo(as_json([_facts(run) for run in runs]))
         elif runs:
@@ -68,9 +77,22 @@ def command(
             wanted = [f"status {status.upper()}"] if status else []
             wanted += [f"experiment {experiment}"] if experiment else []
             kind = f" of {' and '.join(wanted)}" if wanted else ""
+            kind += f" with {' and '.join(filters)}" if filters else ""
             names = sorted({run.experiment for run in iterate_runs(store) if run.experiment})
-            there = f"; there are runs of {', '.join(names)}" if wanted and names else ""
+            there = f"; there are runs of {', '.join(names)}" if kind and names else ""
             click.echo(f"There are no runs{kind} in {store.shown}{there}.")
+
+
+def _values(filters: Sequence[str]) -> dict[str, Any]:
+    from reproducible_ml.tracking.runs import read_typed
+
+    values = {}
+    for text in filters:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise ConfigError(f"--filter {text} must be KEY=VALUE, such as gen_lr=0.0005.")
+        values[key] = read_typed(value)
+    return values
 
 
 def _facts(run: Run) -> dict[str, Any]:
@@ -81,6 +103,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "started": run.started,
         "duration_seconds": run.duration_seconds,
         "last_step": last_step(run),
+        "config": run.config,
         "result": run.result,
         "git_commit": run.git_commit,
         "dirty": run.dirty,

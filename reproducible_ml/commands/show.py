@@ -46,6 +46,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "started": run.started,
         "duration_seconds": run.duration_seconds,
         "config": run.config,
+        "filled_in": run.filled_in,
         "result": run.result,
         "fail_trace": run.entry.get("fail_trace"),
         "git_commit": run.git_commit,

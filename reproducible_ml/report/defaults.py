@@ -60,6 +60,8 @@ def settings(run: Run) -> list[Setting]:
     for name, value in sorted(flat(run.config, "").items()):
         default = defaults.get(name)
         changed = name in given if default is None else not equal(value, default.value)
+        # A value that was left to a default is none that stands out.
+        changed = changed and name not in run.filled_in
         found.append(Setting(name, value, default, changed))
     return found
 

@@ -67,10 +67,7 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
     set_environment(determinism)
     settings = GANSettings(determinism=determinism, **values_of(GANSettings, config))
     cadence = Cadence(**values_of(Cadence, config))
-    from reproducible_ml.models.gan import gan_type_row
-
     # What can't work is refused before anything is written.
-    gan_type_row(settings.gan_type)
     refuse_cluster(settings.strategy)
     if settings.strategy == MULTI_WORKER:
         task = _join_cluster(settings, config, serialize)
@@ -78,7 +75,7 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
             follow_training(config["record_dir"], config["model_dir"], settings, cadence.max_steps)
             print(f"Worker {task.index} is done; the record is the chief's, {task.addresses[0]}.")
             return {"worker": task.index}
-    # What the configuration leaves open comes from the type's row, which may change one day.
+    # Also those that the configuration has no key for; the GAN type's values may change one day.
     run.info["settings"] = asdict(settings)
     need_data(run, config, serialize)
     record_dir = Path(config["record_dir"])

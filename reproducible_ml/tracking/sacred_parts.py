@@ -11,7 +11,7 @@ import warnings
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import sacred
-    from sacred.commandline_options import CLIOption
+    from sacred.commandline_options import CLIOption, print_config_option
     from sacred.dependencies import Source
     from sacred.initialize import (
         create_scaffolding,
@@ -38,5 +38,6 @@ __all__ = [
     "gather_ingredients_topological",
     "get_configuration",
     "get_scaffolding_and_config_name",
+    "print_config_option",
     "sacred",
 ]

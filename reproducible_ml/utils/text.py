@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -118,3 +119,11 @@ def table(
 
 def _least(rows: Sequence[Sequence[str]], column: int) -> int:
     return max(_LEAST, len(rows[0][column]))
+
+
+def suggestion(name: str, known: Collection[str]) -> str:
+    """Return the end of a sentence that names the nearest of the known names, or all of them."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; there are: {', '.join(known)}." if known else "; there are none."

@@ -59,6 +59,10 @@ def test_no_line_is_wider_than_the_terminal(folder, width):
         (("--limit", "2"), [3, 4]),
         (("--limit", "1", "--experiment", "train", "--status", "completed"), [3]),
         (("--experiment", "nothing"), []),
+        (("--filter", "lr=1"), [3]),
+        (("--filter", "optimizer.kind=sgd", "--filter", "npz_file=None"), [1, 3, 4]),
+        (("--filter", "name='plain'", "--limit", "1"), [4]),
+        (("--filter", "shape=[4,3]", "--filter", "steps=4"), []),
     ],
 )
 def test_filters_and_limit_choose_runs(folder, options, ids):
@@ -67,10 +71,36 @@ def test_filters_and_limit_choose_runs(folder, options, ids):
     assert [one["id"] for one in json.loads(output)] == ids
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--filter", "lrr=1"], "No run in {} has a configuration key 'lrr'; did you mean 'lr'?"),
+        (
+            ["--experiment", "make", "--filter", "lr=1"],
+            "No run of make in {} has a configuration key 'lr'; there are: record_dir, seed.",
+        ),
+        (["--filter", "lr"], "--filter lr must be KEY=VALUE, such as gen_lr=0.0005."),
+    ],
+)
+def test_a_filter_that_can_match_nothing_says_why(folder, options, said):
+    code, output = call("-F", folder, *options)
+    assert (code, output) == (1, f"Error: {said.format(folder)}\n")
+
+
+def test_a_filter_that_matches_nothing_says_what_there_is(folder):
+    code, output = call("-F", folder, "--filter", "lr=7", "--experiment", "train")
+    assert code == 0
+    assert output == (
+        f"There are no runs of experiment train with lr=7 in {folder}; "
+        "there are runs of make, train.\n"
+    )
+
+
 def test_json_holds_what_the_table_shows_uncut(folder):
     _, output = call("-F", folder, "--json", "--limit", "2")
     run = json.loads(output)[0]
     assert run["result"] == {"step": 30, "loss": 1 / 3}
+    assert run["config"]["lr"] == 1.0
     assert run["last_step"] == 30
     assert run["dirty"] is True
     assert len(run["git_commit"]) == 40

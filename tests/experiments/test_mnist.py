@@ -63,7 +63,15 @@ def test_the_run_is_recorded_with_its_configuration_and_result(trained, training
     assert run["result"]["step"] == 4
     config = trained.run(training, "config")
     assert config["gen_lr"] == 1e-4
-    assert config["batch_size"] == 8
+    # Given or from a named configuration, and unmarked; or of the type, and marked.
+    assert (config["batch_size"], config["crit_lr"], config["critic_steps"]) == (8, 5e-4, 2)
+    marks = dict.fromkeys(["crit_lr", "critic_steps", "critic_weight_clip"], "wgan, practical")
+    assert run["meta"]["filled_in"] == marks
+    identity = json.loads((trained.folder / "models" / "smoke" / "training.json").read_text())
+    settings = identity["settings"]
+    assert {key: config[key] for key in settings.keys() & config.keys()} == {
+        key: settings[key] for key in settings.keys() & config.keys()
+    }
     assert config["record_dir"] == "records/smoke"
     assert trained.run(training, "info")["digest"]["run"] == run["result"]["digest"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reproducible_ml.datasets.serialize.wire.tfrecord import scan
+from reproducible_ml.tracking.runs import load_run
 from tests.tracking.toy_project import command, run
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +81,10 @@ def test_a_training_and_its_data_are_made_again_with_the_same_bits(tree):
     assert code == 0, output
     assert "Run 3 executes run 2 again: identical." in output
     assert "Run 4 executes run 1 again: identical." in output
+    first, again = (load_run(number, tree.runs) for number in (1, 4))
+    assert first.config["gen_lr"] == again.config["gen_lr"] == 5e-4
+    assert first.filled_in["gen_lr"] == "wgan, practical"
+    assert again.filled_in == first.filled_in
 
 
 def test_one_bit_of_one_weight_is_found_at_its_step(tree):

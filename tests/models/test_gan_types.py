@@ -7,6 +7,7 @@ import tensorflow as tf
 from reproducible_ml.models import GAN_TYPES, GANSettings, make_gan_estimator
 from reproducible_ml.models.exact.seeding import GlorotUniform
 from reproducible_ml.models.exact.step import published_outcome
+from reproducible_ml.stages import fill_in_defaults
 from reproducible_ml.utils.errors import ConfigError
 
 BATCH, DIMS, CLASSES, SEED = 4, 6, 3, 2
@@ -131,6 +132,23 @@ def test_settings_take_what_is_not_given_from_the_row(gan_type):
         assert settings.critic_weight_clip == values.critic_weight_clip
         assert settings.penalty_weight == values.penalty_weight
     assert GANSettings(gan_type, gen_lr=0.25).gen_lr == 0.25
+
+
+@pytest.mark.parametrize("defaults", ["practical", "paper"])
+@pytest.mark.parametrize("gan_type", TYPES)
+def test_a_configuration_that_is_filled_in_makes_the_same_settings(gan_type, defaults):
+    config = {"gan_type": gan_type, "defaults": defaults, "seed": 7, "beta1": None}
+    config.update(dict.fromkeys(["gen_lr", "crit_lr", "critic_steps", "batch_size"]))
+    config.update(dict.fromkeys(["critic_weight_clip", "penalty_weight", "strategy"]))
+    found = fill_in_defaults(config)
+    values = {key: value for key, (value, _) in found.items()}
+    assert {origin for _, origin in found.values()} == {f"{gan_type}, {defaults}"}
+    assert None not in values.values()
+    assert "beta1" not in values
+    settings = GANSettings(gan_type, defaults=defaults, seed=7)
+    complete = {key: value for key, value in {**config, **values}.items() if key != "beta1"}
+    assert GANSettings(**complete) == settings
+    assert fill_in_defaults(complete) == {}
 
 
 def test_the_values_of_the_wasserstein_gan_stay_those_of_recorded_runs():

@@ -364,6 +364,10 @@ def test_a_value_of_the_type_stands_with_its_origin_where_the_configuration_has_
     page = report("runs", first, second)
     values = "0.0005 (from wgan, practical) | 0.001 (from wgan, practical)"
     assert f"gen_lr | differs | {values}" in page.text("configuration")
+    with open_store("runs") as store:
+        (one,) = [one for one in settings(load_run(first, store)) if one.name == "gen_lr"]
+    # It was left to the default, so it does not stand out.
+    assert (one.value, one.changed) == (5e-4, False)
     assert f"gen_lr | {values}" in page.text("differences")
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         draw_samples,
         latents_of_batch,
     )
-    from reproducible_ml.models.gan.settings import Cadence, GANSettings, settings_from
+    from reproducible_ml.models.gan.settings import Cadence, GANSettings, settings_from, type_values
     from reproducible_ml.models.gan.tf_gan import tfgan
     from reproducible_ml.models.gan.training import Watcher, follow_training, train_gan
     from reproducible_ml.models.gan.types import GAN_TYPES, Defaults, GanType, gan_type_row
@@ -48,4 +48,5 @@ __all__ = [
     "settings_from",
     "tfgan",
     "train_gan",
+    "type_values",
 ]

@@ -60,10 +60,8 @@ class GANSettings:
 
     def __post_init__(self) -> None:
         row = gan_type_row(self.gan_type)
-        for name, value in asdict(row.defaults(self.defaults)).items():
-            # Adam's decays are no settings: they come with the row alone.
-            if getattr(self, name, value) is None:
-                object.__setattr__(self, name, value)
+        for name, value in type_values(vars(self)).items():
+            object.__setattr__(self, name, value)
         for name in ("gen_lr", "crit_lr", "batch_size", "critic_steps", "noise_dims"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be above 0, found {getattr(self, name)}.")
@@ -107,6 +105,26 @@ class Cadence:
         for name, value in asdict(self).items():
             if value < 1:
                 raise ConfigError(f"{name} must be 1 or more, found {value}.")
+
+
+def type_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the GAN type gives to those settings that are None.
+
+    Args:
+        values: Settings by name, or a configuration that holds some of them.
+
+    Raises:
+        ConfigError: The GAN type, or what ``defaults`` names, is unknown.
+    """
+    gan_type = values.get("gan_type", GANSettings.gan_type)
+    defaults = gan_type_row(gan_type).defaults(values.get("defaults", GANSettings.defaults))
+    settings = {one.name for one in fields(GANSettings)}
+    return {
+        name: value
+        for name, value in asdict(defaults).items()
+        # Adam's decays are not settings: only the type says what they are.
+        if name in settings and name in values and values[name] is None and value is not None
+    }
 
 
 def settings_from(values: Mapping[str, Any]) -> GANSettings:

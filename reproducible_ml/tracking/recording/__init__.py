@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from reproducible_ml.tracking.recording.config_check import suggestion
     from reproducible_ml.tracking.recording.facts import (
         record_checkpoint,
         record_dataset,
@@ -45,5 +44,4 @@ __all__ = [
     "run_stage",
     "seal_of",
     "seal_run",
-    "suggestion",
 ]

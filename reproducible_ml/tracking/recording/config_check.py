@@ -7,12 +7,12 @@ experiment declares: ``experiment("name", types={"npz_file": (str, None)})``.
 
 from __future__ import annotations
 
-import difflib
 import numbers
 from collections.abc import Collection, Mapping
 from typing import Any, Union
 
 from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.text import suggestion
 
 Type = Union[type, None]
 Types = Mapping[str, Union[Type, "tuple[Type, ...]"]]
@@ -142,11 +142,3 @@ def _checked_seed(value: Any) -> int:
 def _unknown(key: str, defaults: Mapping[str, Any], prefix: str) -> str:
     known = sorted(prefix + str(name) for name in defaults if not str(name).startswith("__"))
     return f"There is no configuration key {key!r}{suggestion(key, known)}"
-
-
-def suggestion(name: str, known: Collection[str]) -> str:
-    """Return the end of a sentence that names the nearest of the known names, or all of them."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f"; there are: {', '.join(known)}." if known else "; there are none."

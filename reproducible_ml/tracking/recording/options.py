@@ -14,10 +14,11 @@ from typing import Any
 from reproducible_ml.tracking.mongo import MongoTarget, parse_mongo
 from reproducible_ml.tracking.recording.observer import LocalStore
 from reproducible_ml.tracking.runs import DEFAULT_FOLDER, FOLDER_OPTION, MONGO_OPTION
-from reproducible_ml.tracking.sacred_parts import CLIOption
+from reproducible_ml.tracking.sacred_parts import CLIOption, print_config_option
 from reproducible_ml.utils.errors import ConfigError
 
 FOLDER, MONGO, IDENTITY = FOLDER_OPTION, MONGO_OPTION, "--id"
+PRINT_CONFIG: str = print_config_option.get_flag()
 _PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 

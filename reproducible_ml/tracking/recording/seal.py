@@ -71,7 +71,7 @@ def seal_of(run: Any) -> dict[str, Any]:
     metrics = {
         name: list(zip(points["steps"], points["values"])) for name, points in run.points.items()
     }
-    return make_seal(run.config, sources, metrics, run.info)
+    return make_seal(run.entry.get("config") or {}, sources, metrics, run.info)
 
 
 def make_seal(

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,18 @@ from reproducible_ml.tracking.recording import source_files as sources
 from reproducible_ml.tracking.recording.config_check import (
     Types,
     checked_updates,
-    suggestion,
 )
 from reproducible_ml.tracking.recording.forgotten_with import forgotten_with
 from reproducible_ml.tracking.recording.observer import LocalStore
-from reproducible_ml.tracking.recording.options import FOLDER, IDENTITY, MONGO, OWN_OPTIONS, Storage
-from reproducible_ml.tracking.runs import flat, go_on_command
+from reproducible_ml.tracking.recording.options import (
+    FOLDER,
+    IDENTITY,
+    MONGO,
+    OWN_OPTIONS,
+    PRINT_CONFIG,
+    Storage,
+)
+from reproducible_ml.tracking.runs import FILLED_IN, TOLD_FILLED_IN, flat, go_on_command
 from reproducible_ml.tracking.sacred_parts import (
     FileStorageObserver,
     Source,
@@ -47,17 +53,25 @@ from reproducible_ml.tracking.sacred_parts import (
     gather_ingredients_topological,
     get_configuration,
     get_scaffolding_and_config_name,
+    print_config_option,
     sacred,
 )
 from reproducible_ml.utils import environment
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
 from reproducible_ml.utils.paths import own_command
+from reproducible_ml.utils.text import suggestion
 
 INTERRUPTED_EXIT = 130
+# Configuration -> for keys that are None a value, and where it comes from.
+FillIn = Callable[[Mapping[str, Any]], Mapping[str, "tuple[Any, str]"]]
 
 
 def experiment(
-    name: str, *, types: Types | None = None, ingredients: Sequence[Any] = ()
+    name: str,
+    *,
+    types: Types | None = None,
+    ingredients: Sequence[Any] = (),
+    fill_in: FillIn | None = None,
 ) -> TrackedExperiment:
     """Define an experiment in the calling module.
 
@@ -66,12 +80,15 @@ def experiment(
         types: Types of configuration keys, by dotted key, where the default does not say enough:
             ``{"npz_file": (str, None)}``. Others must have the type of their default.
         ingredients: Sacred ingredients that it uses.
+        fill_in: Called with the configuration before a run starts; returns for keys that are None
+            the value to use and a few words on where it comes from. The run records the value, and
+            the words as its mark: ``stages.fill_in_defaults``.
 
     Returns:
         A Sacred experiment; ``ex.config``, ``ex.named_config``, ``ex.automain`` and ``ex.run`` as
         in Sacred.
     """
-    return TrackedExperiment(name, sys._getframe(1).f_globals, types or {}, ingredients)
+    return TrackedExperiment(name, sys._getframe(1).f_globals, types or {}, ingredients, fill_in)
 
 
 class TrackedExperiment(sacred.Experiment):
@@ -83,9 +100,11 @@ class TrackedExperiment(sacred.Experiment):
         module_globals: Mapping[str, Any],
         types: Types,
         ingredients: Sequence[Any] = (),
+        fill_in: FillIn | None = None,
     ) -> None:
         self.origin = sources.origin_of(module_globals)
         self.types = types
+        self.fill_in = fill_in
         # "interactive" and without git, so that Sacred looks for no sources of its own: it would
         # take those of this module, and read the state of git once for each file.
         super().__init__(
@@ -222,15 +241,19 @@ class TrackedExperiment(sacred.Experiment):
             config_updates = self._checked(config_updates or {}, named_configs)
         # Sacred must see neither its own storage options nor, as they are checked, the updates as
         # suspicious: it would warn of each key whose default is None.
-        hidden = {FOLDER: None, MONGO: None, IDENTITY: None, "--force": True}
+        hidden = {FOLDER: None, MONGO: None, IDENTITY: None, PRINT_CONFIG: None, "--force": True}
         run = super()._create_run(
             command_name, config_updates, named_configs, info, meta_info, {**given, **hidden}
         )
         # Sacred takes the docstring of a configuration function for one of its values.
         run.config.pop("__doc__", None)
+        self._fill_in(run)
+        if given.get(PRINT_CONFIG):
+            # Only now is it the configuration that is used.
+            print_config_option.apply(True, run)
         run._id = storage.run_id
         run.meta_info["options"].update(
-            {name: given.get(name) for name in (FOLDER, IDENTITY)},
+            {name: given.get(name) for name in (FOLDER, IDENTITY, PRINT_CONFIG)},
             **{MONGO: None, "--force": forced, **storage.shown()},
         )
         run.meta_info = redact_tree(run.meta_info)
@@ -241,6 +264,31 @@ class TrackedExperiment(sacred.Experiment):
         if not run.unobserved:
             self._observe(run, storage)
         return run
+
+    def _fill_in(self, run: Any) -> None:
+        """Give values to keys that are None, and note which they are beside the configuration.
+
+        Not by a config hook of Sacred: over that, ``with gen_lr=None`` and the None of a
+        configuration file would win.
+        """
+        config = run.config
+        marks = config.pop(TOLD_FILLED_IN, None) or {}
+        changed: dict[str, Any] = {}
+        if self.fill_in is not None:
+            found: dict[str, tuple[Any, str | None]] = dict.fromkeys(marks, (None, None))
+            found.update(self.fill_in({**config, **dict.fromkeys(marks)}))
+            # The value of a run that is executed again stays, whatever the default is today; unless
+            # it now has another origin, as with another gan_type.
+            changed = {key: value for key, (value, why) in found.items() if marks.get(key) != why}
+            marks = {key: why for key, (_, why) in sorted(found.items()) if why is not None}
+        config.update(changed)
+        if marks:
+            run.meta_info[FILLED_IN] = dict(marks)
+        for function in self.captured_functions:
+            dict.pop(function.config, TOLD_FILLED_IN, None)
+            if not function.prefix:
+                # Past Sacred's lock, which is meant for the experiment's own functions.
+                dict.update(function.config, changed)
 
     def _observe(self, run: Any, storage: Storage) -> None:
         """Add the local store, and what of the record must be there from the first moment."""
@@ -280,7 +328,7 @@ class TrackedExperiment(sacred.Experiment):
             scaffold.gather_fallbacks()
             scaffold.set_up_config()
         defaults = get_configuration(scaffolding)
-        free = set().union(*(scaffold.captured_args for scaffold in scaffolding.values()))
+        free = {TOLD_FILLED_IN}.union(*(one.captured_args for one in scaffolding.values()))
         for name in named_configs:
             scaffold, config_name = get_scaffolding_and_config_name(name, scaffolding)
             preset = scaffold.run_named_config(config_name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from reproducible_ml.tracking.runs.filled_in import FILLED_IN, TOLD_FILLED_IN, recorded_marks
     from reproducible_ml.tracking.runs.head import go_on, head_facts, verdict_rows
     from reproducible_ml.tracking.runs.opening import open_store
     from reproducible_ml.tracking.runs.query import QueryError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
         as_typed,
         go_on_command,
         newest_checkpoint,
+        read_typed,
         record_model_dir,
     )
     from reproducible_ml.tracking.runs.run import Run, flat, iterate_runs, list_runs, load_run
@@ -53,10 +55,12 @@ else:
 __all__ = [
     "DEFAULT_FOLDER",
     "EVERY_RUN",
+    "FILLED_IN",
     "FOLDER_OPTION",
     "MONGO_OPTION",
     "NOT_ENDED",
     "RUNNING",
+    "TOLD_FILLED_IN",
     "UNREADABLE",
     "ArtifactInfo",
     "NotRecorded",
@@ -80,7 +84,9 @@ __all__ = [
     "newest_checkpoint",
     "open_store",
     "read_number",
+    "read_typed",
     "record_model_dir",
+    "recorded_marks",
     "seconds_since",
     "source_name",
     "source_text",

@@ -110,12 +110,16 @@ def _pairs(updates: Mapping[str, Any], prefix: str) -> list[str]:
     return words
 
 
+def read_typed(text: str) -> Any:
+    """Return a value as Sacred reads it from the command line: a literal, else the text."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
 def as_typed(value: Any) -> str:
     """Return a value as it is typed behind ``with key=``; a text that reads as another, quoted."""
     if not isinstance(value, str):
         return repr(value).replace(" ", "")
-    try:
-        ast.literal_eval(value)
-    except (SyntaxError, ValueError):
-        return value
-    return repr(value)
+    return value if read_typed(value) == value else repr(value)

@@ -4,6 +4,7 @@ run = load_run(5)                             # from runs/
 run = load_run(5, open_store(mongo="sacred"))
 run.config["gen_lr"], run.metrics, run.artifacts["samples.png"], run.sources
 list_runs(experiment="mnist_wgan")            # a pandas DataFrame, one row a run
+list_runs(config={"gen_lr": 1e-4})            # only those that used this value
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from reproducible_ml.tracking.runs.filled_in import complete_config, filled_in
 from reproducible_ml.tracking.runs.opening import open_store
 from reproducible_ml.tracking.runs.status import UNREADABLE
 from reproducible_ml.tracking.runs.store import (
@@ -26,6 +28,7 @@ from reproducible_ml.tracking.runs.store import (
     typed_id,
 )
 from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.text import suggestion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,8 +110,13 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The complete configuration."""
-        return dict(self.entry.get("config") or {})
+        """The complete configuration, with the values that were used where it left any open."""
+        return complete_config(self.entry)
+
+    @property
+    def filled_in(self) -> dict[str, str]:
+        """The configuration keys that a default filled in, with where it comes from."""
+        return filled_in(self.entry)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -224,6 +232,7 @@ def iterate_runs(
     store: Store | str | Path | None = None,
     experiment: str | None = None,
     status: str | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> Iterator[Run]:
     """Yield recorded runs in the order of their ids, reading nothing large.
 
@@ -231,14 +240,34 @@ def iterate_runs(
         store: What ``open_store`` returns, or a folder of runs; ``runs`` by default.
         experiment: Only runs of this experiment.
         status: Only runs of this status.
+        config: Only runs that used these values, by dotted configuration key.
+
+    Raises:
+        TrackingError: None of the runs has a key of ``config``; raised after the last of them.
     """
     store = _opened(store)
+    wanted = dict(config or {})
+    known: set[str] = set()
     for entry in store.entries():
         run = Run(store, entry)
         if (experiment is None or run.experiment == experiment) and (
             status is None or run.status == status.upper()
         ):
-            yield run
+            values = flat(run.config, "") if wanted else {}
+            known |= values.keys()
+            if all(key in values and _same(values[key], one) for key, one in wanted.items()):
+                yield run
+    for key in wanted.keys() - known if known else ():
+        of = f" of {experiment}" if experiment else ""
+        raise TrackingError(
+            f"No run{of} in {store.shown} has a configuration key {key!r}"
+            f"{suggestion(key, sorted(known))}"
+        )
+
+
+def _same(recorded: Any, wanted: Any) -> bool:
+    # To Python True is 1; to a configuration they are a switch and a number.
+    return isinstance(recorded, bool) == isinstance(wanted, bool) and bool(recorded == wanted)
 
 
 def list_runs(
@@ -246,6 +275,7 @@ def list_runs(
     experiment: str | None = None,
     status: str | None = None,
     metrics: bool | Collection[str] = True,
+    config: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Tabulate recorded runs.
 
@@ -254,16 +284,20 @@ def list_runs(
         experiment: Only runs of this experiment.
         status: Only runs of this status.
         metrics: Whether to add the last value of each metric, or of which; False is faster.
+        config: Only runs that used these values, by dotted configuration key.
 
     Returns:
         A DataFrame with a row for each run, indexed by id: experiment, status, started,
         duration_seconds, verdict, then ``config.…``, ``result.…`` (or ``result``) and
         ``metrics.…``.
+
+    Raises:
+        TrackingError: None of the runs has a key of ``config``.
     """
     import pandas as pd
 
     rows = []
-    for run in iterate_runs(store, experiment, status):
+    for run in iterate_runs(store, experiment, status, config):
         row: dict[str, Any] = {
             "id": run.id,
             "experiment": run.experiment,

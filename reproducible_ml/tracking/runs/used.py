@@ -1,7 +1,7 @@
-"""What a run really used where its configuration leaves it open, or says other than was the case.
+"""Values that a run used although nobody configured them, with where they come from.
 
-A GAN's settings that are None come from the row of its type and stand in ``info["settings"]``; the
-source of a data set that was there already is its manifest's, whatever ``source`` is by default.
+A default may have filled them in (``filled_in``), or they are of the data set: what was there
+already has the source that its manifest names, whatever ``source`` is by default.
 """
 
 from __future__ import annotations
@@ -33,13 +33,9 @@ class Used:
 
 
 def used_values(run: Run) -> dict[str, Used]:
-    """Return what a run used of what its configuration does not say, by configuration key."""
+    """Return what a run used that was not configured, by configuration key."""
     config = run.config
-    found = {
-        key: Used(value, _type_of(config))
-        for key, value in (run.info.get("settings") or {}).items()
-        if key in config and config[key] is None and value is not None
-    }
+    found = {key: Used(config.get(key), f"from {why}") for key, why in run.filled_in.items()}
     return {**found, **_source(run, config)}
 
 
@@ -83,11 +79,6 @@ def source_text(source: Mapping[str, Any]) -> str:
     given = sorted((source.get("arguments") or {}).items())
     arguments = {name: value for name, value in given if value is not None}
     return f"{source['name']} ({shown(arguments)})" if arguments else str(source["name"])
-
-
-def _type_of(config: Mapping[str, Any]) -> str:
-    names = [config.get("gan_type"), config.get("defaults")]
-    return f"from {', '.join(str(name) for name in names if name)}"
 
 
 def _source(run: Run, config: Mapping[str, Any]) -> dict[str, Used]:

@@ -22,8 +22,8 @@ from typing import Any
 
 from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.tracking.folder import plain
-from reproducible_ml.tracking.runs import Run, Store, iterate_runs, source_name
-from reproducible_ml.tracking.sweep.values import Parameters, read_value
+from reproducible_ml.tracking.runs import Run, Store, iterate_runs, read_typed, source_name
+from reproducible_ml.tracking.sweep.values import Parameters
 from reproducible_ml.utils.errors import ConfigError, DataError, ReproducibleMLError
 
 _ANSWER = "reproducible-ml-sweep-plan "
@@ -83,7 +83,9 @@ class Recorded:
     def find(self, config: Mapping[str, Any], sources: Mapping[str, str]) -> Run | None:
         """Return the newest run with this configuration, these sources and the data of today."""
         for run in reversed(self._runs):
-            if run.config == config and recorded_sources(run) == sources and same_data(run):
+            # As it was recorded: where an experiment fills nothing in, it is None in both.
+            same = run.entry.get("config") == config
+            if same and recorded_sources(run) == sources and same_data(run):
                 return run
         return None
 
@@ -140,7 +142,7 @@ def _answer(module: str, question: Mapping[str, Any]) -> dict[str, Any]:
     experiment = defined[0]
     answer: dict[str, Any] = {"configs": []}
     for member in question["members"]:
-        updates = {key: read_value(text) for key, text in member.items()}
+        updates = {key: read_typed(text) for key, text in member.items()}
         try:
             run = experiment._create_run(
                 config_updates=updates,

@@ -18,7 +18,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.tracking.recording import suggestion
 from reproducible_ml.tracking.runs import load_run, open_store
 from reproducible_ml.tracking.sweep.member import (
     COMPLETED,
@@ -40,6 +39,7 @@ from reproducible_ml.tracking.sweep.table import measured, names_of
 from reproducible_ml.tracking.sweep.values import Parameters
 from reproducible_ml.utils.errors import ConfigError, TrackingError
 from reproducible_ml.utils.files import write_json
+from reproducible_ml.utils.text import suggestion
 
 # A member that is told to end writes its record first.
 _GRACE_SECONDS = 20.0

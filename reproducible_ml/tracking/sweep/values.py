@@ -8,13 +8,13 @@ gen_lr=log:1e-5..1e-3          only for a search: a number between, evenly in it
 
 from __future__ import annotations
 
-import ast
 import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reproducible_ml.tracking.runs import read_typed
 from reproducible_ml.utils.errors import ConfigError
 
 # Members are processes that train; more than this many are a slip of the keyboard.
@@ -102,7 +102,7 @@ def _refuse_equal(key: str, texts: Sequence[str]) -> None:
     """Refuse texts that make one configuration, such as 1e-4 and 0.0001."""
     known: dict[Any, str] = {}
     for text in texts:
-        value = read_value(text)
+        value = read_typed(text)
         # To Python True is 1; to a configuration they are a switch and a number.
         plain = isinstance(value, (bool, int, float, str))
         mark = (isinstance(value, bool), value) if plain else repr(value)
@@ -157,14 +157,6 @@ def split_values(key: str, text: str) -> list[str]:
     return parts
 
 
-def read_value(text: str) -> Any:
-    """Return a value as Sacred reads it from the command line: a literal, else the text."""
-    try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return text
-
-
 def _listed(key: str, text: str) -> list[str]:
     """Return the whole numbers of a range, or the value itself."""
     interval = _interval(key, text)
@@ -186,7 +178,7 @@ def _interval(key: str, text: str) -> Interval | None:
     found = _RANGE.fullmatch(text)
     if found is None:
         return None
-    low, high = (read_value(found[name]) for name in ("low", "high"))
+    low, high = (read_typed(found[name]) for name in ("low", "high"))
     numbers = [one for one in (low, high) if type(one) in (int, float)]
     if len(numbers) < 2:
         if found["log"]:
