@@ -10,25 +10,28 @@ if TYPE_CHECKING:
     from reproducible_ml.models.exact import Determinism, apply_determinism
     from reproducible_ml.models.gan import (
         GAN_TYPES,
+        NETWORKS,
+        OPTIMIZERS,
         Cadence,
         GANEstimator,
         GANSettings,
         TrainedGAN,
         TrainingResult,
         Watcher,
-        critic_fn,
         draw_samples,
         evaluation_latents,
-        generator_fn,
         make_gan_estimator,
         tfgan,
         train_gan,
     )
+    from reproducible_ml.models.gan.networks import critic_fn, generator_fn
 else:
     __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "GAN_TYPES",
+    "NETWORKS",
+    "OPTIMIZERS",
     "Cadence",
     "Determinism",
     "GANEstimator",

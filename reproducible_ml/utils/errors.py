@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
+Entry = TypeVar("Entry")
+
 
 class ReproducibleMLError(Exception):
     """Base of all errors that the project raises on purpose; shown without a traceback."""
@@ -17,3 +22,21 @@ class ConfigError(ReproducibleMLError, ValueError):
 
 class TrackingError(ReproducibleMLError, RuntimeError):
     """A run cannot be recorded, found or delivered."""
+
+
+def chosen(table: Mapping[str, Entry], name: str, what: str) -> Entry:
+    """Return an entry of a table by its name.
+
+    Args:
+        table: The entries by name.
+        name: Which one.
+        what: What the entries are, such as "optimizer".
+
+    Raises:
+        ConfigError: There is no such entry; the message lists those that there are.
+    """
+    if name not in table:
+        raise ConfigError(
+            f"There is no {what} {name!r}. Choose one of: {', '.join(sorted(table))}."
+        )
+    return table[name]

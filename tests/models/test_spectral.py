@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from reproducible_ml.models import GANEstimator, GANSettings, critic_fn, make_gan_estimator
-from reproducible_ml.models.gan.spectral import power_iterations, spectral_norm
+from reproducible_ml.models.gan.networks.spectral import power_iterations, spectral_norm
 
 BATCH, DIMS, SHAPE = 4, 6, (10, 10, 1)
 

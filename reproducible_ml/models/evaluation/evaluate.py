@@ -22,7 +22,7 @@ from reproducible_ml.models.evaluation.classifier import (
 )
 from reproducible_ml.models.evaluation.figures import (
     FEWEST_SAMPLES,
-    LAYERS,
+    FIGURES,
     SAMPLES,
     Figure,
     figures_of,
@@ -124,7 +124,7 @@ def evaluate_gan(
             floor_samples=len(floor_rows),
             references=references(name, len(test.features), len(train.features)),
             floor_references=references(name, len(test.features), len(other_half)),
-            layer=LAYERS[name],
+            layer=FIGURES[name].layer,
             classifier=classifier.digest,
         )
         for name in values

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +14,7 @@ from reproducible_ml.input_fn import split_batches
 from reproducible_ml.models.evaluation.classifier import FEATURES, LAYER, Classifier, Outputs
 from reproducible_ml.models.evaluation.formulas import (
     TUTORIAL_BATCH,
+    BatchwiseFigures,
     ClassifierScore,
     MeanCovariance,
     batchwise_figures,
@@ -22,6 +25,7 @@ from reproducible_ml.models.evaluation.formulas import (
 from reproducible_ml.models.evaluation.neighbours import (
     NEIGHBOURS,
     Neighbours,
+    PrecisionRecall,
     memorized_share,
     nearest_neighbours,
     precision_recall,
@@ -32,22 +36,8 @@ from reproducible_ml.utils.errors import ConfigError
 FEWEST_SAMPLES = max(FEATURES, TUTORIAL_BATCH, NEIGHBOURS) + 1
 SAMPLES = 10_000
 _LOGITS = "logits"
-# Only of a GAN that is told classes.
-_LABELLED = "label_agreement"
-# What each figure compares, in the order in which they are shown.
-LAYERS = {
-    "classifier_score": _LOGITS,
-    "frechet_distance": LAYER,
-    "kernel_distance": LAYER,
-    "precision": LAYER,
-    "recall": LAYER,
-    _LABELLED: _LOGITS,
-    "nearest_training_distance": LAYER,
-    "memorized_share": LAYER,
-    f"classifier_score_batches_of_{TUTORIAL_BATCH}": _LOGITS,
-    f"frechet_distance_batches_of_{TUTORIAL_BATCH}": _LOGITS,
-}
-_TRAINING_FIGURES = ("nearest_training_distance", "memorized_share")
+# Which real images a figure compares with.
+TEST, TRAIN, NOTHING = "test", "train", ""
 
 
 @dataclass(frozen=True)
@@ -160,27 +150,12 @@ def figures_of(judged: Judged, real: Outputs, labels: Any | None = None) -> dict
     Returns:
         Name -> value, in the order of the table.
     """
-    distances = judged.neighbours.distances
-    return {
-        **small_figures(judged.outputs, real, labels),
-        "nearest_training_distance": float(np.median(distances)),
-        "memorized_share": memorized_share(distances, judged.test_distances),
-        **_batchwise(judged.outputs, real),
-    }
-
-
-def small_names(labelled: bool) -> list[str]:
-    """Name the figures that need no training images.
-
-    Args:
-        labelled: Whether the GAN is told classes.
-    """
-    names = [name for name in LAYERS if name not in _TRAINING_FIGURES and "_batches_" not in name]
-    return [name for name in names if labelled or name != _LABELLED]
+    seen = _Seen(judged.outputs, real, labels, judged)
+    return {name: FIGURES[name].compute(seen) for name in figure_names(labels is not None)}
 
 
 def small_figures(judged: Outputs, real: Outputs, labels: Any | None = None) -> dict[str, float]:
-    """Compute the figures that need no training images.
+    """Compute the figures that make sense of few samples and need no training images.
 
     Args:
         judged: What is judged.
@@ -190,29 +165,122 @@ def small_figures(judged: Outputs, real: Outputs, labels: Any | None = None) -> 
     Returns:
         Name -> value.
     """
-    found = precision_recall(real.features, judged.features)
-    moments = [MeanCovariance(FEATURES).update(one.features) for one in (judged, real)]
-    agreed = {} if labels is None else {_LABELLED: label_agreement(judged.logits, labels)}
-    return {
-        "classifier_score": ClassifierScore(judged.logits.shape[1]).update(judged.logits).value,
-        "frechet_distance": frechet_distance(*moments),
-        "kernel_distance": kernel_distance(judged.features, real.features),
-        "precision": found.precision,
-        "recall": found.recall,
-        **agreed,
-    }
+    seen = _Seen(judged, real, labels)
+    names = figure_names(labels is not None, small=True)
+    return {name: FIGURES[name].compute(seen) for name in names}
+
+
+def figure_names(labelled: bool, small: bool = False) -> list[str]:
+    """Name the figures of a GAN.
+
+    Args:
+        labelled: Whether the GAN is told classes.
+        small: Only those that make sense of few samples and need no training images.
+    """
+    return [
+        name
+        for name, one in FIGURES.items()
+        if (labelled or not one.labelled) and (one.small or not small)
+    ]
 
 
 def references(name: str, test: int, train: int) -> int:
     """Return how many real images a figure compares with, of the numbers that there are."""
-    if name in _TRAINING_FIGURES:
-        return train
-    return 0 if name.startswith(("classifier_score", _LABELLED)) else test
+    return {TEST: test, TRAIN: train, NOTHING: 0}[FIGURES[name].against]
 
 
-def _batchwise(judged: Outputs, real: Outputs) -> dict[str, float]:
-    found = batchwise_figures(judged.logits, real.logits)
-    return {
-        f"classifier_score_batches_of_{TUTORIAL_BATCH}": found.classifier_score,
-        f"frechet_distance_batches_of_{TUTORIAL_BATCH}": found.frechet_distance,
-    }
+@dataclass
+class _Seen:
+    """What figures are computed from; what several of them need is computed once.
+
+    Attributes:
+        outputs: What is judged.
+        real: Real images.
+        labels: The class that each of what is judged should show, or None.
+        judged: What is judged, with its distances to training images; None for small figures.
+    """
+
+    outputs: Outputs
+    real: Outputs
+    labels: Any | None
+    judged: Judged | None = None
+
+    @cached_property
+    def overlap(self) -> PrecisionRecall:
+        return precision_recall(self.real.features, self.outputs.features)
+
+    @cached_property
+    def batchwise(self) -> BatchwiseFigures:
+        return batchwise_figures(self.outputs.logits, self.real.logits)
+
+    @property
+    def distances(self) -> Any:
+        assert self.judged is not None
+        return self.judged.neighbours.distances
+
+    @property
+    def test_distances(self) -> Any:
+        assert self.judged is not None
+        return self.judged.test_distances
+
+
+def _score(seen: _Seen) -> float:
+    logits = seen.outputs.logits
+    return ClassifierScore(logits.shape[1]).update(logits).value
+
+
+def _frechet(seen: _Seen) -> float:
+    moments = [MeanCovariance(FEATURES).update(one.features) for one in (seen.outputs, seen.real)]
+    return frechet_distance(*moments)
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """How a figure is computed, and what its value rests on.
+
+    Attributes:
+        compute: From what the classifier sees to the value.
+        layer: What of the classifier is compared, ``features`` or ``logits``.
+        against: Which real images it is compared with.
+        small: Whether it makes sense of few samples, and without training images.
+        labelled: Whether it is only of a GAN that is told classes.
+    """
+
+    compute: Callable[[_Seen], float]
+    layer: str
+    against: str = NOTHING
+    small: bool = False
+    labelled: bool = False
+
+
+# In the order in which they are shown.
+FIGURES: dict[str, FigureKind] = {
+    "classifier_score": FigureKind(_score, _LOGITS, small=True),
+    "frechet_distance": FigureKind(_frechet, LAYER, TEST, small=True),
+    "kernel_distance": FigureKind(
+        lambda seen: kernel_distance(seen.outputs.features, seen.real.features),
+        LAYER,
+        TEST,
+        small=True,
+    ),
+    "precision": FigureKind(lambda seen: seen.overlap.precision, LAYER, TEST, small=True),
+    "recall": FigureKind(lambda seen: seen.overlap.recall, LAYER, TEST, small=True),
+    "label_agreement": FigureKind(
+        lambda seen: label_agreement(seen.outputs.logits, seen.labels),
+        _LOGITS,
+        small=True,
+        labelled=True,
+    ),
+    "nearest_training_distance": FigureKind(
+        lambda seen: float(np.median(seen.distances)), LAYER, TRAIN
+    ),
+    "memorized_share": FigureKind(
+        lambda seen: memorized_share(seen.distances, seen.test_distances), LAYER, TRAIN
+    ),
+    f"classifier_score_batches_of_{TUTORIAL_BATCH}": FigureKind(
+        lambda seen: seen.batchwise.classifier_score, _LOGITS
+    ),
+    f"frechet_distance_batches_of_{TUTORIAL_BATCH}": FigureKind(
+        lambda seen: seen.batchwise.frechet_distance, _LOGITS, TEST
+    ),
+}

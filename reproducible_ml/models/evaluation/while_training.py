@@ -13,10 +13,10 @@ from reproducible_ml.input_fn import image_shape
 from reproducible_ml.models.evaluation.classifier import Classifier, Outputs, note_other_data
 from reproducible_ml.models.evaluation.figures import (
     FEWEST_SAMPLES,
-    LAYERS,
+    FIGURES,
+    figure_names,
     need_samples,
     small_figures,
-    small_names,
     split_outputs,
 )
 from reproducible_ml.models.exact import StepHook, StepOutcome
@@ -157,7 +157,10 @@ def evaluate_small(
         "samples": samples,
         "references": len(real.features),
         "split": split,
-        "layers": {f"{PREFIX}{name}": LAYERS[name] for name in small_names(bool(classes))},
+        "layers": {
+            f"{PREFIX}{name}": FIGURES[name].layer
+            for name in figure_names(bool(classes), small=True)
+        },
         "classifier": classifier.digest,
     }
     return SmallEvaluationHook(

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from reproducible_ml.models.gan.build import make_gan_estimator
     from reproducible_ml.models.gan.estimator import GANEstimator
     from reproducible_ml.models.gan.grids import evaluation_latents, grid_inputs
-    from reproducible_ml.models.gan.networks import critic_fn, generator_fn
+    from reproducible_ml.models.gan.networks import NETWORKS, Networks, critic_fn, generator_fn
+    from reproducible_ml.models.gan.optimizers import OPTIMIZERS
     from reproducible_ml.models.gan.result import TrainingResult
     from reproducible_ml.models.gan.sampling import (
         TrainedGAN,
@@ -27,11 +28,14 @@ else:
 
 __all__ = [
     "GAN_TYPES",
+    "NETWORKS",
+    "OPTIMIZERS",
     "Cadence",
     "Defaults",
     "GANEstimator",
     "GANSettings",
     "GanType",
+    "Networks",
     "TrainedGAN",
     "TrainingResult",
     "Watcher",

@@ -12,9 +12,11 @@ import tensorflow as tf
 from reproducible_ml.models.exact import MIRRORED, MULTI_WORKER, without_cluster
 from reproducible_ml.models.gan.estimator import GANEstimator
 from reproducible_ml.models.gan.networks import critic_fn, generator_fn
+from reproducible_ml.models.gan.optimizers import OPTIMIZERS
 from reproducible_ml.models.gan.penalties import critic_penalty
 from reproducible_ml.models.gan.settings import GANSettings
 from reproducible_ml.models.gan.types import gan_type_row
+from reproducible_ml.utils.errors import chosen
 from reproducible_ml.utils.seeds import child_seed
 
 # Checkpoints kept; the newest two are enough for a resume, the others are for the curious.
@@ -59,6 +61,8 @@ def make_gan_estimator(
     penalty = None
     if row.penalty is not None and settings.penalty_weight is not None:
         penalty = critic_penalty(row.penalty, settings.penalty_weight, settings.seed)
+    optimizer = chosen(OPTIMIZERS, row.optimizer, "optimizer")
+    values = row.defaults(settings.defaults)
     network = (settings.gan_type, image_shape, settings.seed, classes)
     # Without a strategy the estimator is of this process alone, whatever TF_CONFIG names.
     with without_cluster() if strategy is None else nullcontext():
@@ -78,8 +82,8 @@ def make_gan_estimator(
             discriminator_fn=critic_fn(*network),
             generator_loss_fn=row.generator_loss_fn,
             discriminator_loss_fn=row.critic_loss_fn,
-            generator_optimizer=_optimizer(settings, settings.gen_lr),
-            discriminator_optimizer=_optimizer(settings, settings.crit_lr),
+            generator_optimizer=optimizer(settings.gen_lr, values),
+            discriminator_optimizer=optimizer(settings.crit_lr, values),
             critic_steps=settings.critic_steps,
             critic_weight_clip=settings.critic_weight_clip,
             critic_penalty=penalty,
@@ -104,11 +108,3 @@ def _session_config(settings: GANSettings) -> tf.compat.v1.ConfigProto:
         # that its CPU kernels lack.
         config.graph_options.rewrite_options.disable_meta_optimizer = True
     return config
-
-
-def _optimizer(settings: GANSettings, rate: float) -> Any:
-    row = gan_type_row(settings.gan_type)
-    if row.optimizer == "rmsprop":
-        return tf.compat.v1.train.RMSPropOptimizer(rate)
-    values = row.defaults(settings.defaults)
-    return tf.compat.v1.train.AdamOptimizer(rate, beta1=values.beta1, beta2=values.beta2)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from reproducible_ml.models.exact import StepOutcome
-from reproducible_ml.models.gan.spectral import power_iterations
+from reproducible_ml.models.gan.networks import power_iterations
 from reproducible_ml.models.gan.tf_gan import contrib_utils, tfgan
 
 # In what a distribution strategy builds, the operations of all replicas but the first.

@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from reproducible_ml.input_fn import stream_key
+from reproducible_ml.utils.errors import chosen
 
 # Below the square root: its gradient at 0 is infinite, and a critic may start flat.
 _TINY = 1e-12
@@ -23,7 +24,7 @@ def critic_penalty(penalty: str, weight: float, seed: int) -> Callable[[Any, Any
     """Make the penalty of a GAN type.
 
     Args:
-        penalty: "interpolated" (WGAN-GP) or "perturbed" (DRAGAN).
+        penalty: A name of ``PENALTIES``.
         weight: Factor of the penalty.
         seed: The run's root seed.
 
@@ -31,6 +32,7 @@ def critic_penalty(penalty: str, weight: float, seed: int) -> Callable[[Any, Any
         A function of (TF-GAN ``GANModel``, step, number of the critic update) that gives the scalar
         weight * E (|gradient of the score by the image| - 1)^2.
     """
+    points = chosen(PENALTIES, penalty, "penalty")
 
     def of_update(gan_model: Any, step: tf.Tensor, update: int) -> tf.Tensor:
         worker = 0
@@ -40,7 +42,7 @@ def critic_penalty(penalty: str, weight: float, seed: int) -> Callable[[Any, Any
         def drawn(name: str, shape: Any) -> tf.Tensor:
             return penalty_noise(seed, name, shape, step, update, worker)
 
-        images = _POINTS[penalty](gan_model.real_data, gan_model.generated_data, drawn)
+        images = points(gan_model.real_data, gan_model.generated_data, drawn)
         return weight * squared_slope_error(gan_model, images)
 
     return of_update
@@ -97,4 +99,5 @@ def _perturbed(real: tf.Tensor, generated: tf.Tensor, uniform: Any) -> tf.Tensor
     return real + uniform("share", [shape[0], 1, 1, 1]) * noise
 
 
-_POINTS = {"interpolated": _interpolated, "perturbed": _perturbed}
+# Name -> where the critic's slope is held near 1: of WGAN-GP, and of DRAGAN.
+PENALTIES = {"interpolated": _interpolated, "perturbed": _perturbed}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.errors import ConfigError, chosen
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,13 @@ class GanType:
         critic_loss: Name of its loss in ``losses.CRITIC_LOSSES``.
         paper: The paper's values.
         practical: Values for the networks and the short runs here; the default.
-        optimizer: "rmsprop" or "adam", of both networks.
-        penalty: Name of the critic's penalty in ``penalties``, or None.
+        optimizer: Name of both networks' optimizer in ``optimizers.OPTIMIZERS``.
+        networks: Name of both networks in ``networks.NETWORKS``.
+        penalty: Name of the critic's penalty in ``penalties.PENALTIES``, or None.
         critic_batch_norm: Whether the critic's inner layers have batch norm.
         critic_head: How the critic comes from its last layer to a score: "mean", a convolution
-            averaged over the image, or "dense", ``networks.HEAD_UNITS`` units with batch norm.
+            averaged over the image, or "dense", ``HEAD_UNITS`` units with batch norm. This and the
+            constraints around it are for the convolutional networks.
         spectral_norm: Whether the critic's weights are divided by their spectral norm.
         conditional: Whether both networks are told the label.
         classifies: Whether the critic also says which label it sees.
@@ -67,6 +69,7 @@ class GanType:
     paper: Defaults
     practical: Defaults
     optimizer: str = "adam"
+    networks: str = "convolutional"
     penalty: str | None = None
     critic_batch_norm: bool = False
     critic_head: str = "mean"
@@ -81,14 +84,14 @@ class GanType:
         """The generator's loss: from a TF-GAN ``GANModel`` to a scalar."""
         from reproducible_ml.models.gan.losses import GENERATOR_LOSSES
 
-        return GENERATOR_LOSSES[self.generator_loss]
+        return chosen(GENERATOR_LOSSES, self.generator_loss, "generator loss")
 
     @property
     def critic_loss_fn(self) -> Callable[..., Any]:
         """The critic's loss, without its penalty: from a TF-GAN ``GANModel`` to a scalar."""
         from reproducible_ml.models.gan.losses import CRITIC_LOSSES
 
-        return CRITIC_LOSSES[self.critic_loss]
+        return chosen(CRITIC_LOSSES, self.critic_loss, "critic loss")
 
     def defaults(self, which: str) -> Defaults:
         """Return the values "practical" or "paper".
@@ -227,8 +230,4 @@ def gan_type_row(gan_type: str) -> GanType:
     Raises:
         ConfigError: There is no such type; the message lists those that there are.
     """
-    if gan_type not in GAN_TYPES:
-        raise ConfigError(
-            f"There is no gan_type {gan_type!r}. Choose one of: {', '.join(sorted(GAN_TYPES))}."
-        )
-    return GAN_TYPES[gan_type]
+    return chosen(GAN_TYPES, gan_type, "gan_type")

@@ -1,4 +1,4 @@
-"""The generator and the critic: the layers of the project's first description, sized by the images.
+"""Convolutional networks: the layers of the project's first description, sized by the images.
 
 For 28 x 28 images they are exactly those: 1024 units, 7 x 7 x 256, two transposed convolutions; the
 critic has three convolutions. Other sizes repeat the doubling (or halving) step as often as needed.
@@ -16,10 +16,10 @@ from typing import Any
 import tensorflow as tf
 
 from reproducible_ml.models.exact import GlorotUniform, seeded_variables
-from reproducible_ml.models.gan.spectral import spectral_norm
+from reproducible_ml.models.gan.networks.spectral import spectral_norm
 from reproducible_ml.models.gan.tf_gan import slim
-from reproducible_ml.models.gan.types import gan_type_row
-from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.models.gan.types import GanType
+from reproducible_ml.utils.errors import ConfigError, chosen
 
 # The generator starts from a square of at most this many pixels a side.
 _LARGEST_START = 8
@@ -61,31 +61,14 @@ def _upsampling_channels(image_shape: Sequence[int]) -> tuple[int, list[int]]:
     return side, [32 * 2**level for level in reversed(range(doublings))]
 
 
-def generator_fn(
-    gan_type: str, image_shape: Sequence[int] = (28, 28, 1), seed: int = 0, classes: int = 0
+def convolutional_generator(
+    row: GanType, image_shape: Sequence[int], seed: int, classes: int
 ) -> Callable[..., tf.Tensor]:
-    """Make the generator network of a GAN type.
-
-    Args:
-        gan_type: A name of ``models.GAN_TYPES``.
-        image_shape: (height, width, channels) of the images to make.
-        seed: The run's root seed; the weights start from it.
-        classes: Number of classes; only conditional types look at it.
-
-    Returns:
-        A function ``generator(noise, mode)`` from latents [batch, dims] to images
-        [batch, height, width, channels] in [-1, 1]. For conditional types ``noise`` is a
-        dictionary of ``latents`` and ``labels`` (integers, [batch]).
-
-    Raises:
-        ConfigError: The GAN type is unknown or the networks can't make such images.
-    """
-    conditional = gan_type_row(gan_type).conditional
-    _need_classes(gan_type, conditional, classes)
+    """Make the generator; see ``networks.generator_fn``."""
     start, channels = _upsampling_channels(image_shape)
 
     def generator(noise: Any, mode: str = tf.estimator.ModeKeys.TRAIN) -> tf.Tensor:
-        if conditional:
+        if row.conditional:
             latents = noise["latents"]
             layer = tf.concat(
                 [latents, tf.one_hot(noise["labels"], classes, dtype=latents.dtype)], 1
@@ -107,33 +90,16 @@ def generator_fn(
     return generator
 
 
-def critic_fn(
-    gan_type: str, image_shape: Sequence[int] = (28, 28, 1), seed: int = 0, classes: int = 0
+def convolutional_critic(
+    row: GanType, image_shape: Sequence[int], seed: int, classes: int
 ) -> Callable[..., tf.Tensor]:
-    """Make the critic network of a GAN type.
+    """Make the critic; see ``networks.critic_fn``.
 
     The convolutions have batch norm only where the type's row says so: a Wasserstein critic scores
     each image alone. The row also names the head that comes to the score. Conditional types see
     the label as one plane a class beside the image's channels, or, where the critic classifies,
     not at all.
-
-    Args:
-        gan_type: A name of ``models.GAN_TYPES``.
-        image_shape: (height, width, channels) of the images to judge.
-        seed: The run's root seed; the weights start from it.
-        classes: Number of classes; only conditional types look at it.
-
-    Returns:
-        A function ``critic(images, conditioning)`` from images [batch, height, width, channels] to
-        one score each, [batch]; where the critic classifies to [batch, 1 + classes], the score and
-        the classes' logits. TF-GAN passes the generator's inputs as ``conditioning``; only their
-        labels are used.
-
-    Raises:
-        ConfigError: The GAN type is unknown or the networks can't judge such images.
     """
-    row = gan_type_row(gan_type)
-    _need_classes(gan_type, row.conditional, classes)
     _, channels = _upsampling_channels(image_shape)
 
     def critic(images: tf.Tensor, conditioning: Any | None = None) -> tf.Tensor:
@@ -161,7 +127,7 @@ def critic_fn(
                     **weights,
                 )
             outputs = 1 + classes if row.classifies else 1
-            return _HEADS[row.critic_head](layer, outputs, weights)
+            return chosen(_HEADS, row.critic_head, "critic_head")(layer, outputs, weights)
 
     return critic
 
@@ -186,13 +152,6 @@ _HEADS: dict[str, Callable[[tf.Tensor, int, dict[str, Any]], tf.Tensor]] = {
     "mean": _mean_head,
     "dense": _dense_head,
 }
-
-
-def _need_classes(gan_type: str, conditional: bool, classes: int) -> None:
-    if conditional and classes < 2:
-        raise ConfigError(
-            f"gan_type {gan_type!r} learns from labels: classes must be 2 or more, found {classes}."
-        )
 
 
 def _batch_norm(mode: str) -> Callable[[tf.Tensor], tf.Tensor]:

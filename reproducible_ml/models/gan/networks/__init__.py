@@ -1,0 +1,26 @@
+"""Networks: a table of generators and critics, the convolutional ones, spectral normalization."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reproducible_ml.utils.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from reproducible_ml.models.gan.networks.spectral import power_iterations
+    from reproducible_ml.models.gan.networks.table import (
+        NETWORKS,
+        Networks,
+        critic_fn,
+        generator_fn,
+    )
+else:
+    __getattr__ = lazy_names(__name__)
+
+__all__ = [
+    "NETWORKS",
+    "Networks",
+    "critic_fn",
+    "generator_fn",
+    "power_iterations",
+]

@@ -1,0 +1,107 @@
+"""The networks: a table of what a GAN type may name.
+
+Reading the table loads no TensorFlow, whose kernels are chosen when it is imported: an entry of
+one's own can be added where an experiment is defined, if its functions import TensorFlow
+themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reproducible_ml.models.gan.types import GanType, gan_type_row
+from reproducible_ml.utils.errors import ConfigError, chosen
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Of (GAN type, image shape, root seed, number of classes).
+Maker = Callable[[GanType, Sequence[int], int, int], Callable[..., "tf.Tensor"]]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Makes a generator and a critic that fit each other.
+
+    Attributes:
+        generator: Returns ``generator(noise, mode)``, see ``generator_fn``.
+        critic: Returns ``critic(images, conditioning)``, see ``critic_fn``.
+    """
+
+    generator: Maker
+    critic: Maker
+
+
+def _convolutional_generator(*arguments: Any) -> Callable[..., tf.Tensor]:
+    from reproducible_ml.models.gan.networks.convolutional import convolutional_generator
+
+    return convolutional_generator(*arguments)
+
+
+def _convolutional_critic(*arguments: Any) -> Callable[..., tf.Tensor]:
+    from reproducible_ml.models.gan.networks.convolutional import convolutional_critic
+
+    return convolutional_critic(*arguments)
+
+
+NETWORKS: dict[str, Networks] = {
+    "convolutional": Networks(_convolutional_generator, _convolutional_critic),
+}
+
+
+def generator_fn(
+    gan_type: str, image_shape: Sequence[int] = (28, 28, 1), seed: int = 0, classes: int = 0
+) -> Callable[..., tf.Tensor]:
+    """Make the generator network of a GAN type.
+
+    Args:
+        gan_type: A name of ``models.GAN_TYPES``.
+        image_shape: (height, width, channels) of the images to make.
+        seed: The run's root seed; the weights start from it.
+        classes: Number of classes; only conditional types look at it.
+
+    Returns:
+        A function ``generator(noise, mode)`` from latents [batch, dims] to images
+        [batch, height, width, channels] in [-1, 1]. For conditional types ``noise`` is a
+        dictionary of ``latents`` and ``labels`` (integers, [batch]).
+
+    Raises:
+        ConfigError: The GAN type is unknown or the networks can't make such images.
+    """
+    return _networks(gan_type, classes).generator(
+        gan_type_row(gan_type), image_shape, seed, classes
+    )
+
+
+def critic_fn(
+    gan_type: str, image_shape: Sequence[int] = (28, 28, 1), seed: int = 0, classes: int = 0
+) -> Callable[..., tf.Tensor]:
+    """Make the critic network of a GAN type.
+
+    Args:
+        gan_type: A name of ``models.GAN_TYPES``.
+        image_shape: (height, width, channels) of the images to judge.
+        seed: The run's root seed; the weights start from it.
+        classes: Number of classes; only conditional types look at it.
+
+    Returns:
+        A function ``critic(images, conditioning)`` from images [batch, height, width, channels] to
+        one score each, [batch]; where the critic classifies to [batch, 1 + classes], the score and
+        the classes' logits. TF-GAN passes the generator's inputs as ``conditioning``; only their
+        labels are used.
+
+    Raises:
+        ConfigError: The GAN type is unknown or the networks can't judge such images.
+    """
+    return _networks(gan_type, classes).critic(gan_type_row(gan_type), image_shape, seed, classes)
+
+
+def _networks(gan_type: str, classes: int) -> Networks:
+    row = gan_type_row(gan_type)
+    if row.conditional and classes < 2:
+        raise ConfigError(
+            f"gan_type {gan_type!r} learns from labels: classes must be 2 or more, found {classes}."
+        )
+    return chosen(NETWORKS, row.networks, "pair of networks")

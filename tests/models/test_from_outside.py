@@ -1,0 +1,127 @@
+"""An optimizer and networks are added from outside the library, and an experiment trains them."""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from reproducible_ml.models.exact import GlorotUniform
+from reproducible_ml.models.gan import GAN_TYPES, Defaults, GANSettings, make_gan_estimator
+from reproducible_ml.tracking.runs import load_run
+from reproducible_ml.utils.errors import ConfigError
+from tests.experiments.running import environment
+from tests.tracking.toy_project import run
+
+MODULE = '''
+"""A GAN of one's own."""
+
+import sys
+from dataclasses import replace
+
+from experiments import mnist_serialize
+from reproducible_ml.models.gan import GAN_TYPES, NETWORKS, OPTIMIZERS, Networks
+from reproducible_ml.stages import fill_in_defaults, gan_stage
+from reproducible_ml.tracking import experiment
+
+
+def momentum(rate, values):
+    import tensorflow as tf
+
+    return tf.compat.v1.train.MomentumOptimizer(rate, momentum=values.beta1)
+
+
+def dense_generator(row, image_shape, seed, classes):
+    def generator(noise, mode):
+        import tensorflow as tf
+        from reproducible_ml.models.exact import GlorotUniform, seeded_variables
+
+        height, width, channels = image_shape
+        shape = [int(noise.shape[-1]), height * width * channels]
+        with seeded_variables():
+            matrix = tf.compat.v1.get_variable("dense", shape, initializer=GlorotUniform(seed))
+        return tf.reshape(tf.tanh(noise @ matrix), [-1, height, width, channels])
+
+    return generator
+
+
+def dense_critic(row, image_shape, seed, classes):
+    def critic(images, conditioning=None):
+        import tensorflow as tf
+        from reproducible_ml.models.exact import GlorotUniform, seeded_variables
+
+        height, width, channels = image_shape
+        flat = tf.reshape(images, [-1, height * width * channels])
+        with seeded_variables():
+            matrix = tf.compat.v1.get_variable(
+                "dense", [height * width * channels, 1], initializer=GlorotUniform(seed)
+            )
+        return tf.reshape(flat @ matrix, [-1])
+
+    return critic
+
+
+OPTIMIZERS["momentum"] = momentum
+NETWORKS["dense"] = Networks(dense_generator, dense_critic)
+GAN_TYPES["mine"] = replace(GAN_TYPES["wgan"], optimizer="momentum", networks="dense")
+# It is loaded later, when the kernels are chosen.
+assert "tensorflow" not in sys.modules
+
+ex = experiment("mine", types={"gen_lr": (float, None)}, fill_in=fill_in_defaults)
+
+
+@ex.config
+def config():
+    seed = 4
+    source = "digits"
+    record_dir = "data/digits"
+    model_dir = "models/mine"
+    gan_type = "mine"
+    gen_lr = None
+    batch_size = 8
+    max_steps = 3
+    allow_changed = False
+
+
+@ex.automain
+def main(_run, _config):
+    return gan_stage(_run, _config, serialize=mnist_serialize.ex)
+'''
+
+
+def test_an_experiment_trains_with_an_optimizer_and_networks_of_its_own(tmp_path):
+    import tensorflow as tf
+
+    (tmp_path / "mine.py").write_text(MODULE, encoding="utf-8")
+    done = run([sys.executable, "-m", "mine"], tmp_path, environment())
+    assert done.returncode == 0, done.stdout + done.stderr
+    recorded = load_run(1, tmp_path / "runs")
+    assert recorded.info["settings"]["gan_type"] == "mine"
+    # The rest is the entry's: a rate of the type that it was made from.
+    assert (recorded.config["gen_lr"], recorded.filled_in) == (5e-4, {"gen_lr": "mine"})
+    assert "mine.py" in recorded.sources
+    checkpoint = tf.train.load_checkpoint(str(tmp_path / "models" / "mine"))
+    networks = ["Discriminator/dense", "Generator/dense"]
+    # Each weight has its optimizer's accumulator beside it, and nothing else is there.
+    slots = [f"{name}/Momentum" for name in networks]
+    assert {*checkpoint.get_variable_to_shape_map()} == {*networks, *slots, "global_step"}
+    for name in networks:
+        value = checkpoint.get_tensor(name)
+        start = GlorotUniform(4, name)(value.shape).numpy()
+        assert np.isfinite(value).all()
+        assert (value != start).any()
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"optimizer": "adamm"}, "no optimizer 'adamm'.*: adam, rmsprop"),
+        ({"networks": "dense"}, "no pair of networks 'dense'.*: convolutional"),
+        ({"critic_loss": "hingee"}, "no critic loss 'hingee'.*: auxiliary, hinge, least_squares"),
+        ({"penalty": "none", "practical": Defaults(1e-4, 1e-4, penalty_weight=1.0)}, "no penalty"),
+    ],
+)
+def test_an_entry_that_names_what_is_in_no_table_is_refused(monkeypatch, tmp_path, entry, said):
+    monkeypatch.setitem(GAN_TYPES, "mine", replace(GAN_TYPES["wgan"], **entry))
+    with pytest.raises(ConfigError, match=said):
+        make_gan_estimator(tmp_path, GANSettings("mine"), (28, 28, 1))
