@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from reproducible_ml.models.exact import Determinism, apply_determinism
     from reproducible_ml.models.gan import (
         GAN_TYPES,
-        NETWORKS,
         OPTIMIZERS,
         Cadence,
         GANEstimator,
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
         tfgan,
         train_gan,
     )
-    from reproducible_ml.models.gan.networks import critic_fn, generator_fn
+    from reproducible_ml.models.gan.networks import NETWORKS, critic_fn, generator_fn
 else:
     __getattr__ = lazy_names(__name__)
 

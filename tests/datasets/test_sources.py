@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from reproducible_ml.datasets.serialize import serialize_npz, serialize_source
-from reproducible_ml.datasets.sources import SOURCES, make_source
+from reproducible_ml.datasets.sources import SOURCES, ArraySource, make_source
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.datasets.writing import images_and_labels, read_back
 
@@ -20,6 +20,22 @@ def test_an_unknown_source_names_those_that_there_are():
     with pytest.raises(ConfigError, match=r"no source 'cifar'\. Choose one of: digits, folder, mn"):
         make_source("cifar")
     assert list(SOURCES) == ["digits", "folder", "mnist", "npz"]
+
+
+def test_a_source_that_is_added_is_opened_by_name_with_the_arguments_of_all(monkeypatch, tmp_path):
+    def squares(**unused):
+        images, labels = images_and_labels(6)
+        arrays = {"train": (images[:4], labels[:4]), "test": (images[4:], labels[4:])}
+        return ArraySource("squares", {}, arrays, 10, "A square")
+
+    monkeypatch.setitem(SOURCES, "squares", squares)
+    source = make_source("squares", npz_file=None, image_dir=None, image_shape=[8, 8, 1])
+    manifest = serialize_source(source, tmp_path / "data")
+    assert manifest.source["name"] == "squares"
+    assert {name: split.records for name, split in manifest.splits.items()} == {
+        "train": 4,
+        "test": 2,
+    }
 
 
 # --- digits

@@ -6,6 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from reproducible_ml.models.evaluation import FIGURES, FigureKind, figures_of, judge
+from reproducible_ml.models.evaluation.classifier import Outputs
+from reproducible_ml.models.evaluation.figures import references, small_figures
 from reproducible_ml.models.exact import GlorotUniform
 from reproducible_ml.models.gan import GAN_TYPES, Defaults, GANSettings, make_gan_estimator
 from reproducible_ml.tracking.runs import load_run
@@ -110,6 +113,20 @@ def test_an_experiment_trains_with_an_optimizer_and_networks_of_its_own(tmp_path
         start = GlorotUniform(4, name)(value.shape).numpy()
         assert np.isfinite(value).all()
         assert (value != start).any()
+
+
+def test_a_figure_that_is_added_is_computed_with_the_others(monkeypatch):
+    kind = FigureKind(lambda seen: float(seen.outputs.logits.max()), "logits", small=True)
+    monkeypatch.setitem(FIGURES, "largest_logit", kind)
+    draw = np.random.default_rng(3)
+    seen, real = (
+        Outputs(draw.random((150, 128), np.float32), draw.random((150, 10), np.float32))
+        for _ in range(2)
+    )
+    for found in (small_figures(seen, real), figures_of(judge(seen, real, real.features), real)):
+        assert found["largest_logit"] == seen.logits.max()
+        assert "frechet_distance" in found
+    assert (FIGURES["largest_logit"].layer, references("largest_logit", 150, 9)) == ("logits", 0)
 
 
 @pytest.mark.parametrize(

@@ -15,17 +15,25 @@ if TYPE_CHECKING:
         train_classifier,
     )
     from reproducible_ml.models.evaluation.evaluate import Evaluation, evaluate_gan
-    from reproducible_ml.models.evaluation.figures import figures_of, judge, split_outputs
+    from reproducible_ml.models.evaluation.figures import (
+        FIGURES,
+        FigureKind,
+        figures_of,
+        judge,
+        split_outputs,
+    )
     from reproducible_ml.models.evaluation.while_training import evaluate_small
 else:
     __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "DESCRIPTION_FILE",
+    "FIGURES",
     "Classifier",
     "ClassifierResult",
     "ClassifierSettings",
     "Evaluation",
+    "FigureKind",
     "evaluate_gan",
     "evaluate_small",
     "figures_of",
