@@ -253,8 +253,9 @@ class TrackedExperiment(sacred.Experiment):
             print_config_option.apply(True, run)
         run._id = storage.run_id
         run.meta_info["options"].update(
-            {name: given.get(name) for name in (FOLDER, IDENTITY, PRINT_CONFIG)},
+            {name: given.get(name) for name in (FOLDER, IDENTITY)},
             **{MONGO: None, "--force": forced, **storage.shown()},
+            **{PRINT_CONFIG: bool(given.get(PRINT_CONFIG))},
         )
         run.meta_info = redact_tree(run.meta_info)
         if is_follower(run.config.get("strategy")):
