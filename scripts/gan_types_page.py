@@ -36,8 +36,8 @@ def constraint(row: GanType) -> str:
 
 
 def optimizer(row: GanType) -> str:
-    if row.optimizer == "rmsprop":
-        return "RMSProp"
+    if row.optimizer != "adam":
+        return {"rmsprop": "RMSProp"}.get(row.optimizer, row.optimizer)
     adam = dict.fromkeys((one.beta1, one.beta2) for one in (row.practical, row.paper))
     return "Adam " + "; paper ".join(f"{number(b1)}, {number(b2)}" for b1, b2 in adam)
 
