@@ -10,7 +10,7 @@ import pytest
 from reproducible_ml.tracking import experiment
 from reproducible_ml.tracking.recording import broken_parts, seal_of
 from reproducible_ml.tracking.recording.seal import make_seal
-from reproducible_ml.tracking.reproduce.rerun import rerun_config
+from reproducible_ml.tracking.reproduce.recorded import Recorded
 from reproducible_ml.tracking.runs import list_runs, load_run
 from reproducible_ml.utils.errors import TrackingError
 
@@ -97,9 +97,15 @@ def test_a_value_that_equals_the_default_but_was_given_has_no_mark():
     assert run.filled_in == {"clip": "fast kind"}
 
 
+def rerun_config(run, changes):
+    """Return the configuration that ``reproduce`` makes from a record."""
+    recorded = Recorded(run)
+    return recorded.config_with({}, recorded.new_outputs(Path("new")), changes)
+
+
 def again(run, **changes):
     """Run with the configuration that ``reproduce`` makes from a record."""
-    config = rerun_config(run, Path("new"), {}, changes)
+    config = rerun_config(run, changes)
     Path("config.json").write_text(json.dumps(config), encoding="utf-8")
     return record(named=["config.json"])
 
@@ -146,8 +152,8 @@ def test_an_older_record_shows_what_was_used_and_is_still_as_it_was_sealed(old):
 
 
 def test_an_older_record_is_executed_again_with_its_values_unless_defaults_may_change(old):
-    assert rerun_config(old, Path("new"), {}, {})["rate"] == 0.5
-    assert rerun_config(old, Path("new"), {}, {"defaults": "paper"})["rate"] is None
+    assert rerun_config(old, {})["rate"] == 0.5
+    assert rerun_config(old, {"defaults": "paper"})["rate"] is None
 
 
 def test_runs_are_listed_by_a_value_of_their_configuration():

@@ -10,7 +10,7 @@ from typing import Any
 
 from reproducible_ml.tracking.recording import broken_parts, seal_of
 from reproducible_ml.tracking.reproduce.request import NotComparable
-from reproducible_ml.tracking.runs import Run, go_on, load_run
+from reproducible_ml.tracking.runs import TOLD_FILLED_IN, Run, go_on, load_run, recorded_marks
 from reproducible_ml.utils.errors import DataError
 from reproducible_ml.utils.text import SHORT_DIGEST, counted
 
@@ -207,7 +207,14 @@ class Recorded:
                 f"Run {self.run.id} has no configuration key {unknown[0]!r}; it has "
                 f"{', '.join(sorted(config))}."
             )
-        return {**config, **self._stage.again, **inputs, **outputs, **changes}
+        if changes:
+            # A change may choose other defaults: what an old record leaves open stays open.
+            config = dict(self.run.entry["config"])
+        told = {**self._stage.again, **inputs, **outputs, **changes}
+        # Values that a default filled in stay marked as such.
+        recorded = recorded_marks(self.run.entry)
+        marks = {key: why for key, why in recorded.items() if key not in told}
+        return {**config, **told, **({TOLD_FILLED_IN: marks} if marks else {})}
 
     def new_outputs(self, folder: Path) -> dict[str, str]:
         """Return a path in a folder for each output, by configuration key."""

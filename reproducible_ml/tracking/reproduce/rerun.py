@@ -13,16 +13,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.tracking.runs import TOLD_FILLED_IN, Run, recorded_marks
-
-# Variables that TensorFlow and the libraries below it read; others stay as they are now.
-_RESTORED = re.compile(
-    r"^(TF|XLA|OMP|KMP|GOMP|MKL|OPENBLAS|BLIS|VECLIB|NUMEXPR|CUDA|CUDNN|NVIDIA|NCCL|DNNL|ONEDNN)_"
+from reproducible_ml.tracking.reproduce.comparison import changed_lines, compare_runs
+from reproducible_ml.tracking.reproduce.environments import (
+    EnvironmentDifference,
+    environment_differences,
 )
 from reproducible_ml.tracking.reproduce.evidence import Evidence, needed_evidence
 from reproducible_ml.tracking.reproduce.process import process_environment, run_module
 from reproducible_ml.tracking.reproduce.recorded import Recorded
 from reproducible_ml.tracking.reproduce.request import RECORDED, NotComparable, Request
+from reproducible_ml.tracking.runs import Run, load_run
 from reproducible_ml.utils.environment import describe_environment
 from reproducible_ml.utils.text import counted
 
@@ -137,15 +137,12 @@ class Rerun:
         code, directory = run_module(
             self.recorded.module, arguments, cwd, self._variables, self._echo_output
         )
-
-    outputs = {key: str(directory / key) for key in stage["outputs"]}
-    if changes:
-        # A change may choose other defaults: what an old record leaves open stays open.
-        config = dict(run.entry["config"])
-    told = {**stage.get("again", {}), **inputs, **outputs, **changes}
-    # Values that a default filled in stay marked as such.
-    marks = {key: why for key, why in recorded_marks(run.entry).items() if key not in told}
-    return {**config, **told, **({TOLD_FILLED_IN: marks} if marks else {})}
+        if code != 0 or directory is None:
+            raise NotComparable(
+                f"The rerun of run {run.id} ended with exit code {code}; its messages are printed "
+                "above" + (f" and recorded in {directory}." if directory else ".")
+            )
+        return load_run(directory.name, directory.parent)
 
     def _working_directory(self) -> Path:
         """Return the folder that holds the source files to execute."""
