@@ -9,6 +9,9 @@
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 SOURCES := reproducible_ml experiments
+# Processes that run tests side by side: as many as the machine has processors, and no more than its
+# memory holds, since each imports TensorFlow and starts trainings. OPTIONS="-n0" takes none.
+PYTEST := $(RUN) pytest -n logical --maxprocesses 4 --dist worksteal
 # PYTHON=/path/to/python3.10 chooses the Python that .venv is made with.
 export PYTHON
 
@@ -19,7 +22,7 @@ run: environment  ## serialize the bundled digits, train the WGAN on them, say w
 	@$(RUN) experiments.mnist_wgan with digits
 
 test: environment  ## the test suite, long rounds left out; OPTIONS="-x tests/models" go to pytest
-	@$(RUN) pytest $(OPTIONS)
+	@$(PYTEST) $(OPTIONS)
 
 check: lint types imports docs wheel test-slow coverage  ## everything that CI checks
 
@@ -38,7 +41,7 @@ imports: environment  ## check which package imports which
 	@$(VENV)/bin/lint-imports
 
 test-slow: extras  ## only the long rounds of the test suite
-	@$(RUN) pytest -m slow
+	@$(PYTEST) -m slow $(OPTIONS)
 
 coverage: extras  ## `make test`, and the share of lines and branches that it runs: 90% at least
 	@$(MAKE) --no-print-directory test \

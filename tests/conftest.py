@@ -5,8 +5,11 @@ import importlib.util
 import ipaddress
 import os
 import socket
+from pathlib import Path
 
 import pytest
+
+from tests.shared import turn
 
 # Before anything imports TensorFlow: its start-up lines bury the tests', and a GPU has other bits.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -50,6 +53,17 @@ def pytest_configure():
         return
     socket.socket.connect = connect
     socket.getaddrinfo = getaddrinfo
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    """Let a test that is marked ``alone`` wait for the other processes, and these for it."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    # Each process of pytest-xdist has a folder of its own in that of the session.
+    session = Path(item.config.getoption("basetemp")).parent
+    with turn(session, item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

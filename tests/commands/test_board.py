@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from click.testing import CliRunner
 
 from reproducible_ml.cli import main
@@ -21,6 +22,7 @@ def test_a_folder_that_is_missing_is_one_sentence():
     assert ended.output.startswith("Error: There is no folder nowhere")
 
 
+@pytest.mark.alone
 def test_its_help_answers_at_once():
     seconds = []
     for _ in range(3):

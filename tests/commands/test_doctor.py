@@ -40,6 +40,7 @@ def distribution(folder, name, version):
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
 
 
+@pytest.mark.alone
 def test_a_sound_installation_passes_within_three_seconds():
     began = time.monotonic()
     code, found = examine("-m", f"127.0.0.1:{nobody_listens()}:sacred")

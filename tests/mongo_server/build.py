@@ -6,6 +6,7 @@ below are made in a copy of the module at build time, so that what the tests sen
 gets.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -68,12 +69,21 @@ def build():
     except OSError:
         cache = Path(tempfile.mkdtemp(prefix="reproducible-ml-"))
         binary = cache / binary.name
-    with tempfile.TemporaryDirectory(dir=cache) as work:
+    # One build for all processes that test at the same time; a killed one lets go of its lock.
+    with open(binary.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not binary.exists():
+            _build(binary)
+    return binary
+
+
+def _build(binary):
+    """Build the server; the file appears when it is whole."""
+    with tempfile.TemporaryDirectory(dir=binary.parent) as work:
         modfile = _edit_module(Path(work))
         built = Path(work) / binary.name
         _go("build", "-trimpath", f"-modfile={modfile}", "-o", str(built), ".")
-        built.replace(binary)  # two sessions that build at once both end with a whole file
-    return binary
+        built.replace(binary)
 
 
 def _edit_module(work):

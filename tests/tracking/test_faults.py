@@ -82,6 +82,7 @@ def test_a_run_survives_kills_of_the_server(killable_mongo, tmp_path, fail):
     assert "complete" in (tmp_path / "runs/1/delivery.json").read_text()
 
 
+@pytest.mark.alone
 def test_without_a_server_the_run_starts_in_time_and_is_delivered_when_one_comes(
     killable_mongo, tmp_path
 ):
@@ -105,6 +106,7 @@ def test_without_a_server_the_run_starts_in_time_and_is_delivered_when_one_comes
     check(killable_mongo, document, settings)
 
 
+@pytest.mark.alone
 def test_a_server_gone_for_good_ends_no_run_and_sync_delivers_it(killable_mongo, tmp_path):
     settings = {
         "runs_dir": str(tmp_path / "runs"),
@@ -132,6 +134,7 @@ def test_a_server_gone_for_good_ends_no_run_and_sync_delivers_it(killable_mongo,
     assert "1 there already" in sync(settings["runs_dir"]).stdout
 
 
+@pytest.mark.alone
 def test_a_frozen_server_neither_holds_up_training_nor_the_end(killable_mongo, tmp_path):
     settings = {
         "runs_dir": str(tmp_path / "runs"),
