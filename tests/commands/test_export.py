@@ -21,6 +21,7 @@ from reproducible_ml.models.export.export import (
 )
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError, DataError
+from tests import warm
 from tests.tracking.toy_project import run
 
 ROOT = Path(__file__).parents[2]
@@ -61,10 +62,10 @@ class Trained:
         self.folder = folder
         self.environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         updates = ["smoke", "model_dir=models/smoke"]
-        done = run(
-            [sys.executable, "-m", "experiments.mnist_wgan", "with", *updates],
-            folder,
-            self.environment,
+        done = warm.run(
+            *("experiments.mnist_wgan", "with", *updates),
+            cwd=folder,
+            environment=self.environment,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         names = {
@@ -77,10 +78,10 @@ class Trained:
         self.code, self.output = self.export(self.training, "-o", "out/model")
 
     def export(self, *arguments):
-        done = run(
-            [sys.executable, "-m", "reproducible_ml.cli", "export", *arguments],
-            self.folder,
-            self.environment,
+        done = warm.run(
+            *("reproducible_ml.cli", "export", *arguments),
+            cwd=self.folder,
+            environment=self.environment,
         )
         return done.returncode, done.stdout + done.stderr
 
@@ -243,7 +244,7 @@ def test_a_conditional_generator_takes_labels_and_draws_what_the_training_drew(t
         ["experiments.mnist_wgan", "with", *updates],
         ["reproducible_ml.cli", "export", "models/c", "-o", "model"],
     ):
-        done = run([sys.executable, "-m", *arguments], tmp_path, environment)
+        done = warm.run(*arguments, cwd=tmp_path, environment=environment)
         assert done.returncode == 0, done.stdout + done.stderr
     shutil.rmtree(tmp_path / "models")
     assert "those that the training drew, bit for bit" in done.stdout

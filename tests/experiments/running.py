@@ -1,10 +1,9 @@
-"""Experiments as a user starts them: processes of their own in a given folder."""
+"""Experiments as a user starts them: processes of their own, started warm, in a given folder."""
 
 import os
-import sys
 from pathlib import Path
 
-from tests.tracking.toy_project import run
+from tests import warm
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,6 +15,7 @@ def environment(**variables):
 
 def experiment(name, folder, *arguments, **variables):
     """Start an experiment in a folder; return exit code and output."""
-    program = [sys.executable, "-m", f"experiments.{name}", *arguments]
-    done = run(program, folder, environment(**variables))
+    done = warm.run(
+        f"experiments.{name}", *arguments, cwd=folder, environment=environment(**variables)
+    )
     return done.returncode, done.stdout + done.stderr

@@ -14,7 +14,7 @@ from reproducible_ml.handlers import ImageHandler, LabelHandler
 from reproducible_ml.input_fn.split import split_batches
 from reproducible_ml.models.evaluation.classifier import Classifier, export_classifier
 from reproducible_ml.utils.errors import ConfigError, DataError, ReproducibleMLError
-from tests.models.training_processes import CONTEXT
+from tests import warm
 
 SIZES = {"train": 300, "eval": 140, "test": 141}
 
@@ -72,9 +72,9 @@ def _train(results, record_dir, classifier_dir, settings, environment):
 
 def train(record_dir, classifier_dir, environment=None, **settings):
     """Train in a process of its own; return the result and the points, or raise its error."""
-    results = CONTEXT.Queue()
-    process = CONTEXT.Process(
-        target=_train, args=(results, record_dir, str(classifier_dir), settings, environment or {})
+    results = warm.CONTEXT.Queue()
+    process = warm.process(
+        _train, results, record_dir, str(classifier_dir), settings, environment or {}
     )
     process.start()
     found = results.get(timeout=200)

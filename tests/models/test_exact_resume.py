@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import warm
 from tests.models import training_processes as training
 
 
@@ -82,9 +83,7 @@ def test_twenty_killed_runs_continue_to_the_same_bits(tmp_path, straight, small_
 
 
 def test_a_full_disk_during_a_checkpoint_loses_nothing(tmp_path, straight, small_records):
-    process = training.CONTEXT.Process(
-        target=_train_with_file_limit, args=(small_records, tmp_path)
-    )
+    process = warm.process(_train_with_file_limit, small_records, tmp_path)
     process.start()
     process.join()
     assert process.exitcode != 0

@@ -4,7 +4,7 @@ import resource
 import signal
 
 from reproducible_ml.models.exact.figure_log import FigureLog, Point, read_figures
-from tests.models.training_processes import CONTEXT
+from tests import warm
 
 POINTS = [Point("small_recall", step / 7, step) for step in range(1, 200)]
 
@@ -14,7 +14,7 @@ def test_a_full_disk_while_a_training_goes_on_loses_no_figure(tmp_path):
     for point in POINTS:
         log.write(*point)
     log.close()
-    process = CONTEXT.Process(target=_go_on_where_no_file_may_grow, args=(tmp_path,))
+    process = warm.process(_go_on_where_no_file_may_grow, tmp_path)
     process.start()
     process.join()
     assert process.exitcode == 1

@@ -1,11 +1,6 @@
-"""Real training processes that start fast and can be killed.
-
-A fork server imports TensorFlow once; each training is a process forked from it, before TensorFlow
-has started any thread, so it is as fresh as one started from the shell.
-"""
+"""Real training processes that start warm and can be killed."""
 
 import json
-import multiprocessing
 import os
 import signal
 import sys
@@ -13,6 +8,7 @@ import time
 from pathlib import Path
 
 from reproducible_ml.utils.errors import ReproducibleMLError
+from tests import warm
 
 SETTINGS = {"batch_size": 4, "noise_dims": 6, "critic_steps": 1, "seed": 11}
 CADENCE = {
@@ -22,10 +18,6 @@ CADENCE = {
     "checkpoint_every_steps": 5,
     "digest_every_steps": 4,
 }
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["reproducible_ml.models.gan.build", "reproducible_ml.models.gan.training"]
-)
 
 
 def train(record_dir, model_dir, settings=(), cadence=(), allow_changed=False, classifier_dir=None):
@@ -65,8 +57,8 @@ def _child(errors, *arguments, **keywords):
 
 def start(*arguments, **keywords):
     """Start a training process; see ``train``."""
-    errors = CONTEXT.Queue()
-    process = CONTEXT.Process(target=_child, args=(errors, *arguments), kwargs=keywords)
+    errors = warm.CONTEXT.Queue()
+    process = warm.process(_child, errors, *arguments, **keywords)
     process.errors = errors
     process.start()
     return process
