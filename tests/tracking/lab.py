@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.shared import made_once
+
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "geheimnis-8f1c"
 TOKEN = "token-1b7e"
@@ -197,32 +199,29 @@ def run_id(output):
     return re.findall(r"^Run (\S+): ", output, re.MULTILINE)[-1]
 
 
-# One folder of runs a session, for all tests that only read it.
-_recorded = []
-
-
 def recorded(tmp_path_factory):
-    """Return the project, after four runs of it in ``runs`` beside it.
+    """Return the project, after four runs of it in ``runs`` beside it; tests only read them.
 
     Run 1 trains after run 2 has made its data, from variables that it must record or hide; run 3
     trains from the same data with another rate, run 4 fails. In ``fits`` run 2 is run 1 at twice
     the speed, run 3 parts from them at step 13, and run 4 there too, in a variable only.
     """
-    if not _recorded:
-        project = make_project(tmp_path_factory.mktemp("lab"))
-        variables = {
-            "OMP_NUM_THREADS": "1",
-            "TF_ENABLE_ONEDNN_OPTS": "1",
-            "TF_LAB_TOKEN": TOKEN,
-            "TF_LAB_URL": f"https://anna:{SECRET}@example.org/x",
-            "LAB_UNRELATED": "private",
-        }
-        outcomes = [
-            run(project, "lab.train", "with", "stage=True", **variables),
-            run(project, "lab.train", "with", "lr=1"),
-            run(project, "lab.train", "with", "fail=too hot"),
-            run(project, "lab.fits"),
-        ]
-        assert [code for code, _ in outcomes] == [0, 0, 1, 0], outcomes
-        _recorded.append(project)
-    return _recorded[0]
+    return made_once(tmp_path_factory, "lab", _record) / "project"
+
+
+def _record(folder):
+    project = make_project(folder)
+    variables = {
+        "OMP_NUM_THREADS": "1",
+        "TF_ENABLE_ONEDNN_OPTS": "1",
+        "TF_LAB_TOKEN": TOKEN,
+        "TF_LAB_URL": f"https://anna:{SECRET}@example.org/x",
+        "LAB_UNRELATED": "private",
+    }
+    outcomes = [
+        run(project, "lab.train", "with", "stage=True", **variables),
+        run(project, "lab.train", "with", "lr=1"),
+        run(project, "lab.train", "with", "fail=too hot"),
+        run(project, "lab.fits"),
+    ]
+    assert [code for code, _ in outcomes] == [0, 0, 1, 0], outcomes
