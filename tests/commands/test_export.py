@@ -63,7 +63,7 @@ class Trained:
         self.environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         updates = ["smoke", "model_dir=models/smoke"]
         done = warm.run(
-            *("experiments.mnist_wgan", "with", *updates),
+            *("-m", "experiments.mnist_wgan", "with", *updates),
             cwd=folder,
             environment=self.environment,
         )
@@ -79,7 +79,7 @@ class Trained:
 
     def export(self, *arguments):
         done = warm.run(
-            *("reproducible_ml.cli", "export", *arguments),
+            *("-m", "reproducible_ml.cli", "export", *arguments),
             cwd=self.folder,
             environment=self.environment,
         )
@@ -244,7 +244,7 @@ def test_a_conditional_generator_takes_labels_and_draws_what_the_training_drew(t
         ["experiments.mnist_wgan", "with", *updates],
         ["reproducible_ml.cli", "export", "models/c", "-o", "model"],
     ):
-        done = warm.run(*arguments, cwd=tmp_path, environment=environment)
+        done = warm.run("-m", *arguments, cwd=tmp_path, environment=environment)
         assert done.returncode == 0, done.stdout + done.stderr
     shutil.rmtree(tmp_path / "models")
     assert "those that the training drew, bit for bit" in done.stdout

@@ -15,7 +15,6 @@ def environment(**variables):
 
 def experiment(name, folder, *arguments, **variables):
     """Start an experiment in a folder; return exit code and output."""
-    done = warm.run(
-        f"experiments.{name}", *arguments, cwd=folder, environment=environment(**variables)
-    )
+    program = ["-m", f"experiments.{name}", *arguments]
+    done = warm.run(*program, cwd=folder, environment=environment(**variables))
     return done.returncode, done.stdout + done.stderr

@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from reproducible_ml.models.exact.distribution import (
 from reproducible_ml.models.exact.identity import wait_for_identity
 from reproducible_ml.models.gan.build import make_gan_estimator
 from reproducible_ml.utils.errors import ConfigError
+from tests import warm
 from tests.models.labelled import write_labelled_records
 
 ROOT = Path(__file__).parents[2]
@@ -107,16 +106,13 @@ def records(tmp_path_factory):
 
 
 def start(program, *values, cluster=None, index=0):
-    """Start a Python process; ``cluster`` are its workers' ports."""
+    """Start a Python process, warm; ``cluster`` are its workers' ports."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     if cluster is not None:
         workers = {"worker": [f"127.0.0.1:{port}" for port in cluster]}
         task = {"cluster": workers, "task": {"type": "worker", "index": index}}
         environment["TF_CONFIG"] = json.dumps(task)
-    command = [sys.executable, "-c", program, json.dumps(values)]
-    return subprocess.Popen(
-        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    return warm.Python("-c", program, json.dumps(values), environment=environment)
 
 
 def result(process):
