@@ -1,7 +1,8 @@
 """Writers that are killed at random moments.
 
 One process imports everything and forks a child for each round, which starts to write at once: so
-the kill meets the writing, and a round takes no longer than that.
+the kill meets the writing, and a round takes no longer than that. How long a writing takes here is
+measured before.
 """
 
 import json
@@ -18,17 +19,32 @@ from reproducible_ml.datasets.serialize.checking.verification import verify
 from tests.datasets.writing import ROOT, images_and_labels, write
 
 SIZES = {"train": 40, "test": 10}
+# Up to how many times what a writing takes a kill comes.
+SPREAD = 2.0
+MEASURED = 2
 PROGRAM = """
 import json, os, signal, sys, time
 {imports}
 from tests.datasets.killing import arrays, SIZES
-for folder, overwrite, seconds in json.loads(sys.argv[1]):
+measured, plans = json.loads(sys.argv[1])
+
+def start(folder, overwrite):
     child = os.fork()
     if not child:
         os.chdir(folder)
         {write}
         os._exit(0)
-    time.sleep(seconds)
+    return child
+
+def seconds(folder):
+    began = time.monotonic()
+    assert os.waitpid(start(folder, False), 0)[1] == 0
+    return time.monotonic() - began
+
+whole = min(map(seconds, measured))
+for folder, overwrite, part in plans:
+    child = start(folder, overwrite)
+    time.sleep(part * whole)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 """
@@ -40,29 +56,32 @@ def arrays(split):
     return {"image": images, "label": labels}
 
 
-def check_kills(tmp_path, rounds, longest, imports, call):
+def check_kills(tmp_path, rounds, imports, call):
     """Kill writers, and check that each left the old data set or none, or the whole new one.
 
     Args:
         tmp_path: Where to write.
-        rounds: Seeds of the rounds.
-        longest: Seconds up to which a kill comes.
+        rounds: How many; their kills are spread over twice what a writing takes.
         imports: Imports of the writing process.
         call: Its writing of the data set ``data``, with ``overwrite`` at hand.
     """
     whole = write(tmp_path / "whole", SIZES, rows_gen=arrays).fingerprint
-    plans = []
-    for seed in rounds:
-        folder = tmp_path / str(seed)
+    measured = [str(tmp_path / f"measured-{number}") for number in range(MEASURED)]
+    for folder in measured:
+        os.mkdir(folder)
+    plans, draw = [], random.Random(rounds)
+    for number in range(rounds):
+        folder = tmp_path / str(number)
         folder.mkdir()
-        if seed % 2:
+        if number % 2:
             write(folder / "data", {"train": 7})
-        plans.append((str(folder), bool(seed % 2), random.Random(seed).uniform(0, longest)))
+        part = SPREAD * (number + draw.random()) / rounds
+        plans.append((str(folder), bool(number % 2), part))
     before = write(tmp_path / "before", {"train": 7}).fingerprint
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     program = PROGRAM.format(imports=imports, write=call)
     done = subprocess.run(
-        [sys.executable, "-c", program, json.dumps(plans)],
+        [sys.executable, "-c", program, json.dumps([measured, plans])],
         env=environment,
         capture_output=True,
         text=True,

@@ -1,6 +1,6 @@
 """A writer that is killed leaves the old data set or none, and its leftovers go at the next start.
 
-The kill comes at a random moment during a writing or shortly after it.
+The kill comes at a random moment during a writing or after it.
 """
 
 import pytest
@@ -9,8 +9,6 @@ from tests.datasets.killing import check_kills
 from tests.datasets.writing import rows_of, tree, write
 
 IMPORTS = "import tensorflow; from tests.datasets.writing import write"
-# By number of workers: up to when a kill comes, about what one such writing takes.
-LONGEST_SECONDS = {1: 0.05, 4: 2.5}
 
 
 def check(tmp_path, rounds, workers):
@@ -18,20 +16,21 @@ def check(tmp_path, rounds, workers):
         'write("data", SIZES, samples_per_record=3, rows_gen=arrays, overwrite=overwrite, '
         f"workers={workers})"
     )
-    return check_kills(tmp_path, rounds, LONGEST_SECONDS[workers], IMPORTS, call)
+    return check_kills(tmp_path, rounds, IMPORTS, call)
 
 
 @pytest.mark.parametrize(("workers", "rounds"), [(1, 10), (4, 3)])
 def test_a_killed_writer_leaves_the_old_data_set_or_none(workers, rounds, tmp_path):
-    check(tmp_path, range(rounds), workers)
+    check(tmp_path, rounds, workers)
 
 
 @pytest.mark.slow
-# With four workers a round takes several seconds: each worker is a fresh Python.
-@pytest.mark.timeout(1500)
-@pytest.mark.parametrize("workers", [1, 4])
-def test_a_writer_killed_at_fifty_moments_leaves_the_old_data_set_or_none(workers, tmp_path):
-    outcomes = check(tmp_path, range(100, 150), workers)
+@pytest.mark.timeout(600)
+# With four workers, each a fresh Python, a round takes several seconds. What is put in place, and
+# when, is decided by the process that started them, as with one.
+@pytest.mark.parametrize(("workers", "rounds"), [(1, 50), (4, 12)])
+def test_a_writer_killed_at_many_moments_leaves_the_old_data_set_or_none(workers, rounds, tmp_path):
+    outcomes = check(tmp_path, rounds, workers)
     # Otherwise the kills came all too early or all too late to tell anything.
     assert outcomes == {"old", "new"}
 

@@ -151,11 +151,12 @@ def test_a_killed_pipeline_leaves_the_old_data_set_or_none(place, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("place", [FOLDER, ADDRESS])
-def test_a_pipeline_killed_at_fifty_moments_leaves_the_old_data_set_or_none(place, tmp_path):
-    outcomes = check(tmp_path, 50, place)
+def test_a_pipeline_killed_at_twenty_moments_leaves_the_old_data_set_or_none(place, tmp_path):
+    # One in each tenth of what a writing takes, and as many after it.
+    outcomes = check(tmp_path, 20, place)
     assert outcomes["old"], outcomes
     assert outcomes["new"], outcomes
-    assert outcomes["midway"] >= 5, outcomes
+    assert outcomes["midway"] >= 2, outcomes
     shutil.rmtree(tmp_path)
 
 
