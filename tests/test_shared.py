@@ -55,40 +55,54 @@ def test_a_folder_that_could_not_be_filled_is_made_afresh(tmp_path, monkeypatch)
 
 
 def test_who_needs_to_be_alone_waits_for_the_others_and_they_for_it(tmp_path):
-    beside = threading.Event()
+    begun, end = threading.Event(), threading.Event()
     order = []
 
-    def ordinary(name, until=None):
+    def long():
         with turn(tmp_path, alone=False):
-            order.append(name)
-            if until is not None:
-                assert until.wait(10)
+            order.append("long")
+            begun.set()
+            assert end.wait(60)
 
-    def alone():
-        with turn(tmp_path, alone=True):
-            order.append("alone")
+    def start(name, alone):
+        def run():
+            with turn(tmp_path, alone):
+                order.append(name)
 
-    def waits(thread):
-        thread.join(0.2)
-        return thread.is_alive()
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
 
-    first, second, third, last = (
-        threading.Thread(target=ordinary, args=("first", beside)),
-        threading.Thread(target=ordinary, args=("second",)),
-        threading.Thread(target=alone),
-        threading.Thread(target=ordinary, args=("last",)),
-    )
-    first.start()
-    second.start()
-    assert not waits(second), "ordinary tests run side by side"
-    third.start()
-    assert waits(third)
-    last.start()
-    assert waits(last), "who comes later lets the one that needs to be alone go before"
-    beside.set()
-    for thread in (first, third, last):
-        thread.join(10)
-    assert order == ["first", "second", "alone", "last"]
+    threads = [threading.Thread(target=long)]
+    threads[0].start()
+    assert begun.wait(60)
+    start("beside it", alone=False).join(60)
+    assert order == ["long", "beside it"]
+    threads.append(start("alone", alone=True))
+    until(lambda: is_held(tmp_path / "gate.lock"))
+    # Later than the one that needs to be alone, so it waits though only "long" runs.
+    threads.append(start("later", alone=False))
+    time.sleep(0.2)
+    assert order == ["long", "beside it"]
+    end.set()
+    for thread in threads:
+        thread.join(60)
+    assert order == ["long", "beside it", "alone", "later"]
+
+
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_held(path):
+    try:
+        with locked(path, fcntl.LOCK_SH | fcntl.LOCK_NB):
+            return False
+    except BlockingIOError:
+        return True
 
 
 def test_a_lock_is_free_again_after_an_error(tmp_path):
