@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check check-tests check-parts format lint types imports docs test-slow coverage wheel \
-	bench bench-data bench-training licences lock environment extras clean
+	bench bench-data bench-training licences pages lock environment extras clean
 
 # Absolute paths appear nowhere, so the checkout may lie in a folder with spaces in its name.
 VENV := .venv
