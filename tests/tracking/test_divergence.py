@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reproducible_ml.models.exact.step_log import STEP_DTYPE
+from reproducible_ml.models.exact.step_log import STEP_DTYPE, step_dtype
 from reproducible_ml.tracking.reproduce.divergence import first_divergence
 
 STEPS, EVERY = 100, 10
@@ -57,6 +57,21 @@ def test_a_variable_that_parts_before_the_losses_comes_first():
     one, other = training(), training(31, loss=None)
     other[0]["critic_loss"][60:] += 1
     assert divergence(one, other).step == 40
+
+
+def test_losses_of_any_name_are_compared():
+    one = np.zeros(3, step_dtype(["loss", "accuracy"]))
+    one["step"] = [1, 2, 3]
+    other = one.copy()
+    other["accuracy"][1] = 0.5
+    found = first_divergence(one, other, {}, {})
+    assert (found.step, found.losses) == (2, {"accuracy": (0.0, 0.5)})
+
+
+def test_losses_of_other_names_differ_from_the_first_step():
+    one, other = (np.ones(3, step_dtype([name])) for name in ("loss", "error"))
+    found = first_divergence(one, other, {}, {})
+    assert (found.step, found.losses) == (1, {"error": (None, 1.0), "loss": (1.0, None)})
 
 
 def test_a_shorter_training_is_compared_as_far_as_it_goes():

@@ -47,12 +47,14 @@ if TYPE_CHECKING:
     from reproducible_ml.models.exact.seeding import GlorotUniform, seeded_variables
     from reproducible_ml.models.exact.step import StepOutcome, publish_outcome, published_outcome
     from reproducible_ml.models.exact.step_log import (
-        STEP_DTYPE,
+        LOSSES_FILE,
+        LOSSES_OF_1_0,
         STEPS_FILE,
         TENSORS_FILE,
         StepLog,
         losses_digest,
         read_steps,
+        step_dtype,
     )
 else:
     __getattr__ = lazy_names(__name__)
@@ -60,10 +62,11 @@ else:
 __all__ = [
     "COMPUTE_DTYPES",
     "IDENTITY_FILE",
+    "LOSSES_FILE",
+    "LOSSES_OF_1_0",
     "MIRRORED",
     "MULTI_WORKER",
     "STEPS_FILE",
-    "STEP_DTYPE",
     "TENSORS_FILE",
     "TF_CONFIG",
     "Determinism",
@@ -98,6 +101,7 @@ __all__ = [
     "refuse_cluster",
     "seeded_variables",
     "set_environment",
+    "step_dtype",
     "wait_for_identity",
     "what_is_kept",
     "without_cluster",

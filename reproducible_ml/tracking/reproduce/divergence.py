@@ -14,11 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from reproducible_ml.models.exact import STEP_DTYPE, STEPS_FILE, TENSORS_FILE
+from reproducible_ml.models.exact import (
+    LOSSES_FILE,
+    LOSSES_OF_1_0,
+    STEPS_FILE,
+    TENSORS_FILE,
+    step_dtype,
+)
 from reproducible_ml.tracking.runs import Run
 
 TensorDigests = Mapping[int, Mapping[str, str]]
-_LOSSES = ("generator_loss", "critic_loss")
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,8 @@ class Divergence:
     Attributes:
         step: The first step after which something is known to differ.
         equal_until: The last step before it after which everything compared was equal.
-        losses: Loss name -> its two values at ``step``, for losses that differ there.
+        losses: Loss name -> its two values at ``step``, for losses that differ there; None for a
+            training without such a loss.
         tensors: Variable name -> its two digests, for variables that differ at the first compared
             digests that differ.
         tensors_step: The step of these digests, or None when no digests differ.
@@ -36,7 +42,7 @@ class Divergence:
 
     step: int
     equal_until: int
-    losses: dict[str, tuple[float, float]]
+    losses: dict[str, tuple[float | None, float | None]]
     tensors: dict[str, tuple[str, str]]
     tensors_step: int | None
 
@@ -60,8 +66,9 @@ def step_logs(run: Run) -> tuple[np.ndarray[Any, Any], TensorDigests] | None:
     if STEPS_FILE not in run.artifacts:
         return None
     content = run.artifacts[STEPS_FILE]
-    whole = len(content) // STEP_DTYPE.itemsize
-    steps = np.frombuffer(content, STEP_DTYPE, count=whole)
+    names = run.artifacts.get(LOSSES_FILE)
+    dtype = step_dtype(LOSSES_OF_1_0 if names is None else json.loads(names))
+    steps = np.frombuffer(content, dtype, count=len(content) // dtype.itemsize)
     lines = run.artifacts.get(TENSORS_FILE, b"").decode().splitlines()
     return steps, {one["step"]: one["tensors"] for one in map(json.loads, lines)}
 
@@ -92,7 +99,9 @@ def first_divergence(
         The first difference, or None if everything that both have is equal.
     """
     common = min(len(steps_a), len(steps_b))
-    loss_step = _first(common, lambda index: _differs(steps_a[: index + 1], steps_b[: index + 1]))
+    loss_step = _first(
+        common, lambda index: not same_steps(steps_a[: index + 1], steps_b[: index + 1])
+    )
     digest_steps = [step for step in sorted(set(tensors_a) & set(tensors_b)) if step <= common]
     digest_index = _first(
         len(digest_steps),
@@ -108,9 +117,7 @@ def first_divergence(
         # The loss of a step is computed before that step's update, so the weights may have differed
         # one step earlier, unless their digests at that step are equal.
         step = loss_step + 1
-        losses = _pairs(
-            *({name: float(s[loss_step][name]) for name in _LOSSES} for s in (steps_a, steps_b))
-        )
+        losses = _pairs(_losses_at(steps_a, loss_step), _losses_at(steps_b, loss_step))
         return Divergence(step, step - 1, losses, tensors, tensors_step)
     assert tensors_step is not None
     assert digest_index is not None
@@ -132,8 +139,13 @@ def _first(count: int, differs: Callable[[int], bool]) -> int | None:
     return low
 
 
-def _differs(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
-    return a.tobytes() != b.tobytes()
+def same_steps(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    """Tell whether two logs hold the same losses, by name and by their bits."""
+    return a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def _losses_at(steps: np.ndarray[Any, Any], index: int) -> dict[str, float]:
+    return {name: float(steps[index][name]) for name in steps.dtype.names or () if name != "step"}
 
 
 def _pairs(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -24,7 +24,7 @@ class Evidence:
     Attributes:
         steps: The last step that counts; None for the whole run, its final state included.
         digests: Name -> digest of the final state; empty up to a step.
-        losses: The losses of every step as ``STEP_DTYPE``; None without such a log.
+        losses: The losses of every step, as ``read_steps`` returns them; None without such a log.
         tensors: Step -> digest of each variable.
         metrics: Metric -> its points, except those that measure speed.
         result: What the main function returned; None up to a step.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reproducible_ml.tracking.reproduce.comparison import Difference, equal, metric_difference
-from reproducible_ml.tracking.reproduce.divergence import Divergence, first_divergence
+from reproducible_ml.tracking.reproduce.divergence import Divergence, first_divergence, same_steps
 from reproducible_ml.tracking.reproduce.evidence import Evidence, Stream, kept_points
 from reproducible_ml.utils.text import SHORT_DIGEST, counted
 
@@ -113,7 +113,7 @@ def _log_rows(recorded: Evidence, again: Evidence) -> Iterator[Row]:
         return
     right = left[:0] if again.losses is None else again.losses
     counts = counted(len(left), "step"), counted(len(right), "step")
-    same = left.tobytes() == right.tobytes()
+    same = same_steps(left, right)
     yield _row("losses of every step", recorded, counts, same, not len(left) and not len(right))
     # Only the recorded run's steps: with --set, the rerun may take digests more often.
     steps = recorded.tensors
