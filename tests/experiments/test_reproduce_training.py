@@ -88,7 +88,7 @@ def test_a_training_and_its_data_are_made_again_with_the_same_bits(tree):
 
 
 def test_one_bit_of_one_weight_is_found_at_its_step(tree):
-    training = tree.root / "reproducible_ml" / "models" / "training.py"
+    training = tree.root / "reproducible_ml" / "models" / "gan" / "training.py"
     bias = "Generator/Conv/biases:0"
     source = training.read_text()
     begins = "\n        try:\n            _train("
