@@ -1,4 +1,4 @@
-"""Handlers: raw rows to features."""
+"""Handlers turn the fields of raw rows into features of records."""
 
 from reproducible_ml.handlers.array import ArrayHandler
 from reproducible_ml.handlers.base import FeatureHandler, batch_method, pick, pick_batch

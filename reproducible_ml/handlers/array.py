@@ -1,4 +1,4 @@
-"""The handler of arrays of one shape."""
+"""A handler for arrays of one shape."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ArrayHandler(FeatureHandler):
-    """Stores an array's bytes, little-endian and row by row."""
+    """Stores an array's bytes, little-endian and in C order."""
 
     encoding = "raw"
 
@@ -30,8 +30,8 @@ class ArrayHandler(FeatureHandler):
         """Make a handler.
 
         Args:
-            shape: Shape of every row's array; None: that of the first row.
-            dtype: NumPy dtype to store; None: that of the first row.
+            shape: Shape of every row's array; None takes that of the first row.
+            dtype: NumPy dtype to store; None takes that of the first row.
             value_range: (low, high) that the reader maps to [-1, 1].
         """
         super().__init__(shape=shape)
@@ -47,7 +47,7 @@ class ArrayHandler(FeatureHandler):
         return {key: bytes_feature(found.tobytes())}
 
     def handle_batch(self, rows: Any, key: str) -> np.ndarray[Any, Any]:
-        """Return the bytes of many rows, uint8 [n, bytes]."""
+        """Return the bytes of many rows as uint8 [n, bytes]."""
         import numpy as np
 
         values = pick_batch(rows, key)
@@ -62,22 +62,23 @@ class ArrayHandler(FeatureHandler):
         return as_bytes(exact(values, self.dtype or values.dtype))
 
     def schema(self) -> FeatureSchema | None:
-        """One byte string that holds the array; None until shape and dtype are known."""
+        """Return the form of one byte string; None until shape and dtype are known."""
         if self.shape is None or self.dtype is None:
             return None
         return FeatureSchema("bytes", self.dtype, self.shape, "raw", value_range=self.value_range)
 
     def bind(self, row: Any, key: str) -> FeatureHandler:
-        """Take shape and dtype from the first row where they are open."""
+        """Return this handler with a missing shape or dtype taken from the first row."""
         value = to_array(pick(row, key))
         shape = value.shape if self.shape is None else self.shape
         return replaced(self, shape=shape, dtype=self.dtype or checked_dtype(value.dtype).name)
 
 
 def as_bytes(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """View an array [n, ...] in C order as its bytes, uint8 [n, bytes]."""
+    """View an array [n, ...] in C order as its bytes: uint8 [n, bytes]."""
     import numpy as np
 
+    # ``reshape(n, -1)`` can't infer the second size of an empty array.
     if values.size == 0:
         return np.empty((len(values), 0), np.uint8)
     return values.reshape(len(values), -1).view(np.uint8)

@@ -1,11 +1,12 @@
-"""FeatureHandler: how one field of a row becomes a feature of a record.
+"""The base class of handlers, which turn one field of a row into a feature of a record.
 
-A *row* is whatever ``rows_gen`` yields: usually a mapping such as ``{"image": array, "label": 3}``,
-of which a handler takes the field named like its feature, or else the bare sample itself.
+A *row* is whatever ``rows_gen`` yields. It is usually a mapping such as
+``{"image": array, "label": 3}``, from which a handler takes the field with the name of its feature;
+anything else is the value itself.
 
-Overriding ``handle`` is enough. A handler that overrides ``transform`` instead changes the value
-and leaves the rest to ``delegate_to``, so that handlers chain. A handler that also has
-``handle_batch`` takes many rows at once, which is what makes writing fast; both ways give the same
+A subclass only has to override ``handle``. Alternatively it overrides ``transform``, which changes
+the value and leaves the rest to ``delegate_to``, so handlers can be chained. A handler that also
+has ``handle_batch`` takes many rows at once, which makes writing fast; both ways give the same
 bytes.
 """
 
@@ -26,9 +27,9 @@ class FeatureHandler:
 
     Attributes:
         delegate_to: The handler that receives the transformed value.
-        shape: Shape of the stored value; empty where it is not declared, None where it varies.
-        dtype: NumPy name of the stored value's type; None where it is not declared.
-        encoding: How the value is stored, see ``FeatureSchema``; None: as is usual for its kind.
+        shape: Shape of the stored value; empty if not declared, None if it varies.
+        dtype: NumPy name of the stored value's type; None if not declared.
+        encoding: How the value is stored, see ``FeatureSchema``; None for the default of its kind.
         value_range: (low, high) that the reader maps to [-1, 1]; None leaves values as they are.
     """
 
@@ -45,13 +46,13 @@ class FeatureHandler:
 
         Args:
             delegate_to: The handler that receives the transformed value.
-            shape: Shape of the stored value; empty: taken from the first record.
+            shape: Shape of the stored value; if empty, it is taken from the first record.
         """
         self.delegate_to = delegate_to
         self.shape: tuple[int, ...] | None = None if shape is None else tuple(shape)
 
     def transform(self, value: Any) -> Any:
-        """Change one value before it is handed to ``delegate_to``; by default not at all."""
+        """Change one value before it is passed to ``delegate_to``; does nothing by default."""
         return value
 
     def handle(self, row: Any, key: str) -> dict[str, tf.train.Feature]:
@@ -59,41 +60,42 @@ class FeatureHandler:
 
         Args:
             row: What ``rows_gen`` yields.
-            key: Name of the feature, and of the row's field where the row is a mapping.
+            key: Name of the feature, and of the row's field if the row is a mapping.
 
         Returns:
             ``{key: feature}``.
         """
         if self.delegate_to is None:
             raise ConfigError(
-                f"{type(self).__name__} cannot handle {key!r}: override handle(row, key), or give "
+                f"{type(self).__name__} cannot handle {key!r}: override handle(row, key), or pass "
                 "delegate_to=, the handler that takes the transformed value."
             )
         return self.delegate_to.handle({key: self.transform(pick(row, key))}, key)
 
     def schema(self) -> FeatureSchema | None:
-        """Say how the feature is read back; None: it is learnt from the first record."""
+        """Return how to read the feature back; None to learn it from the first record."""
         return None if self.delegate_to is None else self.delegate_to.schema()
 
     def bind(self, row: Any, key: str) -> FeatureHandler:
-        """Return this handler with what it leaves open settled by the first row.
+        """Return this handler with its open settings taken from the first row.
 
-        A handler is bound before the first record is written, so that the second cannot silently
-        have another form.
+        Handlers are bound before the first record is written, so no later record can silently have
+        another form.
         """
+        # A handler with its own ``handle`` may not use ``delegate_to`` at all.
         if not _keeps(self, "handle", FeatureHandler):
             return self
         return self.bind_delegate(row, key)
 
     def bind_delegate(self, row: Any, key: str) -> FeatureHandler:
-        """Return this handler with its ``delegate_to`` bound by the transformed first row."""
+        """Return this handler with its ``delegate_to`` bound to the transformed first row."""
         if self.delegate_to is None:
             return self
         inner = self.delegate_to.bind({key: self.transform(pick(row, key))}, key)
         return self if inner is self.delegate_to else replaced(self, delegate_to=inner)
 
     def config(self) -> dict[str, Any]:
-        """Return the handler's settings for the manifest, JSON-able."""
+        """Return the handler's settings for the manifest, as JSON types."""
         values: dict[str, Any] = {"handler": type(self).__name__}
         for name, value in sorted(vars(self).items()):
             values[name] = value.config() if isinstance(value, FeatureHandler) else _plain(value)
@@ -101,12 +103,12 @@ class FeatureHandler:
 
 
 def pick(row: Any, key: str) -> Any:
-    """Take a handler's field out of a row: ``row[key]`` of a mapping, else the row itself.
+    """Take a handler's field from a row: ``row[key]`` of a mapping, else the row itself.
 
     Raises:
         DataError: The row is a mapping without this key.
     """
-    # Asked first, since almost all rows are dicts and Mapping is slow to ask for.
+    # Almost all rows are dicts, and an isinstance check against Mapping is slow.
     if type(row) is not dict and not isinstance(row, Mapping):
         return row
     if key not in row:
@@ -116,14 +118,14 @@ def pick(row: Any, key: str) -> Any:
 
 
 def pick_batch(rows: Any, key: str) -> Any:
-    """Take a field out of many rows.
+    """Take a field from many rows.
 
     Args:
-        rows: A sequence of rows; one with ``columns`` gives its array as it is.
+        rows: A sequence of rows; if it has ``columns``, the field's array is taken from there.
         key: Name of the field.
 
     Returns:
-        A NumPy array over all rows where they are of one type and shape, else a list.
+        A NumPy array over all rows if the values share one type and shape, else a list.
     """
     import numpy as np
 
@@ -137,12 +139,13 @@ def pick_batch(rows: Any, key: str) -> Any:
 
 
 def _stacked(values: list[Any]) -> Any:
-    """Make one array of equal arrays or numbers; others stay a list."""
+    """Stack values of one type and shape into an array; leave other values in a list."""
     import numpy as np
 
     first = values[0]
     if len({type(value) for value in values}) != 1:
         return values
+    # Stacking would drop the masks, and with them the error about missing values.
     if isinstance(first, np.ma.MaskedArray):
         return values
     if isinstance(first, np.ndarray) and first.ndim:
@@ -151,16 +154,16 @@ def _stacked(values: list[Any]) -> Any:
         return np.concatenate(values).reshape(len(values), *first.shape)
     if isinstance(first, (int, np.integer)):
         found = np.array(values)
-        # Integers that no integer type holds together become floats or objects.
+        # If no integer type holds all of them, NumPy makes floats or objects.
         return found if found.dtype.kind in "iu" else values
     return np.array(values) if isinstance(first, (float, np.floating)) else values
 
 
 def batch_method(handler: FeatureHandler) -> Any:
-    """Return a handler's ``handle_batch``, or None where it has none that fits its ``handle``.
+    """Return a handler's ``handle_batch``, or None if it has none that matches its ``handle``.
 
-    A subclass that overrides only ``handle`` or ``transform`` must not be passed over by the batch
-    method that it inherits.
+    If a subclass overrides only ``handle`` or ``transform``, the batch method that it inherits
+    would bypass the override.
     """
     order = type(handler).__mro__
 
@@ -170,13 +173,15 @@ def batch_method(handler: FeatureHandler) -> Any:
     batch = depth("handle_batch")
     if batch == len(order) or batch > min(depth("handle"), depth("transform")):
         return None
+    # Methods can also be replaced on the instance.
     if "handle" in vars(handler) or "transform" in vars(handler):
         return None
     return getattr(handler, "handle_batch")  # noqa: B009 - not part of the base class
 
 
 def replaced(handler: FeatureHandler, **values: Any) -> FeatureHandler:
-    """Return a copy of a handler with other attributes."""
+    """Return a copy of a handler with some attributes replaced."""
+    # Copied rather than constructed: a subclass may have a constructor of its own.
     from copy import copy
 
     twin = copy(handler)
@@ -189,9 +194,9 @@ def _keeps(handler: FeatureHandler, name: str, base: type) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Make a setting JSON-able; what has no plain form is named by its type only.
+    """Convert a setting to JSON types; anything else is represented by its type's name.
 
-    Addresses in memory and contents of arrays would differ from run to run or fill the manifest.
+    Memory addresses would differ from run to run, and contents of arrays would fill the manifest.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value

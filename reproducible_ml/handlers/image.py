@@ -1,4 +1,4 @@
-"""The handler of images: arrays, ``.npy`` files, PNG and JPEG files."""
+"""A handler for images: arrays, ``.npy`` files, PNG and JPEG files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ENCODINGS = ("raw", "png", "jpeg")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-# What NumPy and Pillow raise for damaged files; a damaged header may also ask for any memory.
+# What NumPy and Pillow raise for damaged files; a damaged header can also request huge memory.
 _DAMAGED = (
     OSError, ValueError, TypeError, SyntaxError, EOFError, MemoryError, OverflowError, struct.error,
     tokenize.TokenError, zlib.error,
@@ -35,7 +35,7 @@ class ImageHandler(FeatureHandler):
     """Stores images of height x width x channels.
 
     A row's value is an array [height, width] or [height, width, channels], or the path of a
-    ``.npy``, PNG or JPEG file. With ``shape`` it is resized (Pillow, bilinear) where it differs.
+    ``.npy``, PNG or JPEG file. An image that differs from ``shape`` is resized (Pillow, bilinear).
     """
 
     def __init__(
@@ -51,37 +51,38 @@ class ImageHandler(FeatureHandler):
         """Make a handler.
 
         Args:
-            shape: (height, width) or (height, width, channels) to resize to; None: that of the
-                first image for "raw", any for "png" and "jpeg".
+            shape: (height, width) or (height, width, channels) to resize to; None keeps the shape
+                of the first image for "raw", and any shape for "png" and "jpeg".
             dtype: NumPy dtype to store; "png" takes uint8 and uint16, "jpeg" uint8.
-            channels: 1, 3 or 4: grey, RGB, RGBA; None: as they come.
+            channels: 1, 3 or 4 for grey, RGB or RGBA; None keeps what each image has.
             encoding: "raw", "png" or "jpeg".
-            folder: Where relative paths of files start.
-            delegate_to: A handler that receives the finished array in place of storing it.
-            value_range: (low, high) that the reader maps to [-1, 1]; None: all of an integer
-                dtype's range from 0, or as they are for floats.
+            folder: Folder that relative paths are joined to.
+            delegate_to: A handler that receives the finished array instead of it being stored.
+            value_range: (low, high) that the reader maps to [-1, 1]; None takes 0 to the maximum of
+                an integer dtype, and leaves floats as they are.
 
         Raises:
-            ConfigError: The settings do not go together.
+            ConfigError: The settings contradict each other.
         """
         super().__init__(delegate_to=delegate_to)
         self.dtype = checked_dtype(dtype).name
         if encoding not in ENCODINGS:
-            raise ConfigError(f"unknown encoding {encoding!r}; it is one of {', '.join(ENCODINGS)}")
+            raise ConfigError(f"unknown encoding {encoding!r}; choose from {', '.join(ENCODINGS)}")
         if encoding == "jpeg" and self.dtype != "uint8":
             raise ConfigError(f"a JPEG holds uint8, not {self.dtype}; use encoding='raw'")
         if encoding == "png" and self.dtype not in ("uint8", "uint16"):
             raise ConfigError(f"a PNG holds uint8 or uint16, not {self.dtype}; use encoding='raw'")
         if shape is not None and len(shape) not in (2, 3):
-            raise ConfigError(f"an image's shape is (height, width[, channels]), found {shape}")
+            raise ConfigError(f"expected shape (height, width[, channels]), found {shape}")
         if shape is not None and len(shape) == 3:
             if channels not in (None, shape[2]):
                 raise ConfigError(f"channels={channels} contradicts shape={tuple(shape)}")
             channels = shape[2]
         if channels is not None and channels not in _MODES:
-            raise ConfigError(f"channels is one of 1, 3, 4, found {channels}")
+            raise ConfigError(f"channels is {channels}, expected one of 1, 3, 4")
+        # Pillow writes 16 bits for a single channel only.
         if encoding == "png" and self.dtype == "uint16" and channels != 1:
-            raise ConfigError("a PNG of uint16 has one channel here: give channels=1")
+            raise ConfigError("a PNG of uint16 can have one channel only: set channels=1")
         self.encoding = encoding
         self.size = None if shape is None else (int(shape[0]), int(shape[1]))
         self.channels = channels
@@ -95,7 +96,7 @@ class ImageHandler(FeatureHandler):
             self.value_range = (0.0, high)
 
     def transform(self, value: Any) -> np.ndarray[Any, Any]:
-        """Load, convert and resize one image: an array [height, width, channels] in the dtype."""
+        """Load, convert and resize one image; return [height, width, channels] in the dtype."""
         if not isinstance(value, (str, os.PathLike)):
             return self._formed(to_array(value))
         path = os.path.join(self.folder, value) if self.folder else os.fspath(value)
@@ -106,7 +107,7 @@ class ImageHandler(FeatureHandler):
             raise DataError(f"{path}: {error}") from None
 
     def _formed(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Bring an array to channels, size and dtype."""
+        """Convert an array to the handler's channels, size and dtype."""
         if image.ndim == 2:
             image = image[:, :, None]
         if image.ndim != 3 or image.size == 0:
@@ -117,13 +118,14 @@ class ImageHandler(FeatureHandler):
         image = _with_channels(image, self.channels)
         if self.size is not None and image.shape[:2] != self.size:
             image = resize(image, self.size)
+            # Interpolated values are rounded; ``exact`` would refuse them as fractions.
             if np.dtype(self.dtype).kind in "ui" and image.dtype.kind == "f":
                 image = np.rint(image)
         image = exact(image, self.dtype)
         if self.shape is not None and image.shape != self.shape:
             raise DataError(
-                f"found an image of shape {image.shape}, expected {self.shape}; give shape= and "
-                "channels= to bring all images to one form"
+                f"found an image of shape {image.shape}, expected {self.shape}; set shape= and "
+                "channels= to convert all images to one form"
             )
         return image
 
@@ -134,7 +136,7 @@ class ImageHandler(FeatureHandler):
         return {key: bytes_feature(self._encode(self.transform(pick(row, key))))}
 
     def handle_batch(self, rows: Any, key: str) -> Any:
-        """Return many images: uint8 [n, bytes] where all have one length, else a list of bytes."""
+        """Return many images as uint8 [n, bytes] if all have one length, else as a list."""
         values = pick_batch(rows, key)
         if self._is_stored_as_it_is(values):
             return as_bytes(exact(values, self.dtype))
@@ -144,7 +146,7 @@ class ImageHandler(FeatureHandler):
         return as_bytes(np.stack(images))
 
     def schema(self) -> FeatureSchema | None:
-        """One byte string that holds the image; None until its shape is known."""
+        """Return the form of one byte string; None for raw images until the shape is known."""
         if self.delegate_to is not None:
             return self.delegate_to.schema()
         if self.encoding == "raw" and self.shape is None:
@@ -154,9 +156,9 @@ class ImageHandler(FeatureHandler):
         )
 
     def bind(self, row: Any, key: str) -> FeatureHandler:
-        """Take the shape from the first image where it is open and must be one for all."""
+        """Return this handler with the first image's shape if all images must share an open one."""
         if self.delegate_to is not None:
-            # A subclass with a handle of its own may not delegate at all.
+            # A subclass with its own ``handle`` may not delegate at all.
             own = type(self).handle is ImageHandler.handle
             return self.bind_delegate(row, key) if own else self
         if self.shape is not None or (self.encoding != "raw" and self.size is None):
@@ -164,7 +166,7 @@ class ImageHandler(FeatureHandler):
         return replaced(self, shape=self.transform(pick(row, key)).shape)
 
     def _is_stored_as_it_is(self, values: Any) -> bool:
-        """Tell whether an array of images needs no more than its bytes taken."""
+        """Return whether the images of an array can be stored without any conversion."""
         if self.encoding != "raw" or self.shape is None or not isinstance(values, np.ndarray):
             return False
         shape = values.shape[1:] if values.ndim == 4 else (*values.shape[1:], 1)
@@ -190,11 +192,11 @@ def load_image(path: str, channels: int | None = None) -> np.ndarray[Any, Any]:
 
     Args:
         path: A ``.npy``, PNG or JPEG file, or another that Pillow reads.
-        channels: 1, 3 or 4 to convert a picture to grey, RGB or RGBA; None: as it comes, a palette
-            as RGB.
+        channels: 1, 3 or 4 to convert a picture to grey, RGB or RGBA; None leaves it as it is, but
+            a palette becomes RGB.
 
     Raises:
-        DataError: The file is missing, empty or no image.
+        DataError: The file is missing, empty or not an image.
     """
     from PIL import Image
 
@@ -207,6 +209,7 @@ def load_image(path: str, channels: int | None = None) -> np.ndarray[Any, Any]:
             file.load()
             picture: Image.Image = file
             if channels is not None and _MODES[channels] != picture.mode:
+                # Mode I holds 16 or 32 bits; converting it to L would clip values to 255.
                 deep = channels == 1 and picture.mode.startswith("I")
                 picture = picture if deep else picture.convert(_MODES[channels])
             elif picture.mode not in ("L", "RGB", "RGBA") and not picture.mode.startswith("I"):
@@ -221,10 +224,10 @@ def load_image(path: str, channels: int | None = None) -> np.ndarray[Any, Any]:
 
 
 def resize(image: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:
-    """Resize an image [height, width, channels] bilinearly, each channel by itself.
+    """Resize an image [height, width, channels] bilinearly, each channel separately.
 
     Returns:
-        uint8 for uint8 (Pillow's own rounding), else float32 or float64 as the dtype needs.
+        uint8 for uint8 (rounded by Pillow), else float32.
     """
     from PIL import Image
 
@@ -242,9 +245,9 @@ def resize(image: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any
 
 
 def _with_channels(image: np.ndarray[Any, Any], channels: int | None) -> np.ndarray[Any, Any]:
-    """Give an array the wanted number of channels where that loses nothing."""
+    """Give an image the number of channels asked for if no information is lost."""
     if channels is None or image.shape[2] == channels:
         return image
     if image.shape[2] == 1 and channels == 3:
         return np.repeat(image, 3, axis=2)
-    raise DataError(f"found an image of {image.shape[2]} channels, expected {channels}")
+    raise DataError(f"found an image with {image.shape[2]} channels, expected {channels}")

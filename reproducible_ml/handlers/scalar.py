@@ -1,4 +1,4 @@
-"""Handlers of single numbers: integer labels and floats."""
+"""Handlers for integer labels, single floats and lists of integers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class LabelHandler(FeatureHandler):
-    """Stores one integer a row.
+    """Stores one integer per row.
 
     Attributes:
-        classes: Number of classes; labels are in [0, classes). None: any integer.
+        classes: Number of classes, for labels in [0, classes); None allows any integer.
     """
 
     dtype = "int64"
@@ -35,11 +35,11 @@ class LabelHandler(FeatureHandler):
         return {key: int64_feature(label)}
 
     def handle_batch(self, rows: Any, key: str) -> np.ndarray[Any, Any]:
-        """Return the labels of many rows, int64 [n, 1]."""
+        """Return the labels of many rows as int64 [n, 1]."""
         return self._labels(_singles(pick_batch(rows, key))).reshape(len(rows), 1)
 
     def schema(self) -> FeatureSchema:
-        """One int64 a record."""
+        """Return the form of one int64 per record."""
         return FeatureSchema("int64", "int64", (), "list")
 
     def _labels(self, values: Any) -> np.ndarray[Any, Any]:
@@ -54,7 +54,7 @@ class LabelHandler(FeatureHandler):
 
 
 class FloatHandler(FeatureHandler):
-    """Stores one 32-bit float a row."""
+    """Stores one 32-bit float per row."""
 
     dtype = "float32"
 
@@ -68,11 +68,11 @@ class FloatHandler(FeatureHandler):
         return {key: float_feature(exact(_single(pick(row, key)), "float32"))}
 
     def handle_batch(self, rows: Any, key: str) -> np.ndarray[Any, Any]:
-        """Return the values of many rows, float32 [n, 1]."""
+        """Return the values of many rows as float32 [n, 1]."""
         return _exact(_singles(pick_batch(rows, key)), "float32").reshape(len(rows), 1)
 
     def schema(self) -> FeatureSchema:
-        """One float32 a record."""
+        """Return the form of one float32 per record."""
         return FeatureSchema("float", "float32", (), "list", value_range=self.value_range)
 
 
@@ -92,12 +92,12 @@ class IntegersHandler(FeatureHandler):
         return {key: int64_feature(values)}
 
     def schema(self) -> FeatureSchema:
-        """A list of integers."""
+        """Return the form of a list of integers."""
         return FeatureSchema("int64", str(self.dtype), self.shape, "list")
 
 
 def _single(value: Any) -> Any:
-    """Refuse a list where one number is due; an array of one element is that element."""
+    """Return a single number as an array of no dimensions, and refuse several."""
     import numpy as np
 
     if np.size(value) != 1:
@@ -117,9 +117,10 @@ def _singles(values: Any) -> Any:
 
 
 def _exact(values: Any, dtype: str) -> np.ndarray[Any, Any]:
-    """Convert one number or many, those of several types one by one.
+    """Convert one number or many; numbers of several types are converted one by one.
 
-    NumPy would bring them to one type first, which changes them: float64 for int64 and uint64.
+    NumPy would first convert them to a common type, which changes values: int64 and uint64 become
+    float64.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""How a feature's value is read back: what the writer knows, in a form the reader takes."""
+"""The schema of a feature: all that a reader needs to know to decode its values."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class FeatureSchema:
     Attributes:
         kind: Which list of ``tf.train.Feature`` holds the value: "bytes", "int64" or "float".
         dtype: NumPy name of the decoded value's type, or "string" for text.
-        shape: Shape of the decoded value; None where it varies from record to record.
-        encoding: How the value stands in its list: "list" (its elements, row by row), or as one
-            byte string that is "raw" (little-endian, C order), "png", "jpeg" or "utf8".
+        shape: Shape of the decoded value; None if it varies from record to record.
+        encoding: How the list holds the value: "list" (its elements, in C order), or as one byte
+            string that is "raw" (little-endian, C order), "png", "jpeg" or "utf8".
         description: What the feature is, for people; not part of the fingerprint.
         value_range: (low, high) that the reader maps to [-1, 1]; None leaves values as they are.
     """
@@ -35,13 +35,13 @@ class FeatureSchema:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise DataError(f"A feature's kind is one of {', '.join(KINDS)}; found {self.kind!r}.")
+            raise DataError(f"A feature has kind {self.kind!r}; choose from {', '.join(KINDS)}.")
         if self.encoding not in ENCODINGS:
             raise DataError(
-                f"A feature's encoding is one of {', '.join(ENCODINGS)}; found {self.encoding!r}."
+                f"A feature has encoding {self.encoding!r}; choose from {', '.join(ENCODINGS)}."
             )
 
-        # One form for one schema: (0, 255) and (0.0, 255.0) would be two texts in the manifest.
+        # Equal schemas need equal JSON: (0, 255) and (0.0, 255.0) would change the fingerprint.
         if self.shape is not None:
             object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
         try:
@@ -54,15 +54,15 @@ class FeatureSchema:
         return replace(self, description=description)
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON-able values."""
+        """Return the schema as JSON types."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> FeatureSchema:
-        """Read what ``to_json`` gave.
+        """Restore a schema from what ``to_json`` returned.
 
         Raises:
-            DataError: A value is missing or of a wrong type.
+            DataError: A value is missing or has a wrong type.
         """
         try:
             return cls(

@@ -1,4 +1,4 @@
-"""The handler of text."""
+"""A handler for text."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class TextHandler(FeatureHandler):
         return {key: bytes_feature(_utf8(pick(row, key)))}
 
     def handle_batch(self, rows: Any, key: str) -> list[bytes]:
-        """Return the texts of many rows as UTF-8."""
+        """Return the strings of many rows as UTF-8."""
         return [_utf8(value) for value in pick_batch(rows, key)]
 
     def schema(self) -> FeatureSchema:
-        """One UTF-8 string a record."""
+        """Return the form of one UTF-8 string per record."""
         return FeatureSchema("bytes", "string", None, "utf8")
 
 
@@ -36,7 +36,7 @@ def _utf8(value: Any) -> bytes:
         try:
             return value.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise DataError(f"found a text that UTF-8 cannot hold: {error}") from None
+            raise DataError(f"found a string that UTF-8 cannot encode: {error}") from None
     if isinstance(value, bytes):
         try:
             value.decode("utf-8")

@@ -1,4 +1,4 @@
-"""Exact conversion of raw values: what a dtype cannot hold is an error, never wrapped or cut."""
+"""Exact conversion of raw values; one that the dtype cannot hold is an error, never wrapped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from reproducible_ml.utils.errors import ConfigError, DataError
 
-# What a record can be read back as.
+# The types that a reader can return.
 DTYPES = (
     "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
     "float16", "float32", "float64",
@@ -21,19 +21,19 @@ def checked_dtype(dtype: Any) -> np.dtype[Any]:
     """Return a dtype that a record can hold.
 
     Raises:
-        ConfigError: It is none of ``DTYPES``.
+        ConfigError: It is not one of ``DTYPES``.
     """
     try:
         found = np.dtype(dtype)
     except TypeError:
         found = None
     if found is None or found.name not in DTYPES:
-        raise ConfigError(f"unknown dtype {dtype!r}; it is one of {', '.join(DTYPES)}")
+        raise ConfigError(f"unknown dtype {dtype!r}; choose from {', '.join(DTYPES)}")
     return found
 
 
 def checked_range(value_range: Any) -> tuple[float, float] | None:
-    """Return a value range that can be mapped to [-1, 1] in float32, or None as it is.
+    """Return a value range that can be mapped to [-1, 1] in float32; None stays None.
 
     Raises:
         ConfigError: It is not two finite numbers, the lower one first.
@@ -43,7 +43,7 @@ def checked_range(value_range: Any) -> tuple[float, float] | None:
     is_pair = isinstance(value_range, (tuple, list)) and len(value_range) == 2
     if is_pair and all(isinstance(end, Real) for end in value_range):
         low, high = float(value_range[0]), float(value_range[1])
-        # What the reader divides by; 0 or infinity would make NaN or one value of every image.
+        # The reader divides by this; 0 would give NaN, infinity a constant.
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             half = np.float32((high - low) / 2)
         if math.isfinite(low) and math.isfinite(high) and 0 < half < math.inf:
@@ -54,44 +54,44 @@ def checked_range(value_range: Any) -> tuple[float, float] | None:
 
 
 def to_array(value: Any) -> np.ndarray[Any, Any]:
-    """Make an array of a value.
+    """Convert a value to an array of numbers.
 
     Raises:
-        DataError: It is no array of numbers: ragged, of objects, of texts; or some are masked.
+        DataError: It is ragged, holds objects or strings, or has masked values.
     """
     refuse_masked(value)
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise DataError(f"found values that make no array ({error})") from None
+        raise DataError(f"found values that do not form an array ({error})") from None
     if array.dtype.kind not in "biuf":
-        hint = "; its rows have unequal lengths or are no numbers" if array.dtype == object else ""
+        hint = "; its rows differ in length or are not numbers" if array.dtype == object else ""
         raise DataError(f"found an array of dtype {array.dtype}, expected numbers{hint}")
     return array
 
 
 def refuse_masked(value: Any) -> None:
-    """Refuse an array in which values are missing, which NumPy would fill with what lies there.
+    """Refuse an array with missing values; NumPy would use whatever its memory holds there.
 
     Raises:
         DataError: A value is masked.
     """
     is_masked: Any = np.ma.is_masked
     if isinstance(value, np.ma.MaskedArray) and is_masked(value):
-        raise DataError("found a masked value, expected numbers; fill or drop what is missing")
+        raise DataError("found a masked value, expected numbers; fill or drop missing values")
 
 
 def exact(value: Any, dtype: Any) -> np.ndarray[Any, Any]:
     """Convert to a dtype, little-endian and in C order, without changing any value.
 
-    Floats may lose precision to a shorter float type; that is what such a type is for.
+    Only precision may be lost, when floats are converted to a shorter float type.
 
     Args:
         value: A number, a nested list or an array.
         dtype: The dtype to store.
 
     Raises:
-        DataError: A value is not a number, not whole or out of the dtype's range.
+        DataError: A value is not a number, not an integer or out of the dtype's range.
     """
     array = to_array(value)
     target = np.dtype(dtype).newbyteorder("<")
@@ -109,15 +109,15 @@ def _check_values(array: np.ndarray[Any, Any], target: np.dtype[Any]) -> None:
         return
     if array.dtype.kind == "f":
         if np.isnan(array).any():
-            raise DataError(f"found NaN where {target.name} is due")
+            raise DataError(f"found NaN, expected {target.name}")
         if np.isinf(array).any():
-            raise DataError(f"found infinity where {target.name} is due")
+            raise DataError(f"found infinity, expected {target.name}")
         if (np.trunc(array) != array).any():
             worst = array[np.trunc(array) != array].flat[0]
-            raise DataError(f"found {worst}, which is not whole, where {target.name} is due")
+            raise DataError(f"found {worst}, which is not an integer, expected {target.name}")
     if target.kind == "b":
         if ((array != 0) & (array != 1)).any():
-            raise DataError("found a value other than 0 and 1 where bool is due")
+            raise DataError("found a value other than 0 and 1, expected bool")
         return
     _check_range(array, target, np.iinfo(target))
 

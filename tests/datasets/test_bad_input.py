@@ -134,14 +134,14 @@ def test_training_arrays_of_unequal_length_name_both_lengths(before, tmp_path):
     ("handler", "value", "said"),
     [
         (ArrayHandler((2,), "uint8"), np.array([1, 256]), "found 256, out of the range of uint8"),
-        (ArrayHandler((2,), "uint8"), np.array([1.5, 0]), "found 1.5, which is not whole"),
+        (ArrayHandler((2,), "uint8"), np.array([1.5, 0]), "found 1.5, which is not an integer"),
         (ArrayHandler((2,), "uint8"), np.array([1, np.nan]), "found NaN"),
         (ArrayHandler((2,), "uint8"), np.array(["a", "b"]), "expected numbers"),
         (ArrayHandler((2,), "uint8"), np.array([1, 2, 3], np.uint8), r"shape \(3,\), expected \(2"),
         (ImageHandler((4, 4, 1)), np.zeros((4, 4, 3), np.uint8), "3 channels, expected 1"),
         (ImageHandler((4, 4, 1)), np.zeros(16, np.uint8), r"shape \(16,\), expected an image"),
         (LabelHandler(3), 3, "found label 3, expected 0 to 2"),
-        (LabelHandler(3), 1.5, "found 1.5, which is not whole"),
+        (LabelHandler(3), 1.5, "found 1.5, which is not an integer"),
     ],
 )
 def test_a_value_of_a_wrong_dtype_or_shape_names_shard_and_record(handler, value, said, before):
