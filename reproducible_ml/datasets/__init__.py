@@ -1,1 +1,1 @@
-"""Data sets: where rows come from, and how they become records."""
+"""Data sets: sources of rows, and their serialization as records."""

@@ -1,7 +1,7 @@
-"""What ``rows_gen`` may give for a split: rows one after the other, or all of them at once.
+"""The forms in which ``rows_gen`` can return the rows of a split.
 
-Rows that can be reached by number (arrays, lists) are taken by the block without being looked at
-one by one, and in parts by several processes. An iterator can only be read from front to back.
+Rows that can be indexed (arrays, lists) are taken in blocks without a look at each one, and several
+processes can share them. An iterator can only be read from front to back.
 """
 
 from __future__ import annotations
@@ -19,25 +19,23 @@ _CHANGEABLE = (np.ndarray, list, bytearray)
 
 
 class ArrayRows(Sequence[dict[str, Any]]):
-    """Rows that lie in arrays: row i is entry i of each of them.
+    """Rows that are held in arrays: row i is entry i of each array.
 
     Attributes:
         columns: Field -> array of [rows, ...].
     """
 
     def __init__(self, columns: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Take arrays of one length.
+        """Take arrays of equal length.
 
         Raises:
-            DataError: There is no array, or they differ in length.
+            DataError: There is no array, or the arrays differ in length.
         """
         self.columns = {name: _column(name, values) for name, values in columns.items()}
         lengths = {column.shape[:1] for column in self.columns.values()}
         if len(lengths) != 1:
             found = ", ".join(f"{name}: {one.shape}" for name, one in self.columns.items())
-            raise DataError(
-                f"arrays of rows must be as long as each other, found {found or 'none'}"
-            )
+            raise DataError(f"arrays of rows must have one length, found {found or 'no array'}")
         self._length: int = lengths.pop()[0]
 
     def __len__(self) -> int:
@@ -49,41 +47,41 @@ class ArrayRows(Sequence[dict[str, Any]]):
 
 
 def _column(name: str, values: Any) -> np.ndarray[Any, Any]:
-    """Return a field of all rows, with every value as it was given."""
+    """Return a field of all rows, with every value unchanged."""
     if isinstance(values, np.ma.MaskedArray):
-        raise DataError(f"field {name!r}: found a masked array; fill it or leave the rows out")
+        raise DataError(f"field {name!r}: found a masked array; fill it, or omit those rows")
     if isinstance(values, np.ndarray):
         if values.dtype.kind == "S":
             raise DataError(
-                f"field {name!r}: found an array of dtype {values.dtype}, which drops zero bytes "
-                "at the end of a value; give a list of bytes"
+                f"field {name!r}: found an array of dtype {values.dtype}, which drops trailing "
+                "zero bytes; use a list of bytes"
             )
         if not values.ndim:
-            raise DataError(f"field {name!r}: found a single value, expected one for each row")
+            raise DataError(f"field {name!r}: found a single value, expected one per row")
         return values
     if not isinstance(values, Sequence) or isinstance(values, (str, bytes)):
         raise DataError(f"field {name!r}: found a {type(values).__name__}, expected an array")
-    # As objects, since NumPy would bring a list's values to one type.
+    # As objects, since NumPy would convert a list's values to one type.
     column = np.empty(len(values), object)
     for number, value in enumerate(values):
         column[number] = value
     return column
 
 
-# Rows that can be cut into parts: a NumPy array's entries are rows themselves.
+# Rows that can be sliced; the entries of a plain NumPy array are the rows.
 Reachable = Union[Sequence[Any], np.ndarray[Any, Any]]
 Rows = Union[Iterable[Any], Mapping[str, Any]]
 
 
 def check_rows(rows: Any, origin: str) -> None:
-    """Refuse what holds no rows.
+    """Refuse values that can't be rows.
 
     Args:
-        rows: What was given for rows.
-        origin: Where it comes from, for the error.
+        rows: The value to check.
+        origin: What returned it, for the error.
 
     Raises:
-        DataError: It can't be iterated over, or it is a text, of which each letter would be a row.
+        DataError: It can't be iterated over, or it is a string, whose letters would become rows.
     """
     single = isinstance(rows, (str, bytes)) or (isinstance(rows, np.ndarray) and not rows.ndim)
     if single or not (isinstance(rows, Iterable) or hasattr(rows, "__getitem__")):
@@ -94,7 +92,7 @@ def check_rows(rows: Any, origin: str) -> None:
 
 
 def reachable(rows: Rows) -> Reachable | None:
-    """Return rows in a form that can be sliced, or None where they can only be read in order."""
+    """Return rows in a form that can be sliced, or None if they can only be read in order."""
     if isinstance(rows, Mapping):
         return ArrayRows(rows)
     if isinstance(rows, np.ndarray) or (
@@ -105,10 +103,10 @@ def reachable(rows: Rows) -> Reachable | None:
 
 
 class RowReader:
-    """Takes rows in order, some at a time.
+    """Takes rows in order, a few at a time.
 
     Args:
-        rows: Rows by number, or an iterable.
+        rows: Rows that can be indexed, or an iterable.
     """
 
     def __init__(self, rows: Rows) -> None:
@@ -117,24 +115,25 @@ class RowReader:
         self._taken = 0
 
     def take(self, count: int) -> Any:
-        """Take up to ``count`` rows; fewer at the end, then none."""
+        """Take up to ``count`` rows: fewer at the end, then an empty sequence."""
         if self._reachable is not None:
             start, self._taken = self._taken, min(self._taken + count, len(self._reachable))
             return self._reachable[start : self._taken]
+        # A single row is encoded before the next one is taken, so it needs no copy.
         if count == 1:
             return list(islice(self._iterator, 1))
         return [_kept(row) for row in islice(self._iterator, count)]
 
     def left(self, most: int) -> int:
-        """Count the rows that are left, up to ``most`` of them."""
+        """Count the remaining rows, but no more than ``most``."""
         if self._reachable is not None:
             return min(most, len(self._reachable) - self._taken)
         return sum(1 for _ in islice(self._iterator, most))
 
 
 def _kept(row: Any) -> Any:
-    """Return a row that stays as it is when its generator uses its arrays again."""
-    # A dict is asked for first, since almost all rows are and Mapping is slow to ask for.
+    """Return a row that is safe from a generator that reuses its arrays."""
+    # Almost all rows are dicts, and an isinstance check against Mapping is slow.
     if type(row) is dict or isinstance(row, Mapping):
         return {
             name: value.copy() if isinstance(value, _CHANGEABLE) else value

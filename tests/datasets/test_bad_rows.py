@@ -220,11 +220,11 @@ def test_object_arrays_of_a_source_are_refused(tmp_path):
     ("images", "labels", "said"),
     [
         (np.zeros((24, 4, 4), "U3"), np.zeros(24, int), r"x_train.*dtype <U3, expected numbers"),
-        (np.zeros((24, 4, 4)), np.full(24, "cat"), r"y_train.*dtype <U3, expected .*whole numbers"),
-        (np.zeros((24, 4, 4)), np.full(24, np.nan), r"y_train.*nan, expected whole"),
-        (np.zeros((24, 4, 4)), np.full(24, np.inf), r"y_train.*inf, expected whole"),
-        (np.zeros((24, 4, 4)), np.full(24, 0.5), r"y_train.*0.5, expected whole"),
-        (np.zeros((24, 4, 4)), np.full(24, -1), r"y_train.*-1, expected whole numbers from 0"),
+        (np.zeros((24, 4, 4)), np.full(24, "cat"), r"y_train.*dtype <U3, expected .*integers"),
+        (np.zeros((24, 4, 4)), np.full(24, np.nan), r"y_train.*nan, expected integers"),
+        (np.zeros((24, 4, 4)), np.full(24, np.inf), r"y_train.*inf, expected integers"),
+        (np.zeros((24, 4, 4)), np.full(24, 0.5), r"y_train.*0.5, expected integers"),
+        (np.zeros((24, 4, 4)), np.full(24, -1), r"y_train.*-1, expected integers from 0"),
         (np.zeros((24, 4, 4)), np.zeros((24, 2), int), r"y_train.*shape \(24, 2\)"),
         (np.zeros((24, 4, 4)), np.array(1), r"y_train.*shape \(\)"),
         (np.array(1), np.zeros(24, int), r"x_train.*shape \(\)"),
@@ -381,7 +381,7 @@ def test_a_schema_that_changes_with_the_shard_or_the_split_is_refused(tmp_path):
 
 LATER = {
     "another feature": (lambda: {"extra": integers(1)}, "has the features a, b, extra; expected"),
-    "no feature": (lambda: None, "has the features b; expected are a, b|has the features ; exp"),
+    "no feature": (lambda: None, "has the features b; expected a, b|has the features ; exp"),
     "another kind": (lambda: {"a": byte_strings(b"1")}, "'a' is a bytes list, expected a int64"),
     "no value": (lambda: {"a": integers()}, "'a' has 0 values, expected 1"),
     "more values": (lambda: {"a": integers(1, 2)}, "'a' has 2 values, expected 1"),
@@ -686,7 +686,7 @@ def test_a_record_pattern_with_other_letters_is_written_verified_and_read(patter
     extra = record_dir / pattern.format("train", 3)
     extra.write_bytes((record_dir / wanted[0]).read_bytes())
     assert [str(one) for one in verify(record_dir)] == [
-        f"{extra.name}: is an extra file that the manifest does not list"
+        f"{extra.name}: is an extra file, not listed in the manifest"
     ]
     with pytest.raises(DataError, match="is named like a shard"):
         input_fn(record_dir)

@@ -92,7 +92,7 @@ def test_a_bad_row_is_named_with_its_shard_and_nothing_is_left(tmp_path):
 
 
 def test_a_generator_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"rows_gen\('train'\) yields them one after the other"):
+    with pytest.raises(ConfigError, match=r"rows_gen\('train'\) yields them one at a time"):
         write_by_beam(tmp_path / "data", rows_of(SIZES))
     assert not list(tmp_path.iterdir())
 
@@ -145,7 +145,7 @@ def test_an_address_gets_the_files_of_a_folder(shared, tmp_path):
     write(tmp_path / "local", SIZES, rows_gen=arrays)
     assert tree(folder) == tree(tmp_path / "local")
     assert verify(folder) == []
-    with pytest.raises(DataError, match="shared://data/set holds a data set already"):
+    with pytest.raises(DataError, match="shared://data/set already holds a data set"):
         write_by_beam(address, overwrite=True)
 
 

@@ -246,7 +246,7 @@ def test_a_manifest_laid_out_anew_is_found_and_trains_as_before(tmp_path):
     ):
         (data / MANIFEST).write_text(changed, encoding="utf-8")
         assert [str(one) for one in verify(data)] == [
-            "dataset.json: is laid out otherwise than it was written, with the same values"
+            "dataset.json: has another layout than was written, with the same values"
         ]
         assert opened(data)
         assert repair(data) == [MANIFEST]
@@ -263,7 +263,7 @@ def test_a_key_that_stands_twice_in_a_manifest_is_found(tmp_path):
     ):
         assert json.loads(changed) == json.loads(text)
         (data / MANIFEST).write_text(changed, encoding="utf-8")
-        assert "stands twice" in str(verify(data)[0])
+        assert "appears twice" in str(verify(data)[0])
         assert not opened(data)
 
 
@@ -294,6 +294,6 @@ def test_a_record_in_the_place_of_another_is_found(tmp_path):
     for damaged in (first + first + third, third + second + first):
         path.write_bytes(damaged)
         assert [str(one) for one in verify(data)] == [
-            "train-0.tfrecord: holds whole records, but not those that were written in this order"
+            "train-0.tfrecord: holds complete records, but other ones, or in another order"
         ]
         assert not opened(data)

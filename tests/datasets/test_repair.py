@@ -51,7 +51,7 @@ def test_a_source_that_holds_other_data_is_refused_and_nothing_changes(data, tmp
     npz(tmp_path / "rows.npz", seed=2)
     (data / "train-00000.tfrecord").write_bytes(b"x")
     before = contents(data)
-    with pytest.raises(DataError, match="holds other data than when"):
+    with pytest.raises(DataError, match="have changed since the data set was written"):
         repair(data)
     assert contents(data) == before
 
@@ -66,7 +66,7 @@ def test_rows_of_a_generator_cannot_be_asked_for_again(tmp_path):
         lambda split: iter([1, 2, 3]),
     )
     (tmp_path / "data" / "train-00001.tfrecord").unlink()
-    with pytest.raises(DataError, match="rows_gen that the manifest doesn't know"):
+    with pytest.raises(DataError, match="rows_gen, which the manifest does not record"):
         repair(tmp_path / "data")
 
 
@@ -126,7 +126,7 @@ def test_exchanged_shards_are_exchanged_back_without_a_source(sourceless):
 def test_what_can_be_put_back_is_though_the_rest_has_no_source(sourceless):
     (sourceless / "train-00001.tfrecord").rename(sourceless / "train-00077.tfrecord")
     (sourceless / "train-00002.tfrecord").unlink()
-    with pytest.raises(DataError, match="rows_gen that the manifest doesn't know"):
+    with pytest.raises(DataError, match="rows_gen, which the manifest does not record"):
         repair(sourceless)
     assert {one.file for one in verify(sourceless)} == {
         "train-00002.tfrecord",
@@ -185,7 +185,7 @@ def test_the_only_copy_of_a_shard_outlives_a_repair_that_fails(sourceless):
     before = contents(sourceless)
     killed_repair(sourceless)
     (sourceless / "train-00003.tfrecord").unlink()
-    with pytest.raises(DataError, match="rows_gen that the manifest doesn't know"):
+    with pytest.raises(DataError, match="rows_gen, which the manifest does not record"):
         repair(sourceless)
     shard = "train-00000.tfrecord"
     assert (sourceless / shard).read_bytes() == before[shard]

@@ -272,7 +272,7 @@ def test_what_serialize_npz_wrote_is_repaired_from_its_file(tmp_path, monkeypatc
     assert tree(tmp_path / "records") == before
     (tmp_path / "records" / "train-00001.tfrecord").unlink()
     np.savez(tmp_path / "rows.npz", images=images[::-1])
-    with pytest.raises(DataError, match="holds other data than when the data set was written"):
+    with pytest.raises(DataError, match="have changed since the data set was written"):
         repair(tmp_path / "records")
 
 
@@ -280,7 +280,7 @@ def test_a_repair_of_what_serialize_npz_wrote_with_a_handler_is_refused(tmp_path
     np.savez("rows.npz", rows=np.arange(6).reshape(3, 2))
     serialize_npz("rows.npz", "rows", "records", ArrayHandler((2,), "uint8"))
     (tmp_path / "records" / "train-00000.tfrecord").unlink()
-    with pytest.raises(DataError, match="was written with other handlers than the source npz arr"):
+    with pytest.raises(DataError, match="with other handlers than those of the source npz arr"):
         repair("records")
 
 

@@ -35,7 +35,7 @@ def no_rows(split):
         ("{}-{}/", r"'train-0/': a path"),
         ("{}-{}\0.tfrecord", r"a name with a zero byte"),
         ("{}-{}" + "ü" * 128, "a name of more than 255 bytes"),
-        ("{}-{}\udcff", "which UTF-8 cannot hold"),
+        ("{}-{}\udcff", "which UTF-8 cannot encode"),
     ],
 )
 def test_a_pattern_that_leads_out_of_the_folder_is_refused(pattern, said, workers, tmp_path):
@@ -49,7 +49,7 @@ def test_a_pattern_that_leads_out_of_the_folder_is_refused(pattern, said, worker
 
 def test_an_absolute_pattern_is_refused_and_nothing_appears_there(tmp_path):
     pattern = f"{tmp_path}/{{}}-{{}}.tfrecord"
-    with pytest.raises(ConfigError, match="a path; shards lie in the data set's own folder"):
+    with pytest.raises(ConfigError, match="a path, but shards are in the data set's own folder"):
         write("data", SIX, record_pattern=pattern, rows_gen=no_rows)
     assert list(tmp_path.iterdir()) == []
 
@@ -74,7 +74,7 @@ def test_numbers_of_numpy_are_numbers(kind, tmp_path):
 
 @pytest.mark.parametrize("value", [2.0, 2.5, np.float32(2), "2", None, [2]])
 def test_numbers_that_are_not_whole_are_refused(value, tmp_path):
-    said = f"must be a whole number, found {re.escape(repr(value))}"
+    said = f"must be an integer, found {re.escape(repr(value))}"
     with pytest.raises(ConfigError, match=f"The size of the split 'train' {said}"):
         write("data", {"train": value}, rows_gen=no_rows)
     with pytest.raises(ConfigError, match=f"samples_per_record {said}"):
@@ -137,18 +137,18 @@ BAD = [
     ({"by": {1, 2}}, r"\['by'\] is a set, which a manifest can't hold"),
     ({"by": b"bytes"}, r"\['by'\] is a bytes, which a manifest can't hold"),
     ({"by": [1, {"deep": 1j}]}, r"\['by'\]\[1\]\['deep'\] is a complex"),
-    ({"by": "\udcff"}, r"\['by'\] is '\\udcff', which UTF-8 cannot hold"),
-    ({"by": Path("caf\udce9")}, r"\['by'\] is 'caf\\udce9', which UTF-8 cannot hold"),
-    ({"\udcff": 1}, r"'\\udcff', which UTF-8 cannot hold"),
+    ({"by": "\udcff"}, r"\['by'\] is '\\udcff', which UTF-8 cannot encode"),
+    ({"by": Path("caf\udce9")}, r"\['by'\] is 'caf\\udce9', which UTF-8 cannot encode"),
+    ({"\udcff": 1}, r"'\\udcff', which UTF-8 cannot encode"),
     ({1: "a", "1": "b"}, "has the key '1' twice"),
-    ({(1, 2): "a"}, r"has the key \(1, 2\) twice, or as no text or number"),
+    ({(1, 2): "a"}, r"has the key \(1, 2\) twice, or the key is not a string"),
     ({"by": np.datetime64("2020-01-01")}, r"\['by'\] is a date"),
 ]
 LOOP = []
 LOOP.append(LOOP)
 
 
-@pytest.mark.parametrize(("values", "said"), [*BAD, ({"by": LOOP}, "holds itself")])
+@pytest.mark.parametrize(("values", "said"), [*BAD, ({"by": LOOP}, "contains itself")])
 def test_what_no_manifest_can_hold_is_refused_before_the_rows(values, said, tmp_path):
     with pytest.raises(ConfigError, match=f"source.*{said}|a key of source.*{said}"):
         write("data", SIX, source=values, rows_gen=no_rows)
@@ -164,7 +164,10 @@ def test_a_source_that_is_no_mapping_is_refused():
 
 @pytest.mark.parametrize(
     ("description", "said"),
-    [("\udcff", r"is '\\udcff', which UTF-8 cannot hold"), (None, "must be text, found None")],
+    [
+        ("\udcff", r"is '\\udcff', which UTF-8 cannot encode"),
+        (None, "must be a string, found None"),
+    ],
 )
 def test_a_description_that_is_no_text_is_refused(description, said):
     with pytest.raises(ConfigError, match=f"The description of 'label' {said}"):
@@ -187,7 +190,9 @@ def test_a_handler_that_is_none_is_refused(handler):
 
 @pytest.mark.parametrize("key", [1, None, b"it", "\udcff"])
 def test_a_feature_whose_name_is_no_text_is_refused(key):
-    with pytest.raises(ConfigError, match=r"A key of keys_to_handlers (must be text|is .*UTF-8)"):
+    with pytest.raises(
+        ConfigError, match=r"A key of keys_to_handlers (must be a string|is .*UTF-8)"
+    ):
         write("data", SIX, keys_to_handlers={key: LabelHandler()}, rows_gen=no_rows)
 
 

@@ -313,7 +313,7 @@ def test_rows_of_a_folder_are_made_when_they_are_looked_at(monkeypatch):
 def test_a_class_or_sub_folder_that_is_a_link_to_nothing_is_refused(place, leads):
     make_folder("images", ["cat/0.png"])
     Path(place).symlink_to(Path(place).name if leads == "itself" else leads)
-    with pytest.raises(DataError, match=f"{place} is a link to nothing, to "):
+    with pytest.raises(DataError, match=f"{place} is a broken link to "):
         make_source("folder", image_dir="images")
 
 

@@ -36,7 +36,7 @@ def test_a_data_set_that_appears_while_another_is_written_stays(tmp_path):
                 other.append(write("data", THREE).fingerprint)
             yield row
 
-    with pytest.raises(DataError, match=r"data holds a data set already\. Set overwrite=True"):
+    with pytest.raises(DataError, match=r"data already holds a data set\. Set overwrite=True"):
         write("data", SIX, rows_gen=rows_gen)
     assert read_manifest("data").fingerprint == other[0]
     assert os.listdir(tmp_path) == ["data"]
@@ -59,7 +59,7 @@ def test_a_data_set_that_appears_in_the_last_moment_goes_only_with_overwrite(
     if overwrite:
         assert write("data", SIX, overwrite=True).fingerprint != other[0]
     else:
-        with pytest.raises(DataError, match="data has appeared while it was written here"):
+        with pytest.raises(DataError, match="data appeared during the writing"):
             write("data", SIX)
     assert (read_manifest("data").fingerprint == other[0]) is not overwrite
     assert verify("data") == []
@@ -181,7 +181,7 @@ def test_without_an_exchange_the_old_data_set_comes_back_when_the_new_one_can_no
 def test_a_replacement_that_was_killed_half_way_is_undone_at_the_next_start(tmp_path):
     old = write("data", THREE).fingerprint
     os.rename("data", ".data.before")
-    with pytest.raises(DataError, match="holds a data set already"):
+    with pytest.raises(DataError, match="already holds a data set"):
         write("data", SIX)
     assert read_manifest("data").fingerprint == old
     assert os.listdir(tmp_path) == ["data"]
@@ -197,7 +197,7 @@ def test_the_working_folder_and_those_above_it_are_refused(
 ):
     (tmp_path / "inner").mkdir()
     monkeypatch.chdir(tmp_path / "inner")
-    with pytest.raises(ConfigError, match=r"is the working directory or .* Give a sub-folder"):
+    with pytest.raises(ConfigError, match=r"is the working directory or .* Use a sub-folder"):
         write(record_dir or str(tmp_path), SIX, rows_gen=no_rows, overwrite=overwrite)
     assert os.getcwd() == str(tmp_path / "inner")
     assert os.listdir(tmp_path) == ["inner"]
@@ -217,7 +217,7 @@ def mount_point(request, tmp_path):
 
 
 def test_a_mount_point_is_refused_and_a_folder_on_it_is_not(mount_point):
-    with pytest.raises(ConfigError, match=r"is a mount point; .* Give a sub-folder, such as"):
+    with pytest.raises(ConfigError, match=r"is a mount point, .* Use a sub-folder, such as"):
         write(mount_point, SIX, rows_gen=no_rows)
     write(mount_point / "data", SIX)
     assert verify(mount_point / "data") == []
@@ -231,8 +231,8 @@ def test_a_mount_point_is_refused_and_a_folder_on_it_is_not(mount_point):
         ("loop/data", "Too many levels of symbolic links"),
         ("x" * 256, "File name too long"),
         ("deep/" * 1000 + "data", "File name too long"),
-        ("da\0ta", "is no path: embedded null byte"),
-        ("da\ud800ta", "is no path"),
+        ("da\0ta", "is not a path: embedded null byte"),
+        ("da\ud800ta", "is not a path"),
     ],
 )
 def test_what_can_be_no_folder_is_refused_at_the_start(record_dir, said, tmp_path):

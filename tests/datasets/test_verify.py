@@ -106,7 +106,7 @@ def test_a_flipped_byte_is_named_with_its_record(data):
     shard(data).write_bytes(whole)
     (found,) = verify(data)
     assert (found.file, found.record) == ("train-00000.tfrecord", 1)
-    assert "does not fit its CRC" in found.found
+    assert "does not match its CRC" in found.found
 
 
 def test_a_damaged_length_is_named_with_its_record(data):
@@ -115,7 +115,7 @@ def test_a_damaged_length_is_named_with_its_record(data):
     shard(data).write_bytes(whole)
     (found,) = verify(data)
     assert found.record == 2
-    assert "the length does not fit its CRC" in found.found
+    assert "the length does not match its CRC" in found.found
 
 
 def test_records_that_changed_places_are_noticed(data):
@@ -123,7 +123,7 @@ def test_records_that_changed_places_are_noticed(data):
     parts = [whole[one.offset : one.payload.stop + 4] for one in scan(whole)]
     shard(data).write_bytes(b"".join([parts[1], parts[0], parts[2]]))
     assert texts(data) == [
-        "train-00000.tfrecord: holds whole records, but not those that were written in this order"
+        "train-00000.tfrecord: holds complete records, but other ones, or in another order"
     ]
 
 
@@ -135,7 +135,7 @@ def test_a_record_that_was_cut_out_is_noticed(data):
 
 def test_missing_empty_extra_renamed_and_exchanged_shards_are_named(data):
     shard(data, 2).unlink()
-    assert texts(data) == ["train-00002.tfrecord: is missing; it holds 1 records"]
+    assert texts(data) == ["train-00002.tfrecord: is missing; expected 1 records"]
     shard(data, 2).touch()
     assert "is empty; expected" in texts(data)[0]
 
@@ -143,14 +143,14 @@ def test_missing_empty_extra_renamed_and_exchanged_shards_are_named(data):
 def test_an_extra_shard_is_named(data):
     shutil.copy(shard(data), shard(data, 9))
     (found,) = texts(data)
-    assert found == "train-00009.tfrecord: is an extra file that the manifest does not list"
+    assert found == "train-00009.tfrecord: is an extra file, not listed in the manifest"
 
 
 def test_a_renamed_shard_is_named_with_its_right_name(data):
     shard(data, 1).rename(shard(data, 5))
     assert texts(data) == [
         "train-00005.tfrecord: is train-00001.tfrecord under another name; rename it back",
-        "train-00001.tfrecord: is missing; it holds 3 records",
+        "train-00001.tfrecord: is missing; expected 3 records",
     ]
 
 
@@ -171,7 +171,7 @@ def test_bytes_behind_the_last_record_are_named(data):
     (found,) = verify(data)
     assert found.record == 3
     assert "the file ends inside the length" in found.found
-    assert "after 3 whole records" in found.found
+    assert "after 3 complete records" in found.found
 
 
 def test_a_missing_gzip_trailer_is_named(tmp_path):
@@ -183,7 +183,7 @@ def test_a_missing_gzip_trailer_is_named(tmp_path):
 def test_a_folder_in_the_place_of_a_shard_is_named(data):
     shard(data).unlink()
     shard(data).mkdir()
-    assert texts(data) == ["train-00000.tfrecord: is a folder where a file of records belongs"]
+    assert texts(data) == ["train-00000.tfrecord: is a folder, expected a file of records"]
 
 
 @contextmanager
@@ -333,8 +333,8 @@ def test_wrong_counts_in_a_manifest_that_fits_itself_are_named(data):
 
     rewritten(data, change)
     found = "\n".join(texts(data))
-    assert "split train states 6 records, its shards 7" in found
-    assert "the fingerprint does not follow" in found
+    assert "split train lists 6 records, but its shards 7" in found
+    assert "the fingerprint does not match" in found
 
 
 def test_a_record_of_another_form_is_named_with_its_field(data):
@@ -367,7 +367,7 @@ def test_the_command_says_what_it_found_and_what_to_do(data, tmp_path):
     shard(data).write_bytes(whole)
     code, output = command(["verify", str(data)], tmp_path)
     assert code == 1
-    assert "train-00000.tfrecord, record 0: the payload at byte 0 does not fit its CRC" in output
+    assert "train-00000.tfrecord, record 0: the payload at byte 0 does not match its CRC" in output
     assert "reproducible-ml repair" in output
     (data / "dataset.json").write_text("{}")
     code, output = command(["verify", str(data)], tmp_path)

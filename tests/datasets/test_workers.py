@@ -99,7 +99,9 @@ def test_a_bad_row_in_a_worker_is_named_and_nothing_is_left(tmp_path):
 
 @pytest.mark.parametrize("found", [40, 42])
 def test_another_number_of_rows_is_named_before_anything_is_written(found, tmp_path):
-    with pytest.raises(DataError, match=f"should have 41 rows, rows_gen.'train'. yields {found}"):
+    with pytest.raises(
+        DataError, match=f"should have 41 rows, but rows_gen.'train'. yields {found}"
+    ):
         write(tmp_path / "data", SIZES, rows_gen=arrays_of({"train": found}), workers=2)
     assert not list(tmp_path.iterdir())
 

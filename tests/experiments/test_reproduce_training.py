@@ -129,4 +129,4 @@ def test_records_that_changed_places_are_named_before_anything_runs(tree):
     shard.write_bytes(content[middle:end] + content[:middle] + content[end:])
     code, output = tree.reproduce()
     assert code == 2
-    assert "train-00000.tfrecord: holds whole records, but not those" in output
+    assert "train-00000.tfrecord: holds complete records, but other ones" in output

@@ -1,4 +1,4 @@
-"""Rows to TFRecord shards with a manifest, and back to certainty."""
+"""Serialization of rows as TFRecord shards with a manifest, which can be verified and repaired."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The manifest: ``dataset.json`` beside the shards, which makes them a data set.
+"""The manifest, ``dataset.json``: the file beside the shards that makes them a data set.
 
-It is written last, so that a folder without it holds no data set. It carries a checksum of itself
-and of every shard, and the fingerprint: a digest of the ordered content that is the same whatever
-the shard size, the compression, the number of workers or the machine. See docs/data-format.md.
+It is written last, so a folder without it holds no data set. It contains a checksum of itself and
+of every shard, and the fingerprint: a digest of the ordered content that does not depend on shard
+size, compression, number of workers or machine. See docs/data-format.md.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from reproducible_ml.utils.errors import DataError
 from reproducible_ml.utils.files import replacing
 
 MANIFEST_FILE = "dataset.json"
-# Behind the name of a shard that a repair is writing.
+# Appended to the name of a shard while a repair writes it.
 REPAIR_SUFFIX = ".repair"
 FORMAT_NAME = "reproducible-ml data set"
 FORMAT_VERSION = 1
 SPLITS = ("train", "eval", "test")
 COMPRESSIONS = ("", "GZIP", "ZLIB")
-# What helps when the manifest itself is damaged: nothing else says what the shards must be.
+# The advice for a damaged manifest: only the manifest says what the shards must contain.
 _RESTORE = "Restore it from a backup, or serialize the data set again"
 
 
@@ -36,10 +36,10 @@ class Shard:
     """One file of records.
 
     Attributes:
-        file: Its name inside the data set's folder.
-        records: Number of its records.
-        bytes: Its size on the disk.
-        checksum: CRC-32C of its bytes on the disk, as 8 hexadecimal digits.
+        file: File name within the data set's folder.
+        records: Number of records.
+        bytes: Size of the file.
+        checksum: CRC-32C of the file, as 8 hexadecimal digits.
     """
 
     file: str
@@ -53,8 +53,8 @@ class Split:
     """The shards of one split, in order.
 
     Attributes:
-        records: Number of records of all its shards.
-        shards: Its shards.
+        records: Number of records in all shards.
+        shards: The shards.
         content: SHA-256 over each record's length (uint64) and payload CRC-32C (uint32),
             little-endian, in order.
     """
@@ -66,7 +66,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a data set is.
+    """The description of a data set.
 
     Attributes:
         record_dir: Folder of the manifest and the shards.
@@ -76,8 +76,8 @@ class Manifest:
         fingerprint: Digest of schema and ordered content, 64 hexadecimal digits.
         record_pattern: Format pattern of the shard names.
         samples_per_record: Records in each full shard.
-        source: Where the rows came from: name, arguments and digest of the raw data.
-        handlers: Configuration of the handlers, by feature name.
+        source: Name, arguments and raw-data digest of the source of the rows.
+        handlers: Settings of the handlers, by feature name.
         library_version: Version of the library that wrote the data set.
         format_version: Version of this format.
     """
@@ -96,7 +96,7 @@ class Manifest:
 
     @property
     def path(self) -> Path:
-        """The manifest's own file."""
+        """The path of the manifest file."""
         return Path(self.record_dir) / MANIFEST_FILE
 
     def moved_to(self, record_dir: str) -> Manifest:
@@ -104,7 +104,7 @@ class Manifest:
         return replace(self, record_dir=record_dir)
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON-able values; ``record_dir`` is where the file lies, not part of it."""
+        """Return the manifest as JSON types, without ``record_dir``: a data set can be moved."""
         values: dict[str, Any] = {"format": FORMAT_NAME}
         values.update({name: value for name, value in vars(self).items() if name != "record_dir"})
         values["features"] = {key: schema.to_json() for key, schema in self.features.items()}
@@ -113,14 +113,14 @@ class Manifest:
 
 
 def pack_content(lengths: Any, crcs: Any) -> bytes:
-    """Give what a split's content digest, SHA-256, is made over.
+    """Pack the bytes over which a split's content digest (SHA-256) is computed.
 
     Args:
-        lengths: Bytes of each record's payload, in order.
+        lengths: Size of each record's payload in bytes, in order.
         crcs: CRC-32C of each payload.
 
     Returns:
-        For each record its length (uint64) and its CRC (uint32), little-endian.
+        The length (uint64) and the CRC (uint32) of each record, little-endian.
     """
     packed = np.empty(len(lengths), np.dtype([("length", "<u8"), ("crc", "<u4")]))
     packed["length"] = lengths
@@ -134,7 +134,7 @@ def compute_fingerprint(
     """Compute the fingerprint of a data set.
 
     Args:
-        features: Schema by feature name; descriptions are left out.
+        features: Schema by feature name; descriptions are ignored.
         splits: Number of records and content digest of each split.
 
     Returns:
@@ -146,17 +146,17 @@ def compute_fingerprint(
 
 
 def manifest_text(manifest: Manifest) -> str:
-    """Give the content of a manifest's file."""
+    """Return the content of a manifest file."""
     values = manifest.to_json()
     values["checksum"] = hashlib.sha256(_canonical(values)).hexdigest()
     return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
 
 def write_manifest(manifest: Manifest) -> Path:
-    """Write the manifest beside its shards: synced, then renamed into place.
+    """Write the manifest beside its shards: sync it, then rename it into place.
 
     Returns:
-        Its path.
+        The path of the manifest.
     """
     with replacing(manifest.path, synced=True) as file:
         file.write(manifest_text(manifest).encode("utf-8"))
@@ -170,8 +170,8 @@ def read_manifest(record_dir: str | Path) -> Manifest:
         record_dir: Folder of a data set.
 
     Raises:
-        DataError: There is no manifest, it is of another format, or it was altered. Its layout may
-            differ from what was written (see ``is_as_written``), its values may not.
+        DataError: There is no manifest, it has another format, or its values were altered. A
+            different layout of the same values is accepted, see ``is_as_written``.
     """
     path = Path(record_dir) / MANIFEST_FILE
     try:
@@ -185,7 +185,7 @@ def read_manifest(record_dir: str | Path) -> Manifest:
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} can't be read: {error}. {_RESTORE}.") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT_NAME:
-        raise DataError(f"{path} is no manifest of this library. Serialize the data set again.")
+        raise DataError(f"{path} is not a manifest of this library. Serialize the data set again.")
     if values.get("format_version") != FORMAT_VERSION:
         raise DataError(
             f"{path} has data format {values.get('format_version')!r}, this library reads format "
@@ -195,7 +195,7 @@ def read_manifest(record_dir: str | Path) -> Manifest:
     checksum = values.pop("checksum", None)
     if checksum != hashlib.sha256(_canonical(values)).hexdigest():
         raise DataError(
-            f"{path} was altered: its checksum does not fit its content. {_RESTORE}"
+            f"{path} was altered: its checksum does not match its content. {_RESTORE}"
             f"{_origin(values)}."
         )
     try:
@@ -207,25 +207,25 @@ def read_manifest(record_dir: str | Path) -> Manifest:
 
 
 def is_as_written(manifest: Manifest) -> bool:
-    """Tell whether the manifest's file has the very bytes that were written."""
+    """Return whether the manifest file holds exactly the bytes that were written."""
     return manifest.path.read_bytes() == manifest_text(manifest).encode("utf-8", "surrogatepass")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of JSON; of two equal keys the first would be dropped without a word."""
+    """Build a JSON object, refusing duplicate keys, of which ``json`` silently drops the first."""
     values = dict(pairs)
     if len(values) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in one object")
+        raise ValueError(f"the key {twice!r} appears twice in one object")
     return values
 
 
 def _origin(values: dict[str, Any]) -> str:
-    """Say what an altered manifest still tells of where the rows came from."""
+    """Describe the source of the rows as far as an altered manifest still records it."""
     source = values.get("source")
     if not isinstance(source, dict) or not source.get("name"):
-        return " from where its rows came (no source is recorded)"
+        return " from its original rows (no source is recorded)"
     return f" from the source that it records: {source['name']} {source.get('arguments', '')}"
 
 
@@ -246,12 +246,12 @@ def _from_json(record_dir: str, values: dict[str, Any]) -> Manifest:
 
 
 def _check_name(record_dir: str, name: str) -> None:
-    """Refuse shard names that lead out of the folder."""
+    """Refuse shard names that point outside the folder."""
     parts = Path(name).parts
     if not parts or Path(name).is_absolute() or ".." in parts:
-        raise DataError(f"{record_dir}: the manifest names the shard {name!r} outside its folder.")
+        raise DataError(f"{record_dir}: the manifest lists a shard outside its folder: {name!r}.")
 
 
 def _canonical(values: Any) -> bytes:
-    """Encode as JSON in one way only: sorted keys, no spaces, ASCII."""
+    """Encode as canonical JSON: sorted keys, no spaces, ASCII."""
     return json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii")

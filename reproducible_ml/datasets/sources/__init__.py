@@ -1,4 +1,4 @@
-"""Where rows come from: a table of sources with one signature."""
+"""Sources of rows, in a table with one signature for all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reproducible_ml.datasets.sources.mnist import mnist
 from reproducible_ml.datasets.sources.npz import NpzArraySource, npz
 from reproducible_ml.utils.errors import chosen
 
-# Name -> function of keyword arguments, each of which ignores those that are not its own.
+# Name -> function of keyword arguments; each ignores the arguments of the others.
 SOURCES: dict[str, Callable[..., Source]] = {
     "digits": digits,
     "folder": folder,
@@ -39,7 +39,7 @@ def make_source(name: str, **arguments: Any) -> Source:
     """Open a source by name.
 
     Args:
-        name: A name of ``SOURCES``, or what a manifest states.
+        name: A name in ``SOURCES``, or the one that a manifest records.
         **arguments: ``npz_file`` for mnist and npz, ``image_dir`` and ``image_shape`` for folder.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a source is: named splits of rows, with the handlers that fit them."""
+"""The base classes of sources: named splits of rows, with the handlers that fit them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def recorded_path(path: str | Path) -> str:
-    """Return a path as the manifest states it: absolute, so that it holds in any folder.
+    """Return a path as the manifest records it: absolute, so that it is valid from any folder.
 
     Raises:
-        DataError: The manifest can't state it, since it is not UTF-8.
+        DataError: It is not UTF-8, so the manifest can't record it.
     """
     absolute = str(Path(path).absolute())
     try:
@@ -32,14 +32,14 @@ def recorded_path(path: str | Path) -> str:
 
 
 class Source:
-    """Rows in splits; subclasses say where they come from.
+    """Rows in splits; subclasses define where they come from.
 
     Attributes:
-        name: Its name in ``SOURCES``.
-        arguments: What ``make_source`` needs to open it again.
+        name: The source's name in ``SOURCES``.
+        arguments: The arguments with which ``make_source`` opens it again.
         split_to_size: Number of rows by split.
         keys_to_handlers: Feature name -> handler that fits the rows.
-        keys_to_descriptions: Feature name -> what it is.
+        keys_to_descriptions: Feature name -> what it is, for people.
     """
 
     name: str
@@ -49,30 +49,30 @@ class Source:
     keys_to_descriptions: dict[str, str]
 
     def rows_gen(self, split: str) -> Sequence[dict[str, Any]]:
-        """Return the rows of a split in their canonical order, to be sliced or iterated over."""
+        """Return the rows of a split in canonical order, as a sequence that can be sliced."""
         raise NotImplementedError
 
     def digest(self) -> str:
-        """Digest the raw data, 64 hexadecimal digits."""
+        """Digest the raw data as 64 hexadecimal digits."""
         raise NotImplementedError
 
     def describe(self) -> dict[str, Any]:
-        """Return what the manifest says of the source."""
+        """Return what the manifest records about the source."""
         return {"name": self.name, "arguments": self.arguments, "digest": self.digest()}
 
 
 class ArraySource(Source):
-    """Images and labels that lie in memory.
+    """Images and labels that are held in memory.
 
     Args:
         name: Name of the source.
-        arguments: What ``make_source`` needs to open it again.
+        arguments: The arguments with which ``make_source`` opens it again.
         arrays: Split -> (images [n, height, width] or [n, height, width, channels], labels [n]).
         classes: Number of classes.
         image_description: What an image shows.
 
     Raises:
-        DataError: Images and labels differ in number, or are no images.
+        DataError: Images and labels differ in number, or an array does not hold images.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class ArraySource(Source):
             if len(images) != len(labels):
                 raise DataError(
                     f"The split {split!r} of {name} has {len(images)} images and {len(labels)} "
-                    "labels; there must be as many of both."
+                    "labels, expected one label per image."
                 )
             if images.ndim not in (3, 4) or len(images) == 0:
                 raise DataError(

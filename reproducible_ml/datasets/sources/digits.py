@@ -1,4 +1,4 @@
-"""scikit-learn's bundled handwritten digits, in MNIST's form: nothing to download."""
+"""scikit-learn's bundled handwritten digits in MNIST's form, without a download."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 from reproducible_ml.datasets.sources.base import ArraySource
 
-# MNIST's own digits were scaled into a 20 x 20 box and set into a frame of 28 x 28.
+# MNIST's own digits were scaled to fit a 20 x 20 box within a 28 x 28 frame.
 _BOX, _FRAME = 20, 28
 _TRAIN, _EVAL = 1500, 147
 
 
 def digits(**unused: Any) -> ArraySource:
-    """Open the 1,797 digits: 1,500 rows for train, 147 for eval, 150 for test, in their order.
+    """Open the 1,797 digits in their own order: 1,500 for train, 147 for eval, 150 for test.
 
     The originals are 8 x 8 with values 0 to 16 (Alpaydin and Kaynak, UCI "Optical Recognition of
     Handwritten Digits", 1998). They are scaled to 20 x 20 bytes (bicubic) within 28 x 28.

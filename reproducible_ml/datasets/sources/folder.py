@@ -1,4 +1,4 @@
-"""A folder of images with one sub-folder per class."""
+"""A source that reads a folder of images with one sub-folder per class."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from reproducible_ml.handlers import ImageHandler, LabelHandler
 from reproducible_ml.utils.errors import DataError
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
-# Of 12 rows one goes to eval and one to test, chosen by the digest of the file's path.
+# About one row in 12 goes to eval and one to test, chosen by the digest of the file's path.
 _PARTS = 12
 
 
 class FolderRows(Sequence[dict[str, Any]]):
-    """Images by path with their labels; a row is made when it is looked at.
+    """Paths of images with their labels; each row is made when it is accessed.
 
-    So a worker that takes one shard of a million images pays for its own.
+    A worker that writes one shard of a million images therefore makes only its own rows.
 
     Args:
         root: Folder of the images.
-        found: Path below it, and label, of each row.
+        found: Path relative to it, and label, of each row.
     """
 
     def __init__(self, root: Path, found: list[tuple[str, int]]) -> None:
@@ -42,11 +42,10 @@ class FolderRows(Sequence[dict[str, Any]]):
 
 
 class FolderSource(Source):
-    """Images below ``image_dir/<class>/``, read when they are written.
+    """Images in ``image_dir/<class>/``, loaded only when they are written.
 
-    Classes are numbered in the order of their names; rows are in the order of their paths. Where
-    a row goes (train, eval or test) depends on its path alone, so that one more image moves no
-    other one.
+    Classes are numbered in the order of their names, and rows are sorted by path. The split of a
+    row (train, eval or test) depends on its path alone, so adding an image moves no other one.
 
     Args:
         image_dir: The folder.
@@ -110,14 +109,14 @@ def _find_images(root: Path) -> tuple[list[str], list[tuple[str, int]]]:
         _check_link(entry)
     names = sorted(entry.name for entry in entries if entry.is_dir())
     if not names:
-        raise DataError(f"{root} has no sub-folders; expected one for each class, with its images.")
+        raise DataError(f"{root} has no sub-folders, expected one per class, with its images.")
     rows = []
     for label, name in enumerate(names):
         found = sorted(_walk(root / name, {os.path.realpath(root)}))
         if not found:
             raise DataError(
-                f"{root / name} holds no images ({', '.join(_SUFFIXES)}); remove the folder or "
-                "fill it."
+                f"{root / name} holds no images ({', '.join(_SUFFIXES)}); add some, or remove the "
+                "folder."
             )
         rows += [(path.relative_to(root).as_posix(), label) for path in found]
     return names, rows
@@ -133,8 +132,8 @@ def _walk(folder: Path, above: set[str]) -> Iterator[Path]:
         elif entry.suffix.lower() in _SUFFIXES and not entry.name.startswith("."):
             if not entry.is_file():
                 raise DataError(
-                    f"{entry} is named like an image but is no file (a pipe, or a link to nothing "
-                    "or to itself?); remove it."
+                    f"{entry} is named like an image but is not a file (a pipe, or a broken "
+                    "link?); remove it."
                 )
             yield entry
         else:
@@ -142,12 +141,12 @@ def _walk(folder: Path, above: set[str]) -> Iterator[Path]:
 
 
 def _check_link(entry: Path) -> None:
-    """Refuse a link to nothing or to itself: perhaps a class whose disk is not mounted."""
-    # Editors put such links, hidden ones, beside the files that they have open.
+    """Refuse a broken link; it may be a class whose disk is not mounted."""
+    # Editors put such links, with hidden names, beside the files that they have open.
     if not entry.name.startswith(".") and entry.is_symlink() and not entry.exists():
         raise DataError(
-            f"{entry} is a link to nothing, to {os.readlink(entry)!r}; remove it, or bring back "
-            "what it stands for."
+            f"{entry} is a broken link to {os.readlink(entry)!r}; remove it, or restore what it "
+            "points to."
         )
 
 

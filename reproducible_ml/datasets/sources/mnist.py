@@ -1,4 +1,4 @@
-"""MNIST: handwritten digits, 28 x 28 grey, by LeCun, Cortes and Burges."""
+"""MNIST: 28 x 28 grey images of handwritten digits, by LeCun, Cortes and Burges."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _CONNECT_SECONDS = 10.0
 def mnist(npz_file: str | None = None, **unused: Any) -> ArraySource:
     """Open MNIST: 55,000 rows for train, 5,000 for eval, 10,000 for test, in canonical order.
 
-    The first 55,000 training images are train, the last 5,000 eval.
+    The first 55,000 training images form train, the last 5,000 eval.
 
     Args:
-        npz_file: File with x_train, y_train, x_test and y_test; None takes the file in Keras'
-            cache, and downloads it there when it is missing.
+        npz_file: File with x_train, y_train, x_test and y_test; None takes the file in Keras's
+            cache, downloading it if it is missing.
         **unused: Arguments of other sources.
 
     Raises:
-        DataError: The file is missing or is not MNIST's, or can't be downloaded.
+        DataError: The file is missing, is not MNIST's, or can't be downloaded.
     """
     path = Path(npz_file) if npz_file else _keras_cache()
     arrays = load_npz(path, ("x_train", "y_train", "x_test", "y_test"))
@@ -41,8 +41,8 @@ def mnist(npz_file: str | None = None, **unused: Any) -> ArraySource:
         )
     if len(x_train) != len(y_train):
         raise DataError(
-            f"{path}: x_train has {len(x_train)} rows, y_train {len(y_train)}; both must have as "
-            "many."
+            f"{path}: x_train has {len(x_train)} rows, y_train {len(y_train)}; expected one label "
+            "per image."
         )
     return ArraySource(
         "mnist",
@@ -65,15 +65,15 @@ def _keras_cache() -> Path:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_CONNECT_SECONDS)
     try:
-        # Asked first: Keras would try for minutes where there is no network.
+        # Without a network Keras would retry for minutes, so test the connection first.
         socket.create_connection(("storage.googleapis.com", 443), _CONNECT_SECONDS).close()
         import tensorflow as tf
 
         return Path(tf.keras.utils.get_file("mnist.npz", _URL, file_hash=_SHA256))
     except Exception as error:
         raise DataError(
-            f"MNIST is not in {path} and can't be downloaded ({error}). Give a file with "
-            "npz_file=path/to/mnist.npz, or take the bundled digits: with digits."
+            f"MNIST is not in {path} and can't be downloaded ({error}). Name a file with "
+            "npz_file=path/to/mnist.npz, or use the bundled digits: with digits."
         ) from error
     finally:
         socket.setdefaulttimeout(before)

@@ -1,4 +1,4 @@
-"""Any NPZ file with images and labels."""
+"""Sources that read NPZ files: images with labels, or a single array."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from reproducible_ml.utils.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
-_EVAL_PART = 12  # one row of so many of the training rows goes to eval, as in MNIST
+_EVAL_PART = 12  # one in so many of the training rows goes to eval, as in MNIST
 
 
 def load_npz(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray[Any, Any]]:
-    """Read arrays of an NPZ file.
+    """Read arrays from an NPZ file.
 
     Args:
         path: The file.
-        keys: Names of the arrays to read; none for all.
+        keys: Names of the arrays to read; empty for all.
 
     Raises:
         DataError: The file is missing or damaged, lacks an array, or holds Python objects.
@@ -31,7 +31,7 @@ def load_npz(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray[Any, Any]]
     import numpy as np
 
     try:
-        # Opened here: NumPy leaves the file open when it is no whole archive.
+        # Opened here, since NumPy leaves the file open if the archive is damaged.
         with open(path, "rb") as file:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
@@ -46,6 +46,7 @@ def load_npz(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray[Any, Any]]
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.") from None
     except ValueError as error:
+        # DataError is a ValueError, too.
         if isinstance(error, DataError):
             raise
         raise DataError(
@@ -56,10 +57,10 @@ def load_npz(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray[Any, Any]]
 
 
 def npz(npz_file: str | None = None, **unused: Any) -> ArraySource:
-    """Open an NPZ file with x_train, y_train and, if it has them, x_eval, y_eval, x_test, y_test.
+    """Open an NPZ file with x_train, y_train and optionally x_eval, y_eval, x_test, y_test.
 
-    Where there is no x_eval, the last twelfth of the training rows is eval. The number of classes
-    is one more than the largest label.
+    Without x_eval, the last twelfth of the training rows becomes eval. The number of classes is the
+    largest label plus one.
 
     Raises:
         DataError: The file is missing, damaged, or lacks arrays.
@@ -84,12 +85,12 @@ def npz(npz_file: str | None = None, **unused: Any) -> ArraySource:
         images, labels = splits["train"]
         if len(images) == len(labels) == 1:
             raise DataError(
-                f"{path}: x_train has 1 row, of which none can go to eval; give x_eval and y_eval."
+                f"{path}: x_train has only 1 row, so none is left for eval; add x_eval and y_eval."
             )
         if len(images) != len(labels):
             raise DataError(
-                f"{path}: x_train has {len(images)} rows, y_train {len(labels)}; both must have "
-                "as many."
+                f"{path}: x_train has {len(images)} rows, y_train {len(labels)}; expected one "
+                "label per image."
             )
         cut = len(images) - max(1, len(images) // _EVAL_PART)
         splits = {"train": (images[:cut], labels[:cut]), "eval": (images[cut:], labels[cut:])} | {
@@ -106,16 +107,16 @@ def npz(npz_file: str | None = None, **unused: Any) -> ArraySource:
 
 
 class NpzArraySource(Source):
-    """One array of an NPZ file: a row for each of its entries, all of the split train.
+    """One array of an NPZ file; each of its entries is a row of the train split.
 
     Args:
         npz_file: The file.
         key: Name of the array in it, and of the feature.
-        handler: Handles a row; by default its raw bytes with its own shape and type.
+        handler: Handles each row; by default ``ArrayHandler`` with the array's shape and type.
         **unused: Arguments of other sources.
 
     Raises:
-        DataError: The file is missing or damaged, or has no such array of at least one row.
+        DataError: The file is missing or damaged, or has no such array with at least one row.
     """
 
     name = "npz array"
@@ -137,7 +138,7 @@ class NpzArraySource(Source):
         self.keys_to_descriptions = {}
 
     def rows_gen(self, split: str) -> Any:
-        """Return the array, whose entries are rows themselves."""
+        """Return the array, whose entries are the rows."""
         return self._array
 
     def digest(self) -> str:
@@ -162,10 +163,10 @@ def _check_labels(name: str, labels: np.ndarray[Any, Any]) -> None:
     import numpy as np
 
     if labels.ndim == 0 or labels.size != len(labels):
-        raise DataError(f"{name} has shape {labels.shape}, expected one label for each image.")
+        raise DataError(f"{name} has shape {labels.shape}, expected one label per image.")
     if labels.dtype.kind not in "biuf":
-        raise DataError(f"{name} has dtype {labels.dtype}, expected whole numbers from 0.")
-    # NaN is not equal to itself; infinity is no number of a class either.
+        raise DataError(f"{name} has dtype {labels.dtype}, expected integers from 0.")
+    # Floats are allowed, but only those that are class numbers.
     odd = labels[~np.isfinite(labels) | (labels != np.trunc(labels)) | (labels < 0)]
     if odd.size:
-        raise DataError(f"{name} has labels such as {odd[0]}, expected whole numbers from 0.")
+        raise DataError(f"{name} has labels such as {odd[0]}, expected integers from 0.")

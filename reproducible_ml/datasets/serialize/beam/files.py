@@ -1,11 +1,11 @@
-"""Where a pipeline writes: a folder that all workers see, or an address of Beam's file systems.
+"""The files of a pipeline, in a folder shared by all workers or at an address of Beam's.
 
-Protocol. A worker writes a shard under another name, gives it its own, and then does the same with
-a note beside it: what the shard is, and what the split's digest is made over. When the pipeline has
-ended, the notes are read, each shard's size is compared with its note, the notes are removed, and
-the manifest makes the data set exist. A folder is a staged one (``staging``). An address has no
-rename of folders, so a pipeline that died leaves shards and notes there: they are removed at the
-next start, and what is not known to be such a leftover is refused.
+Protocol. A worker writes a shard under a temporary name and renames it, then does the same with a
+note beside it. The note holds the shard's entry in the manifest and its part of the input of the
+split's digest. When the pipeline has ended, the notes are read, each shard's size is compared with
+its note, the notes are removed, and the manifest makes the data set exist. A folder is staged (see
+``staging``). At an address folders can't be renamed, so a dead pipeline leaves shards and notes
+there. The next start removes them, and refuses the address if it finds any other file.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ _PLAIN = "uncompressed"
 
 
 def is_address(folder: str) -> bool:
-    """Say whether this is an address of Beam's file systems, such as ``gs://bucket/mnist``."""
+    """Return whether this is an address of Beam's file systems, such as ``gs://bucket/mnist``."""
     return "://" in folder
 
 
 @contextmanager
 def destination(record_dir: str | Path, overwrite: bool, record_pattern: str) -> Iterator[str]:
-    """Give the folder or address to write into, without leftovers of earlier writers.
+    """Yield the folder or address to write into, without leftovers of earlier writers.
 
     Args:
-        record_dir: Where the data set will be.
-        overwrite: Replace a data set in a folder; at an address there must be none.
-        record_pattern: Tells shards of a dead pipeline from other files.
+        record_dir: Folder or address of the data set.
+        overwrite: Replace a data set in a folder; a data set at an address can't be replaced.
+        record_pattern: Distinguishes shards of a dead pipeline from other files.
 
     Raises:
         ConfigError: Beam has no file system for the address.
-        DataError: There is a data set, or something else, or the place can't be written.
+        DataError: There is a data set, there are other files, or the place can't be written.
     """
     if is_address(str(record_dir)):
         address = str(record_dir).rstrip("/")
@@ -61,12 +61,13 @@ def destination(record_dir: str | Path, overwrite: bool, record_pattern: str) ->
 
 
 def publish(content: Any, target: str) -> None:
-    """Write a file so that it is whole as soon as it has its name.
+    """Write a file that is complete as soon as it appears under its name.
 
     Args:
         content: Bytes, or an open binary file.
-        target: Its path or address; a file that is there is replaced.
+        target: Path or address of the file; an existing one is replaced.
     """
+    # A random name, since two workers may write the same file at once.
     part = f"{target}{PART}{uuid.uuid4().hex}"
     with FileSystems.create(part, compression_type=_PLAIN) as file:
         if isinstance(content, bytes):
@@ -79,7 +80,7 @@ def publish(content: Any, target: str) -> None:
     try:
         FileSystems.rename([part], [target])
     except OSError:
-        # HDFS, for one, renames onto no file: a bundle that is tried again finds its own.
+        # HDFS, for one, never renames onto a file; here, a retried bundle finds its first result.
         if not FileSystems.exists(target):
             raise
         FileSystems.delete([target])
@@ -87,7 +88,7 @@ def publish(content: Any, target: str) -> None:
 
 
 def publish_manifest(folder: str, text: str) -> None:
-    """Let a data set exist at an address.
+    """Write the manifest that makes a data set exist at an address.
 
     Raises:
         DataError: Another pipeline was faster.
@@ -97,11 +98,11 @@ def publish_manifest(folder: str, text: str) -> None:
 
 
 def note_of(shard: Shard, content: bytes) -> bytes:
-    """Make the note of a shard.
+    """Return the content of a shard's note.
 
     Args:
-        shard: What it is.
-        content: Its part of what the split's content digest is made over.
+        shard: The shard's entry in the manifest.
+        content: Its part of the input of the split's content digest.
     """
     described = {
         "file": shard.file,
@@ -113,17 +114,17 @@ def note_of(shard: Shard, content: bytes) -> bytes:
 
 
 def collected(folder: str, plans: Sequence[ShardPlan]) -> Split:
-    """Put together what the workers noted of a split's shards.
+    """Combine the workers' notes on the shards of a split.
 
     Raises:
-        DataError: A shard or its note is not there, or the shard is not what the note says.
+        DataError: A shard or its note is missing, or they differ in size.
     """
     content, shards = hashlib.sha256(), []
     sizes = _sizes(folder, [name for plan in plans for name in (plan.file, plan.file + NOTE)])
     for plan in plans:
         if plan.file not in sizes or plan.file + NOTE not in sizes:
             raise DataError(
-                f"{folder}/{plan.file} was not written, although the pipeline ended well: do all "
+                f"{folder}/{plan.file} was not written, although the pipeline succeeded: can all "
                 "workers reach record_dir?"
             )
         with FileSystems.open(f"{folder}/{plan.file}{NOTE}", compression_type=_PLAIN) as file:
@@ -132,7 +133,7 @@ def collected(folder: str, plans: Sequence[ShardPlan]) -> Split:
         if sizes[plan.file] != shard.bytes:
             raise DataError(
                 f"{folder}/{plan.file} has {sizes[plan.file]} bytes, but its worker wrote "
-                f"{shard.bytes}: does another pipeline write there?"
+                f"{shard.bytes}: is another pipeline writing there?"
             )
         shards.append(shard)
         content.update(digested)
@@ -140,7 +141,7 @@ def collected(folder: str, plans: Sequence[ShardPlan]) -> Split:
 
 
 def clean(folder: str) -> None:
-    """Remove the notes, and what workers left that were stopped on the way."""
+    """Remove the notes, and temporary files of workers that were interrupted."""
     if is_address(folder):
         _delete(folder, [name for name in _listing(folder) if name.endswith(NOTE) or PART in name])
         return
@@ -157,7 +158,7 @@ def _vacate(address: str, overwrite: bool, record_pattern: str) -> None:
         FileSystems.get_filesystem(address)
     except ValueError as error:
         raise ConfigError(f"{address} can't be written: {error}") from error
-    _check_free(address, " Addresses can't be overwritten as a whole." if overwrite else "")
+    _check_free(address, " A data set at an address can't be overwritten." if overwrite else "")
     if not FileSystems.exists(address):
         FileSystems.mkdirs(address)
     names = _listing(address).keys()
@@ -166,23 +167,23 @@ def _vacate(address: str, overwrite: bool, record_pattern: str) -> None:
     if strangers:
         raise DataError(
             f"{address} holds files but no data set ({MANIFEST_FILE} is missing): "
-            f"{', '.join(strangers[:5])}. Choose another record_dir, or remove them."
+            f"{', '.join(strangers[:5])}. Choose another record_dir, or remove the files."
         )
-    # Notes last: they tell a later start what the shard beside them is.
+    # Notes last: they identify the shards beside them, should this start die, too.
     _delete(address, sorted(left, key=lambda name: name.endswith(NOTE)))
 
 
 def _check_free(address: str, hint: str = "") -> None:
     if FileSystems.exists(f"{address}/{MANIFEST_FILE}"):
         raise DataError(
-            f"{address} holds a data set already. Choose another record_dir, or remove it.{hint}"
+            f"{address} already holds a data set. Choose another record_dir, or remove it.{hint}"
         )
 
 
 def _is_leftover(name: str, names: Collection[str], record_pattern: str) -> bool:
     if name.endswith(NOTE) or PART in name or name + NOTE in names:
         return True
-    # Any of the numbers in it may be the index.
+    # The pattern may contain other numbers, so each number in the name is tried as the index.
     numbers = map(int, re.findall("[0-9]+", name))
     return any(name == record_pattern.format(split, index) for index in numbers for split in SPLITS)
 
@@ -193,18 +194,18 @@ def _delete(address: str, names: Sequence[str]) -> None:
 
 
 def _sizes(folder: str, names: Sequence[str]) -> dict[str, int]:
-    """Give the sizes in bytes of those of the files that are there."""
+    """Return the sizes in bytes of those files that exist."""
     if is_address(folder):
         return _listing(folder)
-    # One by one: NFS may go on listing what it listed before, but looks a name up anew.
+    # One by one: NFS may return an old listing of a folder, but looks a name up again.
     paths = {name: os.path.join(folder, name) for name in names}
     return {name: os.path.getsize(path) for name, path in paths.items() if os.path.isfile(path)}
 
 
 def _listing(address: str) -> dict[str, int]:
-    """Give the names of all files at an address with their sizes in bytes."""
+    """Return the names of all files at an address with their sizes in bytes."""
     found = FileSystems.match([f"{address}/*"])[0].metadata_list
     sizes = {one.path.rpartition("/")[2]: one.size_in_bytes for one in found}
-    # Stores without folders may keep an empty object with the folder's own name.
+    # Stores without folders may represent the folder by an empty object.
     sizes.pop("", None)
     return sizes

@@ -1,4 +1,4 @@
-"""The pipeline itself: Beam's options, the run, and the error of a worker."""
+"""The pipeline: Beam's options, its run, and the errors of its workers."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from reproducible_ml.datasets.serialize.shard import ShardPlan
 from reproducible_ml.utils.errors import ConfigError, DataError
 
-# Beam's runner of this machine. Its newer name, DirectRunner, may first download another one.
+# Beam's runner for one machine. DirectRunner, its newer name, may download another runner.
 _LOCAL_RUNNER = "FnApiRunner"
 
 
 def parse_options(given: Sequence[str]) -> PipelineOptions:
-    """Parse Beam's options; one that it does not know would only be warned of, and then ignored.
+    """Parse Beam's options, refusing unknown ones, which Beam would ignore with a warning.
 
     Args:
         given: Such as ``["--runner=FlinkRunner", "--flink_master=host:8081"]``.
 
     Raises:
-        ConfigError: Beam does not know one of them.
+        ConfigError: An option is unknown to Beam.
     """
     options = PipelineOptions(list(given))
     unknown: list[str] = []
-    # Called with the parser of all options there are, those of a user's own classes too.
+    # This parser knows every option, including those of a user's own PipelineOptions classes.
     options.get_all_options(
         add_extra_args_fn=lambda parser: unknown.extend(parser.parse_known_args(given)[1]),
         retain_unknown_options=True,
     )
     if unknown:
         raise ConfigError(
-            f"{', '.join(unknown)}: neither an option of this command nor one of Beam's. Look for "
-            "a slip of the pen; --help lists this command's. What only a runner's own server "
-            "knows must be made known by a subclass of Beam's PipelineOptions."
+            f"{', '.join(unknown)}: neither an option of this command nor one of Beam's. Check the "
+            "spelling; --help lists this command's options. Options that only a runner's own "
+            "server knows need a subclass of Beam's PipelineOptions."
         )
-    # Some file systems, such as HDFS, take their settings from there.
+    # Some file systems, such as HDFS, take their settings from the options.
     FileSystems.set_options(options)
     return options
 
@@ -49,12 +49,12 @@ def run(
     """Run the pipeline that writes shards.
 
     Args:
-        plans: Split -> its shards, an element each.
-        writing: Writes the shards that it is given.
+        plans: Split -> its shards, each an element of the pipeline.
+        writing: Writes the shards that it receives.
         chosen: Beam's options.
 
     Raises:
-        DataError: What a worker raised.
+        DataError: A worker raised it.
     """
     runner = chosen.view_as(StandardOptions).runner or _LOCAL_RUNNER
     every = [plan for split in plans.values() for plan in split]
@@ -63,11 +63,12 @@ def run(
             (
                 pipeline
                 | "shards" >> apache_beam.Create(every)
+                # Without it, runners fuse all steps and one worker writes all shards.
                 | "spread" >> apache_beam.Reshuffle()
                 | "write" >> apache_beam.ParDo(writing)
             )
     except Exception as error:
-        # Runners wrap what a worker raised, some as text only.
+        # Runners wrap a worker's error, some in text only.
         found = _data_error_in(error)
         if found is None:
             raise

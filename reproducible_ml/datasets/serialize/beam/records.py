@@ -1,14 +1,14 @@
-"""Serialization on Apache Beam: the same shards and manifest, written by any number of machines.
+"""Writing of a data set on Apache Beam: many machines write the same shards and manifest.
 
     python -m reproducible_ml.datasets.serialize.beam --source=mnist --record-dir=/shared/mnist
 
-One element is the range of rows of one shard. A worker takes them from the source and writes them
-with the writer that is used everywhere; nothing but the plan of the shards goes through Beam. A
-shard appears under its name when it is complete, so a bundle that is tried again, or by two workers
-at once, puts the same bytes in the same place.
+An element of the pipeline is the range of rows of one shard. A worker takes these rows from the
+source and writes them with the ordinary writer; only the plan of the shards goes through Beam. A
+shard appears under its name when it is complete. If a bundle is retried, or run by two workers at
+once, the same bytes are put in the same place.
 
-``record_dir`` must be reachable from all workers: a shared folder, or an address that Beam's file
-systems know, such as ``gs://bucket/mnist``. Needs the extra ``[beam]``. See docs/beam.md.
+``record_dir`` must be reachable from all workers: a shared folder, or an address of one of Beam's
+file systems, such as ``gs://bucket/mnist``. Needs the extra ``[beam]``. See docs/beam.md.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from reproducible_ml.handlers import FeatureHandler
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
 from reproducible_ml.utils.text import SHORT_DIGEST
 
-# Beam warns at its import which of Google's packages are not there; nothing of them is used here.
+# On import Beam warns about missing Google packages, none of which is used here.
 _disabled = logging.root.manager.disable
 logging.disable(logging.WARNING)
 try:
@@ -76,34 +76,34 @@ def write_records(
     source: Mapping[str, Any] | None = None,
     options: Sequence[str] = (),
 ) -> Manifest:
-    """Write a data set by a Beam pipeline; see ``datasets.serialize.write_records``.
+    """Write a data set with a Beam pipeline; see ``datasets.serialize.write_records``.
 
     Args:
-        record_dir: Folder that all workers reach, or an address of Beam's file systems.
+        record_dir: Folder that all workers can reach, or an address of Beam's file systems.
         record_pattern: Format pattern of the shard names, taking the split and the index.
         keys_to_handlers: Feature name -> handler.
         samples_per_record: Records in a full shard, and rows in an element of the pipeline.
         split_to_size: Number of records of each of the splits train, eval and test.
-        rows_gen: From a split's name to its rows, as a list, arrays or anything with a length and
-            slices; called in each worker, so it should open what it reads only there.
+        rows_gen: Function from a split's name to its rows, as a list, arrays or anything with a
+            length and slices. It is called in each worker, so only there should it open files.
         compression: "", "GZIP" or "ZLIB".
         keys_to_descriptions: Feature name -> what it is, for people.
-        overwrite: Replace a data set in a folder; addresses take none.
-        source: Where the rows come from, for the manifest.
+        overwrite: Replace a data set in a folder; not possible at an address.
+        source: Description of where the rows come from, for the manifest.
         options: Beam's own, such as ``["--runner=FlinkRunner", "--flink_master=host:8081"]``.
 
     Returns:
         The manifest.
 
     Raises:
-        ConfigError: A setting can't work.
-        DataError: Rows are missing, too many or malformed, or the folder can't be written.
+        ConfigError: A setting is invalid.
+        DataError: Rows are missing, surplus or malformed, or the folder can't be written.
     """
     check_compression(compression)
     check_splits(split_to_size)
     chosen = parse_options(options)
     encoder = Encoder(keys_to_handlers, keys_to_descriptions)
-    # What is known before the rows are: made once here, so that it can't fail after them.
+    # A trial, so that a bad description fails before hours of writing and not after.
     make_manifest("", encoder, {}, compression, record_pattern, samples_per_record, source)
     plans = {
         split: plan_split(split, split_to_size[split], samples_per_record, record_pattern)
@@ -113,15 +113,15 @@ def write_records(
     first = next(iter(plans.values()))[0]
     if first.file.endswith(beam_files.NOTE) or beam_files.PART in first.file:
         raise ConfigError(
-            f"record_pattern {record_pattern!r}: names that end with {beam_files.NOTE!r} or have "
-            f"{beam_files.PART!r} in them are those of the pipeline's own files. The usual one is "
+            f"record_pattern {record_pattern!r}: names that end with {beam_files.NOTE!r} or "
+            f"contain {beam_files.PART!r} belong to the pipeline's own files. The usual pattern is "
             f"{RECORD_PATTERN!r}."
         )
     for split, size in split_to_size.items():
         found = len(_parts(rows_gen, split))
         if found != size:
             raise wrong_number(split, size, f"{found}")
-    # Binds the handlers by the first row, which must be the same for all workers.
+    # Binds the handlers to the first row; all workers must use the same form.
     encoder.encode(_parts(rows_gen, first.split)[:1], first.file, 0)
     with beam_files.destination(record_dir, overwrite, record_pattern) as folder:
         run(plans, _ShardWriting(folder, rows_gen, encoder, compression), chosen)
@@ -138,15 +138,16 @@ def write_records(
 
 
 class SourceRows:
-    """A ``rows_gen`` that opens a source where it is called, and only once in a process.
+    """A ``rows_gen`` that opens a source when it is called, but only once per process.
 
     Args:
-        name: A name of ``datasets.sources.SOURCES``.
-        arguments: Its arguments; files must be reachable from all workers.
+        name: A name in ``datasets.sources.SOURCES``.
+        arguments: Arguments of the source; its files must be reachable from all workers.
     """
 
     def __init__(self, name: str, arguments: Mapping[str, Any]) -> None:
         self.name = name
+        # As a string, since the cache of opened sources needs a hashable key.
         self._arguments = json.dumps(dict(arguments), sort_keys=True)
 
     def __call__(self, split: str) -> Sequence[Any]:
@@ -164,7 +165,7 @@ def _opened(name: str, arguments: str) -> Source:
 
 
 class _ShardWriting(apache_beam.DoFn):
-    """Writes the shards that it is given."""
+    """Writes the shards that it receives."""
 
     def __init__(
         self,
@@ -192,7 +193,7 @@ class _ShardWriting(apache_beam.DoFn):
                     beam_files.publish(file, target)
             else:
                 os.replace(os.path.join(part, plan.file), target)
-        # Last, since it says that the shard is there.
+        # The note comes last: it says that the shard is complete.
         note = beam_files.note_of(written.shard, written.content)
         beam_files.publish(note, target + beam_files.NOTE)
         yield written.shard.records
@@ -206,17 +207,17 @@ def _parts(rows_gen: Callable[[str], Rows], split: str) -> Reachable:
     if hasattr(rows, "__len__") and hasattr(rows, "__getitem__"):
         return rows  # type: ignore[return-value]
     raise ConfigError(
-        f"A shard's worker takes only its own rows, but rows_gen({split!r}) yields them one after "
-        "the other. Return a list, a mapping of arrays, or what has a length and slices."
+        f"A worker takes only the rows of its shard, but rows_gen({split!r}) yields them one at a "
+        "time. Return a list, a mapping of arrays, or anything with a length and slices."
     )
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 @click.option("--source", required=True, type=click.Choice(list(SOURCES)))
-@click.option("--npz-file", help="For mnist and npz; must be reachable from all workers.")
-@click.option("--image-dir", help="For folder: a folder with a sub-folder for each class.")
+@click.option("--npz-file", help="For mnist and npz; all workers must be able to reach it.")
+@click.option("--image-dir", help="For folder: a folder with one sub-folder per class.")
 @click.option("--image-shape", default="64,64,3", help="For folder: height,width,channels.")
-@click.option("--record-dir", required=True, help="Folder or address that all workers reach.")
+@click.option("--record-dir", required=True, help="Folder or address that all workers can reach.")
 @click.option("--record-pattern", default=RECORD_PATTERN, show_default=True)
 @click.option("--samples-per-record", default=5000, show_default=True)
 @click.option("--compression", default="", help='"" (none), GZIP or ZLIB.')
@@ -234,11 +235,11 @@ def main(
     overwrite: bool,
     beam_options: tuple[str, ...],
 ) -> None:
-    """Serialize a source by an Apache Beam pipeline; what is unknown here are Beam's options."""
-    # TensorFlow's, here and in the workers that are started here.
+    """Serialize a source with an Apache Beam pipeline; other options are passed to Beam."""
+    # Silences TensorFlow in this process and in workers that it starts.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        # Before the source, whose opening may take long.
+        # Before the source is opened, which may take long.
         parse_options(beam_options)
         shape = _shape_of(image_shape)
         arguments = {"npz_file": npz_file, "image_dir": image_dir, "image_shape": shape}

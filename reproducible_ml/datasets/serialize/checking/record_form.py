@@ -1,8 +1,8 @@
-"""Many records held to the schema at once, whatever their lengths.
+"""Checks of many records against the schema at once, whatever their lengths.
 
 Records of one schema have their features in one order on the wire (see ``layout``), so NumPy can
-walk over all of them side by side: read this tag of each, then that length of each. A record that
-passes is of its schema's form. One that doesn't may still be: it is for protobuf to tell.
+walk through all of them side by side: it reads one tag of each, then one length of each. A record
+that passes matches its schema. One that fails may still match: protobuf decides.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from reproducible_ml.handlers import FeatureSchema
 Numbers = np.ndarray[Any, Any]
 _FIELD, _VALUE = 0x0A, 0x12
 _LIST_TAGS = {"bytes": 0x0A, "float": 0x12, "int64": 0x1A}
-# A length of 35 bits is more than any record has; a number of 64 bits takes 10 bytes.
+# No record is longer than a length of 35 bits; a varint of 64 bits takes 10 bytes.
 _LENGTH_BITS = 35
 _NUMBER_BYTES = 10
 
 
 class RecordForm:
-    """The form of a schema's records, with the order of features of one of them.
+    """The form of a schema's records, with the features in the order of a given record.
 
     Args:
         payload: One of the records.
         schema: The data set's features.
 
     Raises:
-        ValueError: The record is laid out in another way, or has other features.
+        ValueError: The record has another layout or other features.
     """
 
     def __init__(self, payload: bytes, schema: Mapping[str, FeatureSchema]) -> None:
@@ -48,12 +48,12 @@ class RecordForm:
         ]
 
     def fits(self, data: Numbers, starts: Numbers, lengths: Numbers) -> Numbers:
-        """Tell which records are surely of the form.
+        """Find the records that certainly have the form.
 
         Args:
-            data: uint8, the buffer that they lie in.
-            starts: int64 [n], where each begins.
-            lengths: int64 [n], bytes of each.
+            data: uint8, the buffer that holds them.
+            starts: int64 [n], offset of each record in the buffer.
+            lengths: int64 [n], size of each record in bytes.
 
         Returns:
             bool [n].
@@ -68,7 +68,7 @@ class RecordForm:
             walk.need(named - at == len(name))
             for place, letter in enumerate(name):
                 walk.need(walk.bytes(at + place) == letter)
-            # Whatever else stood in one of these would end later than what it lies in.
+            # If the inner fields all end with the entry, none of them can hold anything else.
             at, feature = walk.enter(named, _VALUE)
             at, values = walk.enter(at, _LIST_TAGS[kind])
             at, stop = walk.enter(at, _FIELD)
@@ -85,9 +85,9 @@ class RecordForm:
 
 
 def same_form(table: Table) -> Any:
-    """Tell which records have the form of the first one: bool [n].
+    """Find the records with the form of the first one: bool [n].
 
-    They are equal outside the values, and their packed integers are as many.
+    Their bytes outside the values are equal, and so are their numbers of packed integers.
     """
     first = table.payloads[0].tobytes()
     try:
@@ -101,14 +101,14 @@ def same_form(table: Table) -> Any:
         same &= same_bytes(table.payloads, slice(start, stop))
     for field in fields:
         if field.kind == "int64":
-            # A number ends with the first byte below 0x80.
+            # A varint ends with its first byte below 0x80.
             ends = table.payloads[:, field.payload] < 0x80
             same &= ends.sum(axis=1) == ends[0].sum() if ends.shape[1] > 1 else ends[:, 0]
     return same
 
 
 class _Walk:
-    """One place in each of many records, and which of them were right so far."""
+    """A walk through many records at once; it tracks which of them were right so far."""
 
     def __init__(self, data: Numbers, count: int) -> None:
         self._data = data
@@ -116,15 +116,16 @@ class _Walk:
         self.good = np.ones(count, bool)
 
     def need(self, holds: Numbers) -> None:
-        """Drop the records for which something does not hold."""
+        """Drop the records for which a condition does not hold."""
         self.good &= holds
 
     def bytes(self, at: Numbers) -> Numbers:
-        """Read the byte at each place; a wrong record may lead anywhere."""
+        """Read the byte at each offset."""
+        # The lengths in a wrong record may point anywhere, even past the buffer.
         return self._data[np.minimum(at, self._last)]
 
     def enter(self, at: Numbers, tag: int) -> tuple[Numbers, Numbers]:
-        """Read a tag and a length: where the content of each field begins and ends."""
+        """Read a tag and a length, and return the start and the end of each field's content."""
         self.need(self.bytes(at) == tag)
         at = at + 1
         size = np.zeros(len(at), np.int64)
@@ -140,11 +141,12 @@ class _Walk:
         return at, at + size
 
     def need_numbers(self, at: Numbers, sizes: Numbers, count: int | None) -> None:
-        """Hold packed integers to their count; None: any, of at least one."""
+        """Check the count of packed integers; None accepts any of at least one."""
+        # Only the lengths of right records can be trusted as sizes of arrays.
         sizes = np.where(self.good, sizes, 0)
         ends = np.cumsum(sizes)
         places = np.repeat(at - (ends - sizes), sizes) + np.arange(int(ends[-1]))
-        # A number ends with the first byte below 0x80.
+        # A varint ends with its first byte below 0x80.
         is_last = self._data[places] < 0x80
         lasts = np.flatnonzero(is_last)
         too_long = lasts[np.diff(lasts, prepend=-1) > _NUMBER_BYTES]

@@ -1,13 +1,13 @@
-"""Writes the damaged shards of a data set again from where its rows came from.
+"""Repair of a data set: its damaged shards are written again from the source of the rows.
 
-A shard is replaced only by bytes that have the checksum which the manifest states, so a repair
-gives back exactly what was written.
+A shard is replaced only by bytes with the checksum that the manifest records, so a repair restores
+exactly what was written.
 
-Protocol. A shard's bytes are first made beside it as ``<name>.repair`` and synced, then renamed
-into its place, and the folder is synced. What lies in the folder under another name (renamed or
-exchanged shards) is put back first, which needs no source; then all others are written, and only
-when all of them are there they are renamed. A killed repair leaves ``.repair`` files: the next one
-uses those that are whole and removes the rest.
+Protocol. The bytes of a shard are first written beside it as ``<name>.repair`` and synced, then
+renamed into place, and the folder is synced. Shards that are in the folder under another name
+(renamed or exchanged) are put back first, which needs no source. Then all others are written, and
+renamed only when all of them are complete. A killed repair leaves ``.repair`` files; the next one
+uses those that are complete and removes the rest.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ from reproducible_ml.utils.files import sync
 
 
 def repair(record_dir: str | Path) -> list[str]:
-    """Give back the damaged and missing shards, and read them again.
+    """Restore the damaged and missing shards, and verify them.
 
     Args:
         record_dir: Folder of the data set.
 
     Returns:
-        Names of the files that were given back; empty when there was nothing to do.
+        Names of the restored files; empty if there was nothing to do.
 
     Raises:
-        DataError: Something can't be repaired; the message says why and what to do. Shards that lay
-            in the folder under another name are then back in place, nothing else was changed.
+        DataError: Something can't be repaired; the message says why and what to do. Shards that
+            were in the folder under another name are then back in place; nothing else was changed.
     """
     try:
         return _repair(Path(record_dir))
@@ -61,7 +61,7 @@ def repair(record_dir: str | Path) -> list[str]:
 
 
 def _repair(folder: Path) -> list[str]:
-    # Raises when the manifest itself was altered: then nothing says what the shards must be.
+    # Raises if the manifest itself was altered: then nothing says what the shards must contain.
     manifest = read_manifest(folder)
     listed = {shard.file: shard for split in manifest.splits.values() for shard in split.shards}
     _drop_halves(folder, listed)
@@ -72,8 +72,8 @@ def _repair(folder: Path) -> list[str]:
     for name in wanted:
         if (folder / name).is_dir():
             raise DataError(
-                f"{folder / name} is a folder where a shard belongs. Move it away, and run "
-                f"again: reproducible-ml repair {folder}"
+                f"{folder / name} is a folder, expected a shard. Move it away, and run again: "
+                f"reproducible-ml repair {folder}"
             )
     surplus = sorted(damaged - {*listed, MANIFEST_FILE})
     origins = _elsewhere(folder, [listed[name] for name in wanted], [*wanted, *surplus])
@@ -81,7 +81,7 @@ def _repair(folder: Path) -> list[str]:
     left = [name for name in wanted if name not in origins]
     if left:
         _write_again(folder, manifest, left)
-    # Only now, when its bytes stand in their place for good.
+    # Misnamed files go only now that their bytes are safe in their own place.
     for origin in set(origins.values()) & set(surplus):
         (folder / origin).unlink(missing_ok=True)
         surplus.remove(origin)
@@ -97,7 +97,7 @@ def _check_manifest(folder: Path, defects: Iterable[Defect]) -> None:
         if defect.file == MANIFEST_FILE and defect.found != LAID_OUT_ANEW:
             raise DataError(
                 f"{folder / MANIFEST_FILE} contradicts itself ({defect.found}), so nothing says "
-                "what its shards must be. Restore it from a backup, or serialize the data set "
+                "what the shards must contain. Restore it from a backup, or serialize the data set "
                 "again."
             )
 
@@ -105,17 +105,17 @@ def _check_manifest(folder: Path, defects: Iterable[Defect]) -> None:
 def _check_result(
     folder: Path, manifest: Manifest, shards: Iterable[Shard], surplus: Iterable[str]
 ) -> None:
-    """Read again what was given back, and name what a repair leaves to its user."""
+    """Verify the restored shards, and name surplus files, which a repair does not remove."""
     for shard in shards:
         if not is_intact(folder / shard.file, shard):
             raise DataError(
-                f"{folder / shard.file} was written again, but reads back otherwise. Look at the "
-                "disk, and repair into another folder: copy the data set there first."
+                f"{folder / shard.file} was written again, but different bytes are read back. "
+                "Check the disk, copy the data set to another one, and repair it there."
             )
     if surplus:
         raise DataError(
             f"{folder}: all {len(_names(manifest))} shards are as they were written, but there is "
-            f"also {', '.join(surplus)}, which the manifest does not list. Move it away."
+            f"also {', '.join(surplus)}, not listed in the manifest. Move it away."
         )
 
 
@@ -129,7 +129,7 @@ def _temporary(folder: Path, name: str) -> Path:
 
 
 def _drop_halves(folder: Path, listed: dict[str, Shard]) -> None:
-    """Remove what a killed repair left half-written, or no longer needed."""
+    """Remove files of a killed repair that are incomplete or no longer needed."""
     for name, shard in listed.items():
         temporary = _temporary(folder, name)
         if temporary.exists() and (
@@ -139,7 +139,7 @@ def _drop_halves(folder: Path, listed: dict[str, Shard]) -> None:
 
 
 def _elsewhere(folder: Path, wanted: Iterable[Shard], names: Iterable[str]) -> dict[str, str]:
-    """Find shards' bytes in the folder: name of the shard -> name of the file that has them."""
+    """Find the bytes of shards in other files: name of the shard -> name of the file."""
     found = {}
     for shard in wanted:
         temporary = _temporary(folder, shard.file).relative_to(folder).as_posix()
@@ -151,7 +151,7 @@ def _elsewhere(folder: Path, wanted: Iterable[Shard], names: Iterable[str]) -> d
 
 
 def _put_back(folder: Path, origins: dict[str, str]) -> None:
-    """Give shards the bytes that lie under another name; two may have each other's."""
+    """Restore shards whose bytes are in the folder under another name; two may be exchanged."""
     made: list[Path] = []
     try:
         for name, origin in origins.items():
@@ -162,18 +162,18 @@ def _put_back(folder: Path, origins: dict[str, str]) -> None:
             temporary.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.link(source, temporary)
-            except OSError:  # a file system without hard links
+            except OSError:  # the file system has no hard links
                 shutil.copyfile(source, temporary)
                 sync(temporary)
     except BaseException:
         _remove(made)
         raise
-    # From here on a temporary may be the only one that has its bytes, so none is removed.
+    # From here on a temporary file may be the only copy of its bytes, so none is removed.
     _replace(folder, origins)
 
 
 def _write_again(folder: Path, manifest: Manifest, names: Iterable[str]) -> None:
-    """Write shards from their source, and put them in place when all are there."""
+    """Write shards from their source, and move them into place when all are complete."""
     source = _source_of(manifest)
     made: list[Path] = []
     try:
@@ -195,7 +195,7 @@ def _replace(folder: Path, names: Iterable[str]) -> None:
 
 def _remove(paths: Iterable[Path]) -> None:
     for path in paths:
-        # What went wrong is what the caller is told, not that its rest is there too.
+        # The original error matters more to the caller than a file that is left behind.
         with suppress(OSError):
             path.unlink(missing_ok=True)
 
@@ -205,14 +205,14 @@ def _source_of(manifest: Manifest) -> Source:
     again = "Serialize the data set again."
     if not name or arguments is None or "digest" not in manifest.source:
         raise DataError(
-            f"{manifest.record_dir} can't be repaired: its rows came from a rows_gen that the "
-            f"manifest doesn't know. {again}"
+            f"{manifest.record_dir} can't be repaired: its rows came from a rows_gen, which the "
+            f"manifest does not record. {again}"
         )
     source = make_source(str(name), **arguments)
     if source.digest() != manifest.source["digest"]:
         raise DataError(
-            f"{manifest.record_dir} can't be repaired: the source {name} {arguments} holds other "
-            f"data than when the data set was written. {again}"
+            f"{manifest.record_dir} can't be repaired: the data of the source {name} {arguments} "
+            f"have changed since the data set was written. {again}"
         )
     handlers: dict[str, Any] = {
         key: handler.config() for key, handler in source.keys_to_handlers.items()
@@ -220,13 +220,13 @@ def _source_of(manifest: Manifest) -> Source:
     if handlers != manifest.handlers:
         raise DataError(
             f"{manifest.record_dir} can't be repaired: it was written with other handlers than "
-            f"the source {name} brings. {again}"
+            f"those of the source {name}. {again}"
         )
     return source
 
 
 def _write(manifest: Manifest, source: Source, file: str, temporary: Path) -> None:
-    """Write one shard beside its place."""
+    """Write one shard to a temporary file beside its place, and check the result."""
     split, number, start = _place(manifest, file)
     shard = manifest.splits[split].shards[number]
     path = Path(manifest.record_dir) / file
@@ -237,14 +237,14 @@ def _write(manifest: Manifest, source: Source, file: str, temporary: Path) -> No
     found = writer.shard()
     if (found.records, found.checksum) != (shard.records, shard.checksum):
         raise DataError(
-            f"{path} can't be repaired: written again it has checksum {found.checksum}, the "
-            f"manifest states {shard.checksum}. Another version of the library or of one it uses "
-            f"wrote it (library {manifest.library_version}). Serialize the data set again."
+            f"{path} can't be repaired: written again it has checksum {found.checksum}, expected "
+            f"{shard.checksum}. It was written by another version of this library "
+            f"({manifest.library_version}) or of one that it uses. Serialize the data set again."
         )
 
 
 def _place(manifest: Manifest, file: str) -> tuple[str, int, int]:
-    """Return a shard's split, its number there, and the number of its first row."""
+    """Return a shard's split, its index in the split, and the index of its first row."""
     for name, split in manifest.splits.items():
         start = 0
         for number, shard in enumerate(split.shards):

@@ -1,11 +1,11 @@
-"""Reads a whole data set again and names what is not as it was written.
+"""Verification of a data set: it is read completely, and every defect is named.
 
-The manifest carries a checksum of itself; it says what each shard must be. A shard is compared byte
-by byte through its own checksum, its records through theirs, the order of all records through the
-split's content digest, and each record through the schema.
+The manifest, which includes a checksum of itself, says what each shard must contain. A shard is
+checked by its checksum, each record by its own checksum and the schema, and the order of all
+records by the split's content digest.
 
-A shard whose checksum is right holds the very bytes that the writer made, so its records' own
-checksums are then not computed again: they serve to find the damaged record of a damaged shard.
+If a shard's checksum is right, its bytes are exactly those that the writer made. The checksums of
+its records are then not computed again: they serve to find the damaged record in a damaged shard.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ from reproducible_ml.utils.progress import Progress
 
 @dataclass(frozen=True)
 class Defect:
-    """One thing that is not as it was written.
+    """A difference from what was written.
 
     Attributes:
-        file: Shard, or the manifest.
+        file: Name of the shard, or of the manifest.
         found: What is wrong, and what was expected.
-        record: Number of the record within the shard, from 0; None where it is the whole file.
-        field: Feature that is concerned; None where it is the whole record.
+        record: Index of the record within the shard; None if the whole file is concerned.
+        field: Name of the feature; None if the whole record is concerned.
     """
 
     file: str
@@ -71,15 +71,15 @@ class Defect:
 
 
 def verify(record_dir: str | Path, schema: bool = True) -> list[Defect]:
-    """Read everything and name each defect.
+    """Read a data set completely and name each defect.
 
     Args:
         record_dir: Folder of the data set.
-        schema: Whether to hold each record against the schema; without it the bytes are compared,
+        schema: Whether to check each record against the schema; if not, only the bytes are checked,
             which is enough for data whose fingerprint is known.
 
     Returns:
-        The defects; empty when all is as it was written.
+        The defects; empty if everything is as it was written.
 
     Raises:
         DataError: There is no data set.
@@ -94,8 +94,8 @@ def verify(record_dir: str | Path, schema: bool = True) -> list[Defect]:
     return _Verification(manifest, schema).defects()
 
 
-# Such a manifest says what was written, so a repair may lay it out again.
-LAID_OUT_ANEW = "is laid out otherwise than it was written, with the same values"
+# The values of such a manifest can be trusted, so a repair may restore its layout.
+LAID_OUT_ANEW = "has another layout than was written, with the same values"
 
 
 class _Opened(NamedTuple):
@@ -123,7 +123,7 @@ class _Verification:
         }
 
     def _is_present(self, path: Path) -> bool:
-        # A folder may bear any name, but stands in the way where it bears a shard's.
+        # Folders are ignored, unless one has the name of a shard and so takes its place.
         return path.is_file() or (
             path.exists() and path.relative_to(self.folder).as_posix() in self.listed
         )
@@ -139,7 +139,7 @@ class _Verification:
         return name.endswith(".tfrecord") or re.fullmatch(pattern, name) is not None
 
     def defects(self) -> list[Defect]:
-        """Look at everything."""
+        """Run all checks and return the defects."""
         found = [*self._extra(), *self._manifest_itself()]
         total = sum(shard.records for shard in self.listed.values())
         with Progress(total, "verified") as bar:
@@ -149,14 +149,15 @@ class _Verification:
                 for shard, opened in self._opened(split.shards):
                     found += self._shard(shard, opened, content)
                     bar.advance(shard.records)
+                # After another defect, the content differs anyway.
                 if len(found) == before and content.hexdigest() != split.content:
                     found.append(
-                        Defect(MANIFEST_FILE, f"the records of {name} are not those it states")
+                        Defect(MANIFEST_FILE, f"the records of {name} do not match their digest")
                     )
         return found
 
     def _opened(self, shards: Sequence[Shard]) -> Iterator[tuple[Shard, _Opened | None]]:
-        """Map the shards, and compute in a thread the checksum of the next one."""
+        """Map the shards in order, computing the checksum of the next one in a thread."""
         with ThreadPoolExecutor(1) as thread:
             waiting: deque[Future[_Opened | None]] = deque()
             paths = [self.present.get(shard.file) for shard in shards]
@@ -171,13 +172,13 @@ class _Verification:
         splits = self.manifest.splits
         stated = {name: (split.records, split.content) for name, split in splits.items()}
         if compute_fingerprint(self.manifest.features, stated) != self.manifest.fingerprint:
-            yield Defect(MANIFEST_FILE, "the fingerprint does not follow from schema and content")
+            yield Defect(MANIFEST_FILE, "the fingerprint does not match schema and content")
         for name, split in splits.items():
             counted = sum(shard.records for shard in split.shards)
             if counted != split.records:
                 yield Defect(
                     MANIFEST_FILE,
-                    f"split {name} states {split.records} records, its shards {counted}",
+                    f"split {name} lists {split.records} records, but its shards {counted}",
                 )
 
     def _extra(self) -> Iterator[Defect]:
@@ -191,11 +192,11 @@ class _Verification:
             if origin:
                 yield Defect(name, f"is {origin[0]} under another name; rename it back")
             else:
-                yield Defect(name, "is an extra file that the manifest does not list")
+                yield Defect(name, "is an extra file, not listed in the manifest")
 
     def _shard(self, shard: Shard, opened: _Opened | None, content: Any) -> Iterator[Defect]:
         if opened is None:
-            yield Defect(shard.file, f"is missing; it holds {shard.records} records")
+            yield Defect(shard.file, f"is missing; expected {shard.records} records")
             return
         view, found, problem = opened
         if problem:
@@ -206,6 +207,7 @@ class _Verification:
             return
         intact = len(view) == shard.bytes and found == shard.checksum
         if not intact:
+            # One sentence about an exchange says more than a defect for every record.
             for name, other in self.listed.items():
                 if name != shard.file and (other.bytes, other.checksum) == (len(view), found):
                     yield Defect(
@@ -222,11 +224,12 @@ class _Verification:
             yield from self._records(shard, view, content, intact)
 
     def _table(self, shard: Shard, table: Table) -> Iterator[Defect]:
-        """Hold intact records of one length to the schema: most are equal but for their values."""
+        """Check intact records of one length against the schema."""
         if not self.schema:
             return
         found = list(self._form(shard, 0, table.payloads[0].tobytes()))
         yield from found
+        # Records with the form of a right first one are right, too; only the others are parsed.
         same = same_form(table)
         others = np.arange(1, shard.records) if found else np.flatnonzero(~same)
         for number in others.tolist():
@@ -235,7 +238,7 @@ class _Verification:
     def _records(
         self, shard: Shard, view: memoryview, content: Any, intact: bool
     ) -> Iterator[Defect]:
-        """Walk over a shard's records."""
+        """Check the records of a shard one after another."""
         number = located = 0
         try:
             for batch in batches_of(view, self.manifest.compression):
@@ -246,7 +249,7 @@ class _Verification:
                 number += len(batch.starts)
         except FrameError as error:
             located += 1
-            after = f" after {shard.records} whole records" if number == shard.records else ""
+            after = f" after {shard.records} complete records" if number == shard.records else ""
             yield Defect(
                 shard.file, f"{error.found} at byte {error.offset}{after}", record=error.record
             )
@@ -257,14 +260,14 @@ class _Verification:
             wrong = (
                 f"has {len(view)} bytes, expected {shard.bytes}"
                 if len(view) != shard.bytes
-                else "holds whole records, but not those that were written in this order"
+                else "holds complete records, but other ones, or in another order"
             )
             yield Defect(shard.file, wrong)
         if not located and number != shard.records:
             yield Defect(shard.file, f"holds {number} records, expected {shard.records}")
 
     def _batch(self, shard: Shard, first: int, batch: Batch, intact: bool) -> Iterator[Defect]:
-        """Hold each record to its CRC, where the shard's own did not tell, and to the schema."""
+        """Check each record against the schema and, in a damaged shard, against its CRC."""
         count = len(batch.starts)
         damaged = np.zeros(count, bool)
         if not intact:
@@ -275,16 +278,17 @@ class _Verification:
             if damaged[number]:
                 at = batch.offset + int(batch.starts[number]) - HEADER_BYTES
                 yield Defect(
-                    shard.file, f"the payload at byte {at} does not fit its CRC", first + number
+                    shard.file, f"the payload at byte {at} does not match its CRC", first + number
                 )
             else:
                 yield from self._form(shard, first + number, bytes(batch.payload(number)))
 
     def _fits(self, batch: Batch) -> np.ndarray[Any, Any]:
-        """Tell which records are surely of the schema's form, taking the first one's layout."""
+        """Find the records that certainly match the schema, given the first one's layout."""
         try:
             form = RecordForm(bytes(batch.payload(0)), self.manifest.features)
         except (ValueError, IndexError):
+            # An unusual first record: all are left to protobuf.
             return np.zeros(len(batch.starts), bool)
         return form.fits(batch.data, batch.starts, batch.lengths)
 
@@ -297,13 +301,13 @@ class _Verification:
 
 
 def _open(path: Path | None) -> _Opened | None:
-    """Map a shard and compute its checksum; None where it is missing."""
+    """Map a shard and compute its checksum; return None if the shard is missing."""
     if path is None:
         return None
     nothing = memoryview(b"")
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "something else"
-        return _Opened(nothing, "", f"is {kind} where a file of records belongs")
+        return _Opened(nothing, "", f"is {kind}, expected a file of records")
     try:
         view = mapped(path) if path.stat().st_size else nothing
     except OSError as error:
@@ -312,7 +316,7 @@ def _open(path: Path | None) -> _Opened | None:
 
 
 def is_intact(path: Path, shard: Shard) -> bool:
-    """Tell whether a file has the very bytes that the manifest states of a shard."""
+    """Return whether a file has exactly the bytes that the manifest lists for a shard."""
     opened = _open(path if path.exists() else None)
     return opened is not None and (len(opened.view), opened.checksum) == (
         shard.bytes,
@@ -327,5 +331,5 @@ def _features(payload: bytes) -> dict[str, Any]:
     try:
         example = tf.train.Example.FromString(payload)
     except DecodeError as error:
-        raise DataError(f"is no tf.train.Example: {error}") from error
+        raise DataError(f"is not a tf.train.Example: {error}") from error
     return dict(example.features.feature)

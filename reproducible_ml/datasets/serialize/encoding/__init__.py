@@ -1,4 +1,4 @@
-"""Encoding of rows as records, in blocks or one by one."""
+"""Encoding of rows as records, in blocks or one at a time."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Rows to framed records by the block, with the same bytes as one by one.
+"""Encoding of rows in blocks, with the same bytes as one at a time.
 
-The first record goes through protobuf and tells the layout. From then on handlers with a batch
-method take a block of rows at once, the others row by row. What a batch method refuses is handled
-again one by one, which names the record.
+The first record is made by protobuf and fixes the layout. From then on handlers with a batch method
+take a block of rows at once, the others row by row. If a batch method fails, the block is handled
+again one row at a time, so the error can name the record.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from reproducible_ml.datasets.serialize.wire import (
 from reproducible_ml.handlers import FeatureSchema, batch_method
 from reproducible_ml.utils.errors import DataError
 
-# A block of this size stays in a core's cache between its stamping and its checksums.
+# A block of this size stays in a core's cache from its making to its checksums.
 BLOCK_BYTES = 1 << 20
 BLOCK_ROWS = 4096
-# Where lengths vary the first record tells little of the next ones, and those of a block little of
-# the next block's. These bound what a jump from short to long takes; fewer rows cost time (256: a
-# tenth with texts of 20 to 400 bytes, 1,024: nothing).
+# If lengths vary, one record or block says little about the size of the next. These limits bound
+# the memory that a jump from short to long records takes. Fewer rows cost time: for strings of 20
+# to 400 bytes, 256 rows a tenth, and 1,024 none.
 _FIRST_ROWS = 16
 _VARYING_ROWS = 512
 
 
 class BlockMaker:
-    """Makes blocks of the records that an ``ExampleMaker`` has bound and learnt.
+    """Makes blocks of records once an ``ExampleMaker`` has learnt their schema.
 
     Attributes:
-        usable: Whether a handler has a batch method; else records are made one by one.
-        rows: How many rows the next block should take; the bytes do not depend on it.
+        usable: Whether any handler has a batch method; if not, records are made one at a time.
+        rows: Number of rows that the next block should have; the bytes do not depend on it.
     """
 
     def __init__(self, maker: ExampleMaker, record: bytes) -> None:
-        """Take the layout from a first record."""
+        """Learn the layout from a first record."""
         self._schema = maker.schema
         self._handlers = maker.handlers
         self._batch = {key: batch_method(one) for key, one in maker.handlers.items()}
@@ -60,17 +60,17 @@ class BlockMaker:
         self.rows = _rows_for(len(record), _FIRST_ROWS if varying else BLOCK_ROWS)
 
     def adapt(self, block: Block) -> None:
-        """Set the number of rows of the next block by what this one came to."""
+        """Set the number of rows of the next block from the size of this one."""
         if len(block.lengths):
+            # At most doubled, since the next records may be longer again.
             most = min(self._most_rows, 2 * self.rows)
             self.rows = _rows_for(len(block.data) // len(block.lengths), most)
 
     def make(self, rows: Any) -> Block | None:
-        """Frame a block of rows; None where a batch method refuses it.
+        """Frame a block of rows; return None if a batch method fails.
 
         Raises:
-            DataError: A handler without batch method can't handle a row; it begins with its number
-                within the block.
+            RowError: A handler without a batch method can't handle a row.
         """
         columns: dict[str, Payloads] = {}
         try:
@@ -78,7 +78,7 @@ class BlockMaker:
                 if method is not None:
                     columns[key] = _payloads(method(rows, key), self._schema[key], len(rows))
         except Exception:
-            # One by one, the loop raises it again, with the record.
+            # The caller handles the rows one at a time, which raises the error with its record.
             return None
         for key, method in self._batch.items():
             if method is None:
@@ -94,7 +94,7 @@ class BlockMaker:
         kind = self._schema[key].kind
         if kind == "bytes":
             return bytes(made[key].bytes_list.value[0])
-        # Python's floats would change the bits of some NaNs.
+        # Taken as bytes, since a conversion to Python's floats would change the bits of some NaNs.
         return list_payload(getattr(made[key], f"{kind}_list").SerializeToString())
 
 
@@ -106,7 +106,7 @@ class RowError(DataError):
     """A row that can't be handled.
 
     Attributes:
-        number: Its number within the block.
+        number: Index of the row within the block.
     """
 
     def __init__(self, number: int, message: str) -> None:
@@ -115,7 +115,7 @@ class RowError(DataError):
 
 
 def _payloads(values: Any, schema: FeatureSchema, count: int) -> Payloads:
-    """Bring what a batch method returns into wire form, held to the schema."""
+    """Convert what a batch method returns to its wire form, checked against the schema."""
     if len(values) != count:
         raise DataError(f"handle_batch returned {len(values)} values for {count} rows")
     wanted = expected_size(schema)

@@ -1,4 +1,4 @@
-"""Rows to framed records, by the block where the handlers allow it, else one by one."""
+"""Encoding of rows as framed records, in blocks if the handlers allow it, else one at a time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from reproducible_ml.utils.errors import DataError
 
 
 class Encoder:
-    """Makes records of one schema; the same rows give the same bytes, however many at a time.
+    """Makes records of one schema; the bytes do not depend on how many rows are encoded at once.
 
     Args:
         keys_to_handlers: Feature name -> its handler.
-        descriptions: Feature name -> what it is.
+        descriptions: Feature name -> what it is, for people.
     """
 
     def __init__(
@@ -35,19 +35,20 @@ class Encoder:
 
     @property
     def handlers(self) -> dict[str, FeatureHandler]:
-        """The handlers, bound by the first record."""
+        """The handlers, bound to the first row."""
         return self._maker.handlers
 
     @property
     def block_rows(self) -> int:
-        """How many rows to encode at once: one before the first record, and without block path.
+        """The number of rows to encode at once: 1 before the first record, or without blocks.
 
-        A generator may yield one object again and again, so rows are kept only where that helps.
+        A generator may yield the same object again and again. Rows must then be copied to be held
+        together, which only pays off for a block.
         """
         return self._blocks.rows if self._blocks is not None and self._blocks.usable else 1
 
     def learn(self, row: Any) -> None:
-        """Bind the handlers and take the layout from a first row."""
+        """Bind the handlers to a first row and learn the layout from its record."""
         self._blocks = BlockMaker(self._maker, self._maker.serialize(row))
 
     def encode(self, rows: Any, shard: str, first: int) -> Block:
@@ -56,7 +57,7 @@ class Encoder:
         Args:
             rows: A list or slice of rows.
             shard: Name of their shard, for errors.
-            first: Number of the first of them in it.
+            first: Index of the first row in the shard.
 
         Raises:
             DataError: A row can't be handled; the message names the shard and the record.
@@ -67,6 +68,7 @@ class Encoder:
                 self.learn(rows[0])
             blocks = self._blocks if self._blocks and self._blocks.usable else None
             block = blocks.make(rows) if blocks else None
+            # Also taken when a batch method fails: the error then names the record.
             if block is None:
                 for row in rows:
                     payloads.append(self._maker.serialize(row))

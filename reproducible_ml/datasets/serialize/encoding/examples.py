@@ -1,4 +1,4 @@
-"""Rows to serialized Examples, with one schema for all of them."""
+"""Encoding of rows as serialized Examples that all follow one schema."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from reproducible_ml.utils.errors import ConfigError, DataError, ReproducibleMLE
 
 
 class ExampleMaker:
-    """Handles rows and holds each record to the schema.
+    """Turns rows into Examples and checks each one against the schema.
 
     Args:
         keys_to_handlers: Feature name -> its handler.
-        descriptions: Feature name -> what it is.
+        descriptions: Feature name -> what it is, for people.
 
     Raises:
-        ConfigError: A name or description is no text, or a handler is none.
-        DataError: There is no handler, or a description of a feature that none makes.
+        ConfigError: A name or description is not a string, or a handler not a ``FeatureHandler``.
+        DataError: There is no handler, or a description of a feature that no handler makes.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ExampleMaker:
 
     @property
     def schema(self) -> dict[str, FeatureSchema]:
-        """The schema: declared by handlers, learnt from the first record where they don't."""
+        """The schema, as declared by the handlers or else learnt from the first record."""
         return dict(self._schema or {})
 
     def features(self, row: Any) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class ExampleMaker:
             Feature name -> ``tf.train.Feature``.
 
         Raises:
-            DataError: Two handlers make one feature, or a feature is not of the schema's form.
+            DataError: Two handlers make one feature, or a feature does not match the schema.
         """
         if self._schema is None:
             for key, handler in self.handlers.items():
@@ -74,7 +74,7 @@ class ExampleMaker:
             if twice:
                 raise DataError(
                     f"feature {twice[0]!r} is made twice, the second time by the handler of "
-                    f"{key!r}; give one of them another key"
+                    f"{key!r}; change one of the two names"
                 )
             found.update(made)
         if self._schema is None:
@@ -83,7 +83,7 @@ class ExampleMaker:
         return found
 
     def serialize(self, row: Any) -> bytes:
-        """Handle one row and serialize the Example; the same features give the same bytes."""
+        """Handle one row and serialize its Example; equal features give equal bytes."""
         import tensorflow as tf
 
         example = tf.train.Example(features=tf.train.Features(feature=self.features(row)))
@@ -94,7 +94,7 @@ class ExampleMaker:
         schema = {}
         for name, feature in features.items():
             if not isinstance(name, str):
-                raise DataError(f"feature {name!r} has a name that is no text")
+                raise DataError(f"feature {name!r} has a name that is not a string")
             handler = self.handlers.get(name)
             with naming(name):
                 declared = None if handler is None else handler.schema()
@@ -104,10 +104,10 @@ class ExampleMaker:
 
 
 def handled(handler: FeatureHandler, row: Any, key: str) -> Mapping[str, Any]:
-    """Let a handler handle a row.
+    """Handle a row with one handler.
 
     Raises:
-        FieldError: It can't, for whatever reason, or returns no features.
+        FieldError: The handler failed, or did not return features.
     """
     with naming(key):
         made: Any = handler.handle(row, key)
@@ -120,7 +120,7 @@ def handled(handler: FeatureHandler, row: Any, key: str) -> Mapping[str, Any]:
 
 
 def _learnt(name: str, feature: Any) -> FeatureSchema:
-    """Read the form of a feature off its first occurrence."""
+    """Learn the schema of a feature from its first occurrence."""
     kind = _kind(name, feature)
     values = getattr(feature, f"{kind}_list").value
     if kind == "bytes":
@@ -132,10 +132,10 @@ def _learnt(name: str, feature: Any) -> FeatureSchema:
 
 
 class FieldError(DataError):
-    """A feature that is not of its schema's form.
+    """A field that its handler can't handle, or a feature that does not match its schema.
 
     Attributes:
-        field: Its name.
+        field: Name of the field.
     """
 
     def __init__(self, field: str, message: str) -> None:
@@ -145,7 +145,7 @@ class FieldError(DataError):
 
 @contextmanager
 def naming(field: str) -> Iterator[None]:
-    """Name the field in an error of its handler, whatever it is."""
+    """Add the name of the field to any error that its handler raises."""
     named = f"field {field!r}"
     try:
         yield
@@ -160,15 +160,15 @@ def naming(field: str) -> Iterator[None]:
 
 
 def check_features(features: Mapping[str, Any], schema: Mapping[str, FeatureSchema]) -> None:
-    """Hold a record's features to a schema.
+    """Check a record's features against a schema.
 
     Raises:
-        FieldError: One of them is not of its form.
-        DataError: There are others than the schema's.
+        FieldError: A feature does not match its schema.
+        DataError: The record has other features than the schema.
     """
     if features.keys() != schema.keys():
         raise DataError(
-            f"the record has the features {', '.join(sorted(features))}; expected are "
+            f"the record has the features {', '.join(sorted(features))}; expected "
             f"{', '.join(sorted(schema))}"
         )
     for name, feature in features.items():
@@ -194,7 +194,7 @@ def _check_form(name: str, feature: Any, schema: FeatureSchema) -> None:
 
 
 def expected_size(schema: FeatureSchema) -> int | None:
-    """Tell how many values, or bytes, a feature's list holds; None where that varies."""
+    """Return the number of values, or of bytes, in a feature's list; None if it varies."""
     import numpy as np
 
     if schema.shape is None or schema.encoding not in ("raw", "list"):
@@ -212,5 +212,5 @@ def _kind(name: str, feature: Any) -> str:
             f"feature {name!r} is of type {type(feature).__name__}, expected a tf.train.Feature",
         ) from None
     if which is None:
-        raise FieldError(name, f"feature {name!r} is empty; its handler must put a value into it")
+        raise FieldError(name, f"feature {name!r} is empty; its handler must set a value")
     return str(which).removesuffix("_list")

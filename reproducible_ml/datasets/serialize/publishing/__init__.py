@@ -1,4 +1,4 @@
-"""Publishing of a written folder: it appears as a whole or not at all."""
+"""Atomic publishing of a written folder: it appears complete or not at all."""
 
 from __future__ import annotations
 

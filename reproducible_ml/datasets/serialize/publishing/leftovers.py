@@ -1,8 +1,9 @@
-"""The folders that writers work in, and what is left of writers that were killed.
+"""Staging folders of writers, and removal of those that killed writers left.
 
-The name of a staging folder tells the host and the process of its writer, which holds a lock on it
-(``flock``) until it ends, however it ends. A host removes only its own leftovers, since some
-network file systems keep locks within one host; on those without locks the process number decides.
+The name of a staging folder contains the host and the process of its writer, which holds a lock on
+the folder (``flock``) until it ends in whatever way. A host removes only its own leftovers, because
+on some network file systems locks are visible within one host only. On file systems without locks
+the process number decides.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from pathlib import Path
 
 _STAGING = ".staging-"
 _BEFORE = ".before"
-# A longer name would leave no room for what is put around it.
+# Prefix and suffix must still fit into a file name of 255 bytes.
 _LONGEST_NAME_BYTES = 150
 _LONGEST_HOST = 32
-# What file systems without flock answer; EBADF comes from NFS, where folders can't be locked.
+# The errors of file systems without flock; EBADF comes from NFS, where folders can't be locked.
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EBADF}
 
 
 def made_staging(target: Path) -> tuple[Path, int]:
-    """Make the folder that a data set is written into, beside its place.
+    """Create and lock a folder beside the target, for a data set to be written into.
 
     Returns:
-        The folder, and a descriptor of it that holds its lock.
+        The folder, and a descriptor of it that holds the lock.
 
     Raises:
-        OSError: It can't be made.
+        OSError: The folder can't be created.
     """
     while True:
         prefix = f".{_stem(target)}{_STAGING}{_host()}-{os.getpid()}-"
@@ -42,7 +43,7 @@ def made_staging(target: Path) -> tuple[Path, int]:
         lock = os.open(folder, os.O_RDONLY)
         try:
             _locked(lock)
-            # Before it was locked another writer may have taken it for a dead one's.
+            # Before we had the lock, another writer may have removed the folder as a leftover.
             if os.path.samestat(os.fstat(lock), os.stat(folder)):
                 return folder, lock
         except FileNotFoundError:
@@ -54,7 +55,7 @@ def made_staging(target: Path) -> tuple[Path, int]:
 
 
 def folder_before(target: Path) -> Path:
-    """Return where the older data set stays while it is replaced in two steps."""
+    """Return where the old data set is kept while it is replaced in two steps."""
     return target.with_name(f".{_stem(target)}{_BEFORE}")
 
 
@@ -62,6 +63,7 @@ def clean_leftovers(target: Path) -> None:
     """Remove what killed writers left beside a data set, and undo a half-done replacement."""
     before = folder_before(target)
     if before.exists():
+        # Without a target the writer died between the two renames.
         if not target.exists():
             os.rename(before, target)
         else:
@@ -75,7 +77,7 @@ def clean_leftovers(target: Path) -> None:
 
 def _writer_of(suffix: str) -> tuple[str, str]:
     parts = suffix.split("-")
-    # Version 1.0.0 wrote the random part only.
+    # Names by version 1.0.0 have the random part only.
     return (parts[0], parts[1]) if len(parts) == 3 else (_host(), "")
 
 
@@ -95,7 +97,7 @@ def _remove_if_dead(folder: Path, process: str) -> None:
 
 
 def _locked(file: int, option: int = 0) -> bool | None:
-    """Lock a folder; False where another process holds it, None where nobody can."""
+    """Lock a folder; False if another process holds the lock, None if locks are unsupported."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | option)
     except BlockingIOError:

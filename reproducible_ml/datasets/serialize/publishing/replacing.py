@@ -1,8 +1,8 @@
-"""How a written folder takes its place: one rename where nothing is there, else an exchange.
+"""The move of a written folder to its place: one rename if the place is free, else an exchange.
 
-To replace an older data set the two folders change names in one system call (``renameat2`` with
-``RENAME_EXCHANGE``), and the older one is then removed. Where the system has no such call there are
-two renames, and the next start undoes the first if the second is missing.
+To replace an older data set, the two folders exchange names in one system call (``renameat2`` with
+``RENAME_EXCHANGE``); then the older one is removed. On systems without this call there are two
+renames, and if a writer dies after the first, the next start undoes it.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ def put_in_place(folder: Path, target: Path, overwrite: bool) -> None:
     """Make a written folder the data set.
 
     Args:
-        folder: What was written; its name may stand for the older data set afterwards.
-        target: Where to, on the same disk.
-        overwrite: Replace what is there.
+        folder: The written folder; afterwards its name may belong to the older data set.
+        target: The data set's place, on the same disk.
+        overwrite: Replace a data set that is there.
 
     Raises:
-        DataError: Something is there that must not be replaced, or a folder can't be renamed.
+        DataError: The place is taken and must not be replaced, or a folder can't be renamed.
     """
     try:
         _rename(folder, target, overwrite)
         sync(target.parent)
     except OSError as error:
         raise DataError(f"{target} can't be put in place: {error.strerror}.") from error
-    # The older data set goes only now, when the disk knows the name of the new one.
+    # Only now that the disk has the new name may the older data set go.
     shutil.rmtree(folder_before(target), ignore_errors=True)
 
 
 def _rename(folder: Path, target: Path, overwrite: bool) -> None:
     try:
-        # Takes the place of nothing or of an empty folder, never of one that holds something.
+        # The system replaces at most an empty folder, never one that holds something.
         os.rename(folder, target)
         return
     except OSError as error:
@@ -53,7 +53,7 @@ def _rename(folder: Path, target: Path, overwrite: bool) -> None:
             raise
         if not overwrite:
             raise DataError(
-                f"{target} has appeared while it was written here, perhaps by another writer. Set "
+                f"{target} appeared during the writing, perhaps made by another writer. Set "
                 "overwrite=True to replace it, or choose another record_dir."
             ) from error
     if _exchange(folder, target):
@@ -63,14 +63,14 @@ def _rename(folder: Path, target: Path, overwrite: bool) -> None:
     try:
         os.rename(folder, target)
     except OSError:
-        # Fails where another writer was faster, whose data set then stays.
+        # This in turn fails if another writer was faster; its data set then stays.
         with suppress(OSError):
             os.rename(before, target)
         raise
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change names at once; False where the system can't."""
+    """Exchange the names of two folders at once; return False if the system can't."""
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):

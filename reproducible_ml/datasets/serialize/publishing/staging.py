@@ -1,9 +1,9 @@
-"""A data set appears as a whole or not at all.
+"""Staging: a data set appears complete or not at all.
 
 Protocol. Everything is written into a sibling folder ``.<name>.staging-<host>-<process>-<random>``,
-held by a lock that ends with the process. Shards are synced as they close, then the manifest, then
-the folder; one rename makes it the data set, see ``replacing``. Folders of dead processes are
-removed at the next start, see ``leftovers``.
+with a lock that ends with the process. Shards are synced as they close, then the manifest, then the
+folder. One rename makes it the data set, see ``replacing``. The next start removes the folders of
+dead processes, see ``leftovers``.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from reproducible_ml.utils.paths import mkdir_and_join
 
 @contextmanager
 def staged(record_dir: str | Path, overwrite: bool) -> Iterator[Path]:
-    """Give a folder to write a data set into; it becomes ``record_dir`` when the block ends well.
+    """Yield a folder to write into, which becomes ``record_dir`` if the block succeeds.
 
     Args:
-        record_dir: Where the data set will be.
+        record_dir: Folder of the data set.
         overwrite: Replace a data set that is there.
 
     Raises:
-        ConfigError: ``record_dir`` is no path, or a folder that can't be replaced as a whole.
+        ConfigError: ``record_dir`` is not a valid path, or can't be replaced as a whole.
         DataError: There is a data set and ``overwrite`` is not set, the folder holds other files,
             or it can't be written.
     """
@@ -42,7 +42,7 @@ def staged(record_dir: str | Path, overwrite: bool) -> Iterator[Path]:
         with _staged(target, overwrite) as folder:
             yield folder
     except BaseException:
-        # The innermost first; one that is not empty is another writer's by now.
+        # Innermost first; a folder that is not empty is in use by another writer.
         with suppress(OSError):
             for parent in made:
                 parent.rmdir()
@@ -62,29 +62,31 @@ def _staged(target: Path, overwrite: bool) -> Iterator[Path]:
     except OSError as error:
         raise _unwritable(target.parent, error) from error
     try:
-        # It was made for its owner only.
+        # mkdtemp creates folders that only their owner can read.
         folder.chmod(0o777 & ~_umask())
         yield folder
+        # The lock's descriptor is that of the folder: this syncs the names of its files.
         os.fsync(lock)
+        # Again, since the writing may have taken hours.
         _check_target(target, overwrite)
         put_in_place(folder, target, overwrite)
     finally:
-        # After success nothing is left there, or the data set that was replaced.
+        # After success only a replaced data set can be left under this name.
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
 def _target(record_dir: str | Path) -> Path:
-    """Return the folder behind links, or say why none can be put in its place."""
+    """Return the folder with links resolved, or raise if it can't be replaced."""
     said = f"record_dir {os.fspath(record_dir)!r}"
     try:
         os.stat(record_dir)
     except ValueError as error:
-        raise ConfigError(f"{said} is no path: {error}.") from error
+        raise ConfigError(f"{said} is not a path: {error}.") from error
     except OSError as error:
-        # What is only missing will be made, and what can't be made says so itself.
+        # A missing folder will be created; other errors will be raised when that fails.
         if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
-            raise ConfigError(f"{said} can't be: {error.strerror}. Choose another.") from error
+            raise ConfigError(f"{said} is invalid: {error.strerror}. Choose another.") from error
     target = Path(os.path.realpath(record_dir))
     why = ""
     if target in _working_folders():
@@ -93,8 +95,8 @@ def _target(record_dir: str | Path) -> Path:
         why = "is a mount point"
     if why:
         raise ConfigError(
-            f"{said} {why}; a data set's folder is replaced as a whole. Give a sub-folder, such as "
-            f"{os.path.join(record_dir, 'data')!r}."
+            f"{said} {why}, but a data set's folder is replaced as a whole. Use a sub-folder, such "
+            f"as {os.path.join(record_dir, 'data')!r}."
         )
     return target
 
@@ -103,17 +105,17 @@ def _working_folders() -> list[Path]:
     try:
         here = Path(os.path.realpath(os.getcwd()))
     except FileNotFoundError:
-        return []  # it was removed
+        return []  # the working directory was removed
     return [here, *here.parents]
 
 
 def _is_mount_point(folder: Path) -> bool:
     if os.path.ismount(folder):
         return True
-    # A folder of the same disk that is mounted here, too, is told only by Linux's own table.
+    # ismount misses a bind mount from the same disk; Linux's own table lists it.
     with suppress(OSError), open("/proc/self/mountinfo", "rb") as table:
         mounted = {line.split()[4] for line in table}
-        # It writes what would break its lines in octal digits.
+        # The table escapes white space and backslashes in octal.
         escaped = re.sub(rb"[ \t\n\\]", lambda one: b"\\%03o" % ord(one[0]), os.fsencode(folder))
         return escaped in mounted
     return False
@@ -125,24 +127,24 @@ def _unwritable(folder: Path, error: OSError) -> DataError:
 
 def _check_target(target: Path, overwrite: bool) -> None:
     if target.exists() and not target.is_dir():
-        raise DataError(f"{target} is a file; record_dir must be a folder. Choose another place.")
+        raise DataError(f"{target} is a file, but record_dir must be a folder. Choose another.")
     if not target.exists() or not any(target.iterdir()):
         return
     if not (target / MANIFEST_FILE).exists():
         raise DataError(
             f"{target} holds files but no data set ({MANIFEST_FILE} is missing). Choose an empty "
-            "folder, or remove them."
+            "folder, or remove the files."
         )
     if not overwrite:
         raise DataError(
-            f"{target} holds a data set already. Set overwrite=True to replace it, or choose "
+            f"{target} already holds a data set. Set overwrite=True to replace it, or choose "
             "another record_dir."
         )
     strangers = sorted({entry.name for entry in target.iterdir()} - _own_names(target))
     if strangers:
         raise DataError(
-            f"{target} holds files that are not the data set's: {', '.join(strangers[:5])}. Move "
-            "them away before it is replaced."
+            f"{target} also holds files that are not part of the data set: "
+            f"{', '.join(strangers[:5])}. Move them away before the data set is replaced."
         )
 
 
@@ -150,14 +152,15 @@ def _own_names(target: Path) -> set[str]:
     try:
         manifest = read_manifest(target)
     except DataError:
-        # A damaged manifest names nothing: what looks like its shards is taken for them.
+        # A damaged manifest names no shards, so any file that looks like one counts.
         return {MANIFEST_FILE} | {path.name for path in target.glob("*.tfrecord*")}
     shards = [shard.file for split in manifest.splits.values() for shard in split.shards]
-    shards += [name + REPAIR_SUFFIX for name in shards]  # what a killed repair left
+    shards += [name + REPAIR_SUFFIX for name in shards]  # left by a killed repair
     return {MANIFEST_FILE, *(Path(name).parts[0] for name in shards)}
 
 
 def _umask() -> int:
+    # The mask can only be read by setting it.
     mask = os.umask(0)
     os.umask(mask)
     return mask

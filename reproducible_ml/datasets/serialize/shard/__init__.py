@@ -1,4 +1,4 @@
-"""Shards: which rows each takes, how one is written and read."""
+"""Shards: their plan, their writing and their reading."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One shard read again: its bytes, its records, and how they lie.
+"""Reading of one shard, for its checksum and its records.
 
-Uncompressed shards are mapped into memory. Compressed ones are decompressed piece by piece, so that
-memory does not grow with the shard.
+Uncompressed shards are memory-mapped. Compressed ones are decompressed piece by piece, so the
+memory needed does not grow with the shard.
 """
 
 from __future__ import annotations
@@ -29,16 +29,17 @@ from reproducible_ml.datasets.serialize.wire import (
 _WINDOW_BITS = {"GZIP": 31, "ZLIB": 15}
 _PIECE_BYTES = 1 << 22
 _MASK_DELTA = 0xA282EAD8
-# What is looked at together: NumPy's calls cost little for so many records, and little memory.
+# Records are examined in batches of this size: the cost of NumPy's calls is spread over many of
+# them, and they still need little memory.
 _BATCH_BYTES = 1 << 22
 
 
 class Table(NamedTuple):
-    """Records of one length that lie one behind the other.
+    """Consecutive records of one length.
 
     Attributes:
         payloads: uint8 [n, length].
-        crcs: uint32 [n], the CRC-32C that stands behind each, unmasked.
+        crcs: uint32 [n], the CRC-32C stored after each payload, unmasked.
     """
 
     payloads: np.ndarray[Any, Any]
@@ -46,14 +47,14 @@ class Table(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Some records that lie one behind the other, of any length.
+    """Consecutive records of any lengths.
 
     Attributes:
-        data: uint8, the buffer that they lie in.
-        starts: int64 [n], where each payload begins in it.
-        lengths: int64 [n], bytes of each payload.
-        crcs: uint32 [n], the CRC-32C that stands behind each, unmasked.
-        offset: Where the buffer begins in the uncompressed shard.
+        data: uint8, the buffer that holds them.
+        starts: int64 [n], offset of each payload in the buffer.
+        lengths: int64 [n], size of each payload in bytes.
+        crcs: uint32 [n], the CRC-32C stored after each payload, unmasked.
+        offset: Offset of the buffer in the uncompressed shard.
     """
 
     data: np.ndarray[Any, Any]
@@ -63,13 +64,13 @@ class Batch(NamedTuple):
     offset: int
 
     def payload(self, number: int) -> memoryview:
-        """Give the payload of one of them."""
+        """Return the payload of one of the records."""
         start = int(self.starts[number])
         return self.data.data[start : start + int(self.lengths[number])]
 
 
 class StreamError(ValueError):
-    """A compressed shard that is no whole stream."""
+    """A compressed shard that is not one complete stream."""
 
 
 def mapped(path: str | Path) -> memoryview:
@@ -81,14 +82,15 @@ def mapped(path: str | Path) -> memoryview:
 
 
 def checksum(data: Any) -> str:
-    """Give the CRC-32C of some bytes as 8 hexadecimal digits."""
+    """Return the CRC-32C of some bytes as 8 hexadecimal digits."""
     return f"{crc32c.crc32c(data):08x}"
 
 
 def as_table(view: memoryview, records: int) -> Table | None:
-    """See an uncompressed shard as a table; None where its records differ in length."""
+    """View an uncompressed shard as a table; return None if its records differ in length."""
     if not records or len(view) % records:
         return None
+    # The size may divide evenly by chance, so every header is compared below.
     step = len(view) // records
     if step < FRAME_BYTES:
         return None
@@ -102,18 +104,18 @@ def as_table(view: memoryview, records: int) -> Table | None:
 
 
 def same_bytes(rows: np.ndarray[Any, Any], part: slice) -> np.ndarray[Any, Any]:
-    """Tell which rows have the bytes of the first one.
+    """Compare the bytes of each row with those of the first one.
 
     Args:
         rows: uint8 [n, bytes].
-        part: Which bytes are compared.
+        part: The bytes to compare.
 
     Returns:
-        bool [n].
+        bool [n], whether they are equal.
     """
     same = np.ones(len(rows), bool)
     start = part.start
-    # Words in place of bytes: a loop over eight bytes a row costs as much as one over one word.
+    # Words of eight bytes where possible: a pass over words costs no more than one over bytes.
     for size in (8, 4, 2, 1):
         while start + size <= part.stop:
             words = rows[:, start : start + size].view(f"u{size}")[:, 0]
@@ -123,11 +125,11 @@ def same_bytes(rows: np.ndarray[Any, Any], part: slice) -> np.ndarray[Any, Any]:
 
 
 def batches_of(view: memoryview, compression: str) -> Iterator[Batch]:
-    """Walk over the records of a shard; payload CRCs are returned, not checked.
+    """Yield the records of a shard in batches; payload CRCs are returned, not checked.
 
     Raises:
         FrameError: A header is damaged, or the shard ends inside a record.
-        StreamError: The compressed stream is damaged, too short, or something follows it.
+        StreamError: The compressed stream is damaged or too short, or bytes follow it.
     """
     pieces = _ahead(_decompressed(view, compression)) if compression else iter((view,))
     waiting: list[Any] = []
@@ -135,7 +137,7 @@ def batches_of(view: memoryview, compression: str) -> Iterator[Batch]:
     for piece in pieces:
         waiting.append(piece)
         have += len(piece)
-        # A record of many pieces is joined once, when all of it is there.
+        # Join a record of many pieces only once, when all of them are there.
         if have < needed:
             continue
         data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
@@ -152,13 +154,14 @@ def batches_of(view: memoryview, compression: str) -> Iterator[Batch]:
 
 
 def _batch(data: Any, begin: int, offset: int) -> Batch:
-    """Take the next whole records of a buffer, none where a record is damaged or cut."""
+    """Take the next complete records of a buffer; none if the next one is damaged or cut off."""
     array = np.frombuffer(data, np.uint8)
     headers = _headers(data, array, begin)
     lengths = np.diff(headers) - FRAME_BYTES
     starts = headers[:-1] + HEADER_BYTES
-    # Only now the lengths' own checksums: behind a damaged one nothing counts.
+    # The lengths were followed unchecked; whatever comes after a damaged one is dropped here.
     distinct, which = np.unique(lengths, return_inverse=True)
+    # Few lengths are distinct, so few checksums need computing.
     expected = np.array([header(one)[8:] for one in distinct.tolist()], "S4").view("<u4")[which]
     whole = _words(array, starts - 4) == expected
     count = len(whole) if whole.all() else int(np.argmin(whole))
@@ -167,14 +170,18 @@ def _batch(data: Any, begin: int, offset: int) -> Batch:
 
 
 def _headers(data: Any, array: np.ndarray[Any, Any], begin: int) -> np.ndarray[Any, Any]:
-    """Follow the lengths of the next whole records: where each begins, and the end of the last."""
+    """Follow the lengths of the next complete records.
+
+    Returns:
+        int64 [n + 1], the start of each record and the end of the last one.
+    """
     length_of = struct.Struct("<Q").unpack_from
     most = min(len(data), begin + _BATCH_BYTES)
     if begin + HEADER_BYTES <= most:
         step = length_of(data, begin)[0] + FRAME_BYTES
         count = (most - begin) // step
         if count > 1:
-            # Where most records have one length, their headers stand in a column.
+            # If most records have one length, their headers form a column that NumPy can compare.
             table = array[begin : begin + count * step].reshape(count, step)
             same = same_bytes(table, slice(0, HEADER_BYTES))
             alike = count if same.all() else int(np.argmin(same))
@@ -186,13 +193,14 @@ def _headers(data: Any, array: np.ndarray[Any, Any], begin: int) -> np.ndarray[A
     while end < last:
         end += length_of(data, end)[0] + FRAME_BYTES
         bounds.append(end)
+    # The last record may extend past the buffer.
     if end > len(data):
         bounds.pop()
     return np.array(bounds, np.int64)
 
 
 def _needed(rest: memoryview, number: int, offset: int) -> int:
-    """Tell how many bytes the record takes that a buffer ends in.
+    """Return the size of the record with which a buffer ends, as far as its header is there.
 
     Raises:
         FrameError: Its header is damaged.
@@ -206,7 +214,7 @@ def _needed(rest: memoryview, number: int, offset: int) -> int:
 
 
 def _complain(rest: Any, number: int, offset: int) -> None:
-    """Say what is wrong with the first record of a buffer."""
+    """Raise the error of a buffer's first record, with its place in the shard."""
     try:
         next(scan(rest))
     except FrameError as error:
@@ -214,18 +222,19 @@ def _complain(rest: Any, number: int, offset: int) -> None:
 
 
 def _words(data: np.ndarray[Any, Any], places: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Read four bytes at each place: uint32 [n]."""
+    """Read a uint32 at each offset."""
+    # Gathered byte by byte, since the offsets are not aligned.
     return data[places[:, None] + np.arange(4)].view("<u4")[:, 0]
 
 
 def _unmasked(masked: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Undo the mask of many CRCs; see ``tfrecord.unmask``, which does one."""
+    """Unmask many CRCs; ``tfrecord.unmask`` does this for one."""
     rotated = masked - np.uint32(_MASK_DELTA)
     return (rotated >> np.uint32(17)) | (rotated << np.uint32(15))
 
 
 def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Make the next piece in a thread meanwhile; decompressing leaves Python's lock."""
+    """Prepare the next piece in a thread; decompression releases the GIL."""
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, pieces, b"")
         while piece := coming.result():
@@ -246,6 +255,7 @@ def _decompressed(view: memoryview, compression: str) -> Iterator[bytes]:
                 waiting = view[read : read + _PIECE_BYTES]
                 read += len(waiting)
             ended = not len(waiting)
+            # A limit on the output, since a small input may expand to gigabytes.
             piece = stream.decompress(waiting, _PIECE_BYTES)
             waiting = stream.unconsumed_tail
             if piece:
@@ -255,7 +265,7 @@ def _decompressed(view: memoryview, compression: str) -> Iterator[bytes]:
     except damaged as error:
         raise StreamError(f"the {compression} stream is damaged: {error}") from error
     if not stream.eof:
-        raise StreamError(f"the {compression} stream ends too early: its end or trailer is missing")
+        raise StreamError(f"the {compression} stream is cut off: its end or trailer is missing")
     left = len(stream.unused_data) + len(view) - read
     if left:
         raise StreamError(f"{left} bytes follow the end of the {compression} stream")

@@ -1,4 +1,4 @@
-"""The shards of a data set: which rows each takes, and how one is written."""
+"""The plan of a data set's shards, and the writing of one of them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from reproducible_ml.datasets.serialize.shard.writer import ShardWriter
 from reproducible_ml.utils.errors import ConfigError
 
 RECORD_PATTERN = "{}-{:05d}.tfrecord"
-# What Linux and macOS take for the name of a file.
+# The longest file name that Linux and macOS accept.
 _LONGEST_NAME_BYTES = 255
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """One shard before it is written.
+    """The rows that one shard will hold.
 
     Attributes:
-        file: Its name.
-        split: Its split.
-        start: Number of its first row in the split.
-        stop: Number of the row behind its last one.
+        file: Name of the shard.
+        split: Name of its split.
+        start: Index of its first row in the split.
+        stop: Index of its last row, plus one.
     """
 
     file: str
@@ -41,9 +41,9 @@ class WrittenShard:
     """A shard that a worker has written.
 
     Attributes:
-        plan: What it should be.
-        shard: What it is.
-        content: Its part of what the split's content digest is made over.
+        plan: The plan of the shard.
+        shard: Its entry in the manifest.
+        content: Its part of the input of the split's content digest.
     """
 
     plan: ShardPlan
@@ -52,17 +52,17 @@ class WrittenShard:
 
 
 def div_mod(size: int, samples_per_record: int) -> tuple[int, int]:
-    """Split a number of samples into full shards and a rest.
+    """Divide a number of samples into full shards and a remainder.
 
     Args:
         size: Number of samples, 0 or more.
         samples_per_record: Samples in a full shard, 1 or more.
 
     Returns:
-        The number of full shards, and the samples left for one more.
+        The number of full shards, and the number of samples left for one more.
 
     Raises:
-        ConfigError: One of the numbers is out of its range, or not whole.
+        ConfigError: One of the numbers is out of range or not an integer.
     """
     samples_per_record = whole("samples_per_record", samples_per_record)
     size = whole("The size of a split", size)
@@ -74,7 +74,7 @@ def div_mod(size: int, samples_per_record: int) -> tuple[int, int]:
 
 
 def shard_name(record_pattern: str, split: str, idx: int) -> str:
-    """Fill a shard's split and index into the pattern.
+    """Insert a split and an index into the pattern of shard names.
 
     Raises:
         ConfigError: The pattern does not take a split and an index.
@@ -84,12 +84,13 @@ def shard_name(record_pattern: str, split: str, idx: int) -> str:
     except (IndexError, KeyError, ValueError) as error:
         raise ConfigError(
             f"record_pattern {record_pattern!r} does not take a split and an index ({error}); the "
-            f"usual one is {RECORD_PATTERN!r}."
+            f"usual pattern is {RECORD_PATTERN!r}."
         ) from error
+    # A pattern without one of the two placeholders gives another shard the same name.
     if name in (record_pattern.format(split, idx + 1), record_pattern.format(f"{split}x", idx)):
         raise ConfigError(
-            f"record_pattern {record_pattern!r} gives several shards one name; it needs both the "
-            f"split and the index, as in {RECORD_PATTERN!r}."
+            f"record_pattern {record_pattern!r} gives several shards one name; it must contain "
+            f"both the split and the index, as in {RECORD_PATTERN!r}."
         )
     return name
 
@@ -97,10 +98,10 @@ def shard_name(record_pattern: str, split: str, idx: int) -> str:
 def plan_split(
     split: str, size: int, samples_per_record: int, record_pattern: str
 ) -> list[ShardPlan]:
-    """Plan a split's shards: full ones, then one with the rest.
+    """Plan a split's shards: full ones, then one with the remaining rows.
 
     Raises:
-        ConfigError: A number can't be, or the pattern names no files of the data set's folder.
+        ConfigError: A number is invalid, or the pattern gives names that a shard can't have.
     """
     size, samples_per_record = whole("size", size), whole("samples_per_record", samples_per_record)
     full, rest = div_mod(size, samples_per_record)
@@ -119,11 +120,11 @@ def plan_split(
 
 
 def _check_file_name(record_pattern: str, name: str) -> None:
-    """Refuse a name that leads out of the data set's folder, or that no file there can have."""
+    """Refuse a name that points outside the data set's folder, or that no file can have."""
     check_text("record_pattern", record_pattern)
     why = ""
     if os.path.basename(name) != name:
-        why = "a path; shards lie in the data set's own folder"
+        why = "a path, but shards are in the data set's own folder"
     elif "\0" in name:
         why = "a name with a zero byte"
     elif name in (".", "..", MANIFEST_FILE):
@@ -132,16 +133,16 @@ def _check_file_name(record_pattern: str, name: str) -> None:
         why = f"a name of more than {_LONGEST_NAME_BYTES} bytes"
     if why:
         raise ConfigError(
-            f"record_pattern {record_pattern!r} gives a shard {name!r}: {why}. The usual one is "
-            f"{RECORD_PATTERN!r}."
+            f"record_pattern {record_pattern!r} names a shard {name!r}: {why}. The usual pattern "
+            f"is {RECORD_PATTERN!r}."
         )
 
 
 def check_splits(split_to_size: Mapping[str, int]) -> None:
-    """Refuse sizes of splits that can't be.
+    """Refuse invalid splits.
 
     Raises:
-        ConfigError: There is no split, one has another name than the three, or one is empty.
+        ConfigError: There is no split, or one is empty or has an unknown name.
     """
     unknown = [split for split in split_to_size if split not in SPLITS]
     if unknown:
@@ -149,8 +150,8 @@ def check_splits(split_to_size: Mapping[str, int]) -> None:
     for split, size in split_to_size.items():
         if whole(f"The size of the split {split!r}", size) < 1:
             raise ConfigError(
-                f"The split {split!r} has {size} samples; leave it out of split_to_size, or give "
-                "it at least 1."
+                f"The split {split!r} has {size} samples; omit it from split_to_size, or give it "
+                "at least 1."
             )
     if not split_to_size:
         raise ConfigError(f"split_to_size is empty; the splits are {', '.join(SPLITS)}.")
@@ -163,17 +164,17 @@ def write_rows(
     writer: ShardWriter,
     advance: Callable[[int], object] | None = None,
 ) -> int:
-    """Write the next rows into one shard, and close its writer.
+    """Write the next rows to one shard, and close its writer.
 
     Args:
-        rows: Where to take them from.
-        count: How many to write.
+        rows: Provides the rows.
+        count: Number of rows to write.
         encoder: Makes the records.
-        writer: Where to write.
-        advance: Told of each number of records.
+        writer: Writes the shard.
+        advance: Called with the number of records in each block.
 
     Returns:
-        How many were written, less than asked when there were no more.
+        The number of rows written, less than ``count`` if there were no more.
     """
     with writer:
         while writer.records < count:
@@ -189,12 +190,12 @@ def write_rows(
 def write_shard(
     folder: str | Path, plan: ShardPlan, rows: Reachable, encoder: Encoder, compression: str
 ) -> WrittenShard:
-    """Write one shard of rows that were taken for it; what a worker does.
+    """Write one shard; this is the task of a worker.
 
     Args:
-        folder: Where to write it.
-        plan: Which it is.
-        rows: Its rows.
+        folder: Folder of the shard.
+        plan: Plan of the shard.
+        rows: The shard's own rows.
         encoder: Makes the records; it has learnt the first one of the data set.
         compression: "", "GZIP" or "ZLIB".
     """

@@ -1,4 +1,4 @@
-"""One shard on its way to the disk: framing, compression, counts and checksums."""
+"""Writing of one shard, with its compression, counts and checksums."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from reproducible_ml.datasets.serialize.shard.writeback import Writeback
 from reproducible_ml.datasets.serialize.wire import Block, one_by_one
 from reproducible_ml.utils.errors import ConfigError, DataError
 
-# What zlib calls the container: 31 is gzip's, with no time in its header; 15 is zlib's own.
+# zlib's numbers for the container: 31 is gzip, without a time in its header; 15 is zlib.
 _WINDOW_BITS = {"GZIP": 31, "ZLIB": 15}
 # isal's level 2 of 0 to 3: nearly its fastest, and smaller than zlib's level 1 (decision 5a).
 _LEVEL = 2
-# What the compressor gets at once: its output depends on that, and must not on the block size.
+# The compressor always gets pieces of this size: its output depends on how the input is cut, but
+# must not depend on the block size.
 _CHUNK_BYTES = 1 << 20
 
 
@@ -29,14 +30,14 @@ class ShardWriter:
     Args:
         path: File to write; it must not exist.
         compression: "", "GZIP" or "ZLIB".
-        content: Receives what a split's content digest is made over, see ``pack_content``.
-        disk: Writes in its thread; then ``shard()`` is complete only after ``disk.wait()``.
+        content: Receives the input of the split's content digest, see ``pack_content``.
+        disk: If given, it writes in its thread; ``shard()`` is complete only after ``disk.wait()``.
 
     Attributes:
         records: Number of records so far.
 
     Raises:
-        DataError: The file can't be made.
+        DataError: The file can't be created.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class ShardWriter:
         self.write_block(one_by_one([payload]))
 
     def write_block(self, block: Block) -> None:
-        """Add many records that are framed already."""
+        """Add many records that are already framed."""
         self.records += len(block.lengths)
         if self._content is not None:
             self._content(pack_content(block.lengths, block.crcs))
@@ -84,10 +85,10 @@ class ShardWriter:
             self._do(self._close)
 
     def discard(self) -> None:
-        """Close the file as it is; for when something went wrong."""
+        """Close the file as it is; used after an error."""
         self._closed = True
         if self._disk is not None:
-            # What waits there may be for this file.
+            # A queued task must not write to the closed file.
             self._disk.forget()
         self._release()
 
@@ -124,7 +125,7 @@ class ShardWriter:
             self._release()
 
     def _release(self) -> None:
-        # A data set keeps the writers of all its shards until the end, for ``shard()``.
+        # All writers are kept until the data set is complete, so their buffers must go now.
         self._compressor = None
         self._waiting = bytearray()
         self._file.close()
@@ -136,6 +137,7 @@ class ShardWriter:
         self._bytes += length
         self._writeback.before(start, length)
         try:
+            # An unbuffered write may write a part only.
             while len(view):
                 view = view[self._file.write(view) :]
         except OSError as error:
@@ -144,7 +146,7 @@ class ShardWriter:
 
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(
-            f"{self.path} can't be written: {error.strerror}. The data set is left as it was."
+            f"{self.path} can't be written: {error.strerror}. The data set is unchanged."
         )
 
     def __enter__(self) -> ShardWriter:
@@ -158,13 +160,13 @@ class ShardWriter:
 
 
 def check_compression(compression: str) -> None:
-    """Refuse what TensorFlow would take for "none" without a word, such as "gzip".
+    """Refuse values such as "gzip", which TensorFlow silently treats as no compression.
 
     Raises:
         ConfigError: It is not one of "", "GZIP" and "ZLIB".
     """
     if compression not in COMPRESSIONS:
-        raise ConfigError(f'compression is "" (none), "GZIP" or "ZLIB", found {compression!r}.')
+        raise ConfigError(f'compression is {compression!r}, expected "" (none), "GZIP" or "ZLIB".')
 
 
 def _compressor(compression: str) -> Any:

@@ -1,4 +1,4 @@
-"""Bytes: TFRecord framing and the wire layout of Examples."""
+"""The bytes of records: TFRecord framing and the wire layout of Examples."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""The wire layout of records: many records as one block of bytes, equal to protobuf's own.
+"""The wire layout of Examples: many records built as one block, byte for byte as by protobuf.
 
-All records with the same features have one order of features on the wire, and all whose values
-have the same lengths are equal but for the values. So the order is learnt from one real
-``SerializeToString(deterministic=True)`` (it is not the order of ``sorted``: "image/h" comes before
-"image"), and from then on NumPy stamps values into copies of a template.
+Records with the same features have them in one order on the wire, and records whose values also
+have the same lengths differ only in the values. The order is therefore learnt from one real
+``SerializeToString(deterministic=True)`` (it is not that of ``sorted``: "image/h" comes before
+"image"), and from then on NumPy copies values into copies of a template.
 
-An Example on the wire is fields of tag, length, content, one inside the other::
+On the wire an Example consists of nested fields of tag, length and content::
 
     Example: 0A Features: (0A entry: 0A name, 12 Feature)*
     Feature: 0A bytes list: 0A value | 12 float list: 0A packed | 1A int64 list: 0A packed
 
-A feature's *payload* here is what stands innermost: the byte string, the packed floats, the packed
-varints. An empty packed list has no innermost field at all.
+In this module a feature's *payload* is the innermost content: the byte string, the packed floats or
+the packed varints. An empty packed list has no innermost field.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from reproducible_ml.datasets.serialize.wire.tfrecord import (
 )
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
-# The payloads of one feature over many records: uint8 [n, bytes] where all have one length.
+# The payloads of one feature in many records: uint8 [n, bytes] if all have one length.
 Payloads = Union[Bytes, list[bytes]]
 _LIST_TAGS = {"bytes": b"\x0a", "float": b"\x12", "int64": b"\x1a"}
-# Layouts of a block up to which grouping equal ones beats joining record by record.
+# With more distinct layouts in a block, joining record by record is faster than grouping.
 _MOST_GROUPS = 8
 
 
@@ -43,8 +43,8 @@ class Block(NamedTuple):
     """Framed records, ready to be written.
 
     Attributes:
-        data: The frames, one behind the other.
-        lengths: uint64 [n], bytes of each payload.
+        data: The frames, one after another.
+        lengths: uint64 [n], size of each payload in bytes.
         crcs: uint32 [n], CRC-32C of each payload, unmasked.
     """
 
@@ -54,10 +54,10 @@ class Block(NamedTuple):
 
 
 class Layout:
-    """How the records of one data set lie on the wire."""
+    """The wire layout of the records of one data set."""
 
     def __init__(self, kinds: Mapping[str, str], keys: Sequence[str]) -> None:
-        """Make the layout of features.
+        """Make a layout.
 
         Args:
             kinds: Kind of each feature: "bytes", "float" or "int64".
@@ -68,17 +68,18 @@ class Layout:
         self._templates: dict[tuple[int, ...], tuple[bytes, list[int]]] = {}
 
     def template(self, sizes: tuple[int, ...]) -> tuple[bytes, list[int]]:
-        """Give a record without its values.
+        """Return a record without its values.
 
         Args:
-            sizes: Bytes of each feature's payload, in the order of ``keys``.
+            sizes: Size of each feature's payload in bytes, in the order of ``keys``.
 
         Returns:
-            The record with zeros for values, and where each value begins.
+            The record with zeros instead of values, and the offset of each value.
         """
         known = self._templates.get(sizes)
         if known is None:
             known = self._make(sizes)
+            # Strings of many lengths would otherwise fill the memory with templates.
             if len(self._templates) < 4096:
                 self._templates[sizes] = known
         return known
@@ -86,6 +87,7 @@ class Layout:
     def _make(self, sizes: tuple[int, ...]) -> tuple[bytes, list[int]]:
         entries, ends, total = [], [], 0
         for key, size in zip(self.keys, sizes):
+            # protobuf writes an empty byte string, but omits an empty packed list.
             value = _field(b"\x0a", bytes(size)) if size or self.kinds[key] == "bytes" else b""
             feature = _field(_LIST_TAGS[self.kinds[key]], value)
             entry = _field(b"\x0a", key.encode("utf-8")) + _field(b"\x12", feature)
@@ -94,6 +96,7 @@ class Layout:
             ends.append(total)
         outer = b"\x0a" + varint(total)
         record = outer + b"".join(entries)
+        # The value is the last thing in its entry, so its offset follows from the entry's end.
         return record, [len(outer) + end - size for end, size in zip(ends, sizes)]
 
     def block(self, columns: Mapping[str, Payloads], count: int) -> Block:
@@ -113,13 +116,13 @@ class Layout:
         return self._join(values, sizes)
 
     def _stamp(self, values: list[Any], count: int) -> Block:
-        """Stamp values of one length each into copies of the template."""
+        """Copy values, each feature's of one length, into copies of the template."""
         template, offsets = self.template(tuple(value.shape[1] for value in values))
         length = len(template)
         frames = np.empty((count, length + FRAME_BYTES), np.uint8)
         whole = header(length) + template + bytes(FOOTER_BYTES)
         starts = [HEADER_BYTES + offset for offset in offsets]
-        # What lies between the values is all that is copied from the template.
+        # Only the bytes between the values are copied from the template; no byte is written twice.
         position = 0
         for start, value in zip([*starts, len(whole)], [*values, None]):
             frames[:, position:start] = np.frombuffer(whole[position:start], np.uint8)
@@ -132,7 +135,7 @@ class Layout:
         return Block(frames.reshape(-1).data, np.full(count, length, np.uint64), crcs)
 
     def _by_group(self, values: list[Any], count: int, group: Any, groups: int) -> Block:
-        """Stamp the records of each layout together, then put all in order."""
+        """Frame the records of each layout together, then restore their order."""
         pieces: list[Any] = [b""] * count
         lengths, crcs = np.empty(count, np.uint64), np.empty(count, np.uint32)
         for number in range(groups):
@@ -145,7 +148,7 @@ class Layout:
         return Block(b"".join(pieces), lengths, crcs)
 
     def _join(self, values: list[Any], sizes: Any) -> Block:
-        """Join records of unequal lengths one by one."""
+        """Assemble records of many different layouts one by one."""
         rows = [
             [row.tobytes() for row in value] if isinstance(value, np.ndarray) else value
             for value in values
@@ -164,7 +167,7 @@ class Layout:
 
 
 def one_by_one(payloads: Sequence[bytes]) -> Block:
-    """Frame records that are serialized already."""
+    """Frame records that are already serialized."""
     crcs = [crc32c(payload) for payload in payloads]
     pieces: list[bytes] = []
     for payload, crc in zip(payloads, crcs):
@@ -174,12 +177,12 @@ def one_by_one(payloads: Sequence[bytes]) -> Block:
 
 
 class WireField(NamedTuple):
-    """A feature as it lies in a serialized Example.
+    """The place of a feature in a serialized Example.
 
     Attributes:
-        name: Its name.
+        name: Name of the feature.
         kind: "bytes", "float" or "int64".
-        payload: Where its payload lies.
+        payload: Position of its payload.
     """
 
     name: str
@@ -188,15 +191,15 @@ class WireField(NamedTuple):
 
 
 def wire_fields(record: bytes) -> list[WireField]:
-    """Read how the features lie in one serialized Example.
+    """Locate the features in one serialized Example.
 
     Raises:
-        ValueError: It is not laid out as this module lays records out.
+        ValueError: Its layout is not the one that this module writes.
     """
     fields = []
     position, end = _enter(record, 0, b"\x0a", len(record))
     if end != len(record):
-        raise ValueError("something follows the features")
+        raise ValueError("there are bytes after the features")
     while position < end:
         position, entry_end = _enter(record, position, b"\x0a", end)
         start, position = _enter(record, position, b"\x0a", entry_end)
@@ -207,6 +210,7 @@ def wire_fields(record: bytes) -> list[WireField]:
         if kind is None or feature_end != entry_end:
             raise ValueError(f"feature {name!r} holds no list, or more than one")
         start, stop = _enter(record, position, _LIST_TAGS[kind], feature_end)
+        # An empty packed list ends here, without a field for its values.
         if start < stop:
             start, stop = _enter(record, start, b"\x0a", stop)
         if stop != feature_end:
@@ -217,7 +221,7 @@ def wire_fields(record: bytes) -> list[WireField]:
 
 
 def list_payload(serialized: bytes) -> bytes:
-    """Take the packed values out of a serialized float list or int64 list."""
+    """Extract the packed values from a serialized float list or int64 list."""
     if not serialized:
         return b""
     start, stop = _enter(serialized, 0, b"\x0a", len(serialized))
@@ -225,17 +229,17 @@ def list_payload(serialized: bytes) -> bytes:
 
 
 def _enter(record: bytes, position: int, tag: bytes, end: int) -> tuple[int, int]:
-    """Return where the content of a field begins and ends."""
+    """Return the start and the end of a field's content."""
     if record[position : position + 1] != tag:
         raise ValueError(f"expected the tag {tag.hex()} at byte {position}")
     size, start = _read_varint(record, position + 1)
     if start + size > end:
-        raise ValueError(f"the field at byte {position} is longer than what it lies in")
+        raise ValueError(f"the field at byte {position} extends past the field that contains it")
     return start, start + size
 
 
 def varint(value: int) -> bytes:
-    """Encode an unsigned integer: seven bits a byte, low ones first."""
+    """Encode an unsigned integer with seven bits per byte, low bits first."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -251,16 +255,18 @@ def pack_integers(values: np.ndarray[Any, Any]) -> Payloads:
         values: int64 [n, k].
 
     Returns:
-        Payloads of n records of k varints each.
+        The payloads of n records with k varints each.
     """
     count, width = values.shape
     if not values.size:
         return np.empty((count, 0), np.uint8)
     low, high = int(values.min()), int(values.max())
+    # Most labels take this path: a varint below 128 is the number itself.
     if low >= 0 and high < 0x80:
         return values.astype(np.uint8)
+    # protobuf encodes negative numbers as their two's complement of 64 bits.
     rest = np.ascontiguousarray(values, dtype=np.int64).view(np.uint64)
-    # A varint has at most ten bytes; `used` tells which of them each number has.
+    # A varint has at most ten bytes; `used` marks the ones that each number needs.
     digits = np.empty((count, width, 10), np.uint8)
     used = np.empty((count, width, 10), bool)
     used[:, :, 0] = True

@@ -1,8 +1,8 @@
-"""The TFRecord framing: how records lie in a file, byte by byte.
+"""TFRecord framing: the byte layout of records in a file.
 
 A record is its length (uint64, little-endian), the masked CRC-32C of these 8 bytes (uint32), the
-payload, and the masked CRC-32C of the payload. Masking rotates by 15 bits and adds a constant, so
-that a CRC stored among data does not disturb a CRC over that data. Source: TensorFlow's
+payload, and the masked CRC-32C of the payload. Masking rotates by 15 bits and adds a constant,
+because the CRC of data that itself contains CRCs would be weak. Defined in TensorFlow's
 ``record_writer.h`` and ``crc32c.h``.
 """
 
@@ -21,12 +21,12 @@ _MASK_DELTA = 0xA282EAD8
 
 
 class Frame(NamedTuple):
-    """One record inside a buffer.
+    """One record in a buffer.
 
     Attributes:
-        offset: Where its header begins.
-        length: Bytes of its payload.
-        crc: CRC-32C of the payload, unmasked, as stored behind it.
+        offset: Start of its header.
+        length: Size of its payload in bytes.
+        crc: CRC-32C that is stored after the payload, unmasked.
     """
 
     offset: int
@@ -35,19 +35,19 @@ class Frame(NamedTuple):
 
     @property
     def payload(self) -> slice:
-        """Where the payload lies."""
+        """The position of the payload in the buffer."""
         start = self.offset + HEADER_BYTES
         return slice(start, start + self.length)
 
 
 class FrameError(ValueError):
-    """A buffer that is no sequence of records.
+    """A buffer that is not a sequence of records.
 
     Attributes:
-        record: Number of the first damaged record.
-        offset: Where it begins.
+        record: Index of the first damaged record.
+        offset: Start of that record.
         found: What is wrong, in a few words.
-        cut: Whether it is that the buffer ends too early.
+        cut: Whether the buffer ends too early.
     """
 
     def __init__(self, record: int, offset: int, found: str, cut: bool = False) -> None:
@@ -70,18 +70,18 @@ def unmask(masked: int) -> int:
 
 
 def header(length: int) -> bytes:
-    """Give the 12 bytes in front of a payload."""
+    """Return the 12 bytes that precede a payload."""
     packed = struct.pack("<Q", length)
     return packed + struct.pack("<I", mask(crc32c.crc32c(packed)))
 
 
 def frame(payload: bytes) -> bytes:
-    """Give a payload as one record."""
+    """Return a payload as one framed record."""
     return header(len(payload)) + payload + struct.pack("<I", mask(crc32c.crc32c(payload)))
 
 
 def scan(buffer: memoryview | bytes) -> Iterator[Frame]:
-    """Walk over the records of a buffer; payload CRCs are returned, not checked.
+    """Yield the records of a buffer; payload CRCs are returned, not checked.
 
     Raises:
         FrameError: A header is damaged, or the buffer ends inside a record.
@@ -95,7 +95,7 @@ def scan(buffer: memoryview | bytes) -> Iterator[Frame]:
         (length,) = struct.unpack("<Q", length_bytes)
         (masked,) = struct.unpack("<I", view[offset + 8 : offset + HEADER_BYTES])
         if unmask(masked) != crc32c.crc32c(bytes(length_bytes)):
-            raise FrameError(record, offset, "the length does not fit its CRC")
+            raise FrameError(record, offset, "the length does not match its CRC")
         end = offset + FRAME_BYTES + length
         if end > len(view):
             found = f"the file ends inside the {length} bytes of payload"

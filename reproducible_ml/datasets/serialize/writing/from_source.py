@@ -1,4 +1,4 @@
-"""Whole sources to data sets."""
+"""Serialization of complete sources."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def serialize_source(
     overwrite: bool = False,
     workers: int = 1,
 ) -> Manifest:
-    """Write all splits of a source with the handlers that it brings.
+    """Write all splits of a source with its own handlers.
 
     Args:
-        source: From ``make_source``.
+        source: A source, such as ``make_source`` returns.
         record_dir: Folder of the data set.
         record_pattern: Format pattern of the shard names.
         samples_per_record: Records in a full shard.
         compression: "", "GZIP" or "ZLIB".
-        overwrite: Replace a data set that is there already.
+        overwrite: Replace a data set that is already there.
         workers: Number of processes that write.
 
     Returns:
@@ -57,21 +57,21 @@ def serialize_npz(
     handler: FeatureHandler | None = None,
     **options: Any,
 ) -> Manifest:
-    """Write one array of an NPZ file as the split train, a record for each of its rows.
+    """Write one array of an NPZ file as the train split, with a record for each of its rows.
 
     Args:
         npz_file: The file.
         key: Name of the array in it, and of the feature.
         record_dir: Folder of the data set.
-        handler: Handles a row; by default its raw bytes with its own shape and type.
-        **options: ``record_pattern``, ``samples_per_record``, ``keys_to_descriptions`` and the
-            others of ``write_records``.
+        handler: Handles each row; by default ``ArrayHandler`` with the array's shape and type.
+        **options: ``record_pattern``, ``samples_per_record``, ``keys_to_descriptions`` and other
+            arguments of ``write_records``.
 
     Returns:
         The manifest.
 
     Raises:
-        DataError: The file is missing or damaged, or has no such array of at least one row.
+        DataError: The file is missing or damaged, or has no such array with at least one row.
     """
     source = NpzArraySource(npz_file, key, handler)
     return write_records(

@@ -1,4 +1,4 @@
-"""Shards by several processes, one shard each at a time."""
+"""Writing of shards by several processes, each with one shard at a time."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def write_by_workers(
 ) -> Iterator[WrittenShard]:
     """Write shards in worker processes.
 
-    The processes are fresh ones, since TensorFlow does not survive a fork. joblib hands them
-    handlers of any kind, lambdas too, and each shard's rows by value. No more than two shards a
-    worker are on their way at a time.
+    The processes are new ones, since TensorFlow does not survive a fork. joblib can send them
+    handlers of any kind, even lambdas, and sends each shard's rows by value. At most two shards per
+    worker are in progress or waiting at a time.
 
     Args:
-        folder: Where to write them.
+        folder: Folder of the shards.
         plans: The shards, each with its rows.
         encoder: Makes the records; it has learnt the first one.
         compression: "", "GZIP" or "ZLIB".
         workers: Number of processes.
 
     Yields:
-        What was written, in the order of the plans.
+        The written shards, in the order of the plans.
 
     Raises:
         DataError: A row can't be handled, or a worker was killed.
@@ -50,12 +50,12 @@ def write_by_workers(
         n_jobs=workers,
         return_as="generator",
         pre_dispatch="2*n_jobs",
-        # joblib would put several small shards into one call, and more of them on their way.
+        # joblib would combine small shards into one call, and so hold more of them in memory.
         batch_size=1,
-        # It would copy arrays of a megabyte and more into shared memory and keep them there until
-        # the end, where a container often has 64 MB of it in all.
+        # joblib would copy arrays of a megabyte or more into shared memory and keep them until the
+        # end, but a container often has only 64 MB of it.
         max_nbytes=None,
-        # From the start, since a worker that got no shard yet would wait for one for minutes.
+        # Set up before the first shard: an orphaned worker without one would wait for minutes.
         initializer=_end_with,
         initargs=(os.getpid(),),
     )
@@ -66,17 +66,17 @@ def write_by_workers(
         yield from run(calls)
     except TerminatedWorkerError as error:
         raise DataError(
-            f"A worker that wrote shards to {folder} was killed, perhaps for lack of memory. Give "
+            f"A worker that wrote shards to {folder} was killed, perhaps for lack of memory. Use "
             "fewer workers, or a smaller samples_per_record."
         ) from error
 
 
 @contextmanager
 def ended_workers(workers: int) -> Iterator[None]:
-    """End the processes of ``write_by_workers`` with the block.
+    """End the processes of ``write_by_workers`` when the block ends.
 
-    joblib keeps them for the next call and then changes their number, which waits for ever where
-    one of them can't start.
+    joblib would keep them and, for a call with another number of workers, resize the pool, which
+    waits forever if a process can't start.
     """
     try:
         yield
@@ -88,9 +88,10 @@ def ended_workers(workers: int) -> Iterator[None]:
 
 
 def _end_with(parent: int) -> None:
-    """End this process when its parent was killed, which would go on writing otherwise."""
+    """End this process when its parent is killed; otherwise it would continue to write."""
 
     def watch() -> None:
+        # An orphan gets another parent, which works on every Unix.
         while os.getppid() == parent:
             time.sleep(_WATCH_SECONDS)
         os._exit(1)

@@ -1,4 +1,4 @@
-"""Rows to shards and a manifest."""
+"""Writing of rows as shards with a manifest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from reproducible_ml.handlers import FeatureHandler
 from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.progress import Progress
 
-# Some generators never end.
+# Limits the count of surplus rows, since some generators never end.
 _MOST_COUNTED = 1_000_000
 
 
@@ -52,7 +52,7 @@ def get_writer(
         compression: "", "GZIP" or "ZLIB".
 
     Returns:
-        The writer and the path that it writes.
+        The writer and the path that it writes to.
     """
     path = shard_name(record_pattern, split, idx)
     return ShardWriter(path, compression), path
@@ -67,13 +67,13 @@ def write_samples(
     """Write the next samples of a generator, and close the writer.
 
     Args:
-        n_samples: How many to write.
-        rgen: Generator of rows; what it yields beyond is left in it.
+        n_samples: Number of samples to write.
+        rgen: Generator of rows; further rows remain in it.
         keys_to_handlers: Feature name -> handler.
-        writer: Where to write.
+        writer: Writer of the shard, see ``get_writer``.
 
     Returns:
-        Number of samples written, less than asked when the generator ended.
+        Number of samples written, less than ``n_samples`` if the generator ended.
 
     Raises:
         DataError: A row can't be handled; the message names the shard and the record.
@@ -95,7 +95,7 @@ def write_records(
     source: Mapping[str, Any] | None = None,
     workers: int = 1,
 ) -> Manifest:
-    """Write a data set: full shards, then one with the rest, for each split; last the manifest.
+    """Write a data set: for each split full shards and one with the rest, and last the manifest.
 
     Args:
         record_dir: Folder of the data set; it appears when everything is written.
@@ -103,24 +103,24 @@ def write_records(
         keys_to_handlers: Feature name -> handler.
         samples_per_record: Records in a full shard.
         split_to_size: Number of records of each of the splits train, eval and test.
-        rows_gen: From a split's name to its rows, exactly as many as ``split_to_size`` says: a
-            generator, a list, or, which is several times faster, a mapping of arrays such as
-            ``{"image": images, "label": labels}``, a row for each of their entries.
+        rows_gen: Function from a split's name to its rows, exactly as many as ``split_to_size``
+            says: a generator, a list, or a mapping of arrays such as
+            ``{"image": images, "label": labels}``, which is several times faster.
         compression: "", "GZIP" or "ZLIB".
         keys_to_descriptions: Feature name -> what it is, for people.
-        overwrite: Replace a data set that is there already; it stays until the new one is whole.
-        source: Where the rows come from, for the manifest.
-        workers: Number of processes that write, one shard each at a time; the bytes are the same
-            for any number. More than one need rows that are a list or arrays, and pay where rows
-            are costly to handle, such as image files.
+        overwrite: Replace a data set that is already there; it stays until the new one is complete.
+        source: Description of where the rows come from, for the manifest.
+        workers: Number of processes that write, each with one shard at a time; the bytes do not
+            depend on it. More than one requires rows in a list or arrays, and pays off if rows are
+            costly to handle, such as image files.
 
     Returns:
         The manifest.
 
     Raises:
-        ConfigError: A setting can't work.
-        DataError: Rows are missing, too many or malformed, or the folder can't be written; nothing
-            is left behind and what was there is unchanged.
+        ConfigError: A setting is invalid.
+        DataError: Rows are missing, surplus or malformed, or the folder can't be written; nothing
+            is left behind, and an older data set is unchanged.
     """
     check_compression(compression)
     check_splits(split_to_size)
@@ -135,7 +135,7 @@ def write_records(
     if not callable(rows_gen):
         raise ConfigError(f"rows_gen must be a function of a split's name, found {rows_gen!r:.50}.")
     encoder = Encoder(keys_to_handlers, keys_to_descriptions)
-    # What is known before the rows are: made once here, so that it can't fail after them.
+    # A trial, so that a bad description fails before hours of writing and not after.
     make_manifest("", encoder, {}, compression, record_pattern, samples_per_record, source)
     total = sum(planned[-1].stop for planned in plans.values())
     with staged(record_dir, overwrite) as folder, Progress(total) as bar, ended_workers(workers):
@@ -161,10 +161,11 @@ def make_manifest(
     samples_per_record: int,
     source: Mapping[str, Any] | None,
 ) -> Manifest:
-    """Describe a data set whose shards are written.
+    """Make the manifest of a data set whose shards are written.
 
     Raises:
-        ConfigError: The source or a handler describes itself by what no manifest can hold.
+        ConfigError: The source or a handler describes itself with values that a manifest can't
+            hold.
     """
     return Manifest(
         record_dir=str(folder),
@@ -189,7 +190,7 @@ class _Writing:
     """The writing of one data set.
 
     Args:
-        folder: Where to.
+        folder: Folder to write into.
         encoder: Makes the records.
         compression: "", "GZIP" or "ZLIB".
         bar: Counts the records.
@@ -214,7 +215,7 @@ class _Writing:
         return Split(plans[-1].stop, tuple(shards), content.hexdigest())
 
     def _here(self, name: str, rows: Rows, plans: Sequence[ShardPlan], content: Any) -> list[Shard]:
-        """Write in this process, and in a thread what goes to the disk."""
+        """Write in this process, with a thread for the disk."""
         reader = RowReader(rows)
         writers: list[ShardWriter] = []
         try:
@@ -231,6 +232,7 @@ class _Writing:
             for writer in writers:
                 writer.discard()
             raise
+        # Surplus rows are an error, too: they would silently be missing from the data set.
         surplus = reader.left(_MOST_COUNTED + 1)
         if surplus:
             more = "" if surplus <= _MOST_COUNTED else "more than "
@@ -245,13 +247,12 @@ class _Writing:
         parts = reachable(rows)
         if parts is None:
             raise ConfigError(
-                f"workers={self._workers} needs rows that can be reached by number, but rows_gen"
-                f"({name!r}) yields them one after the other. Return a list or a mapping of "
-                "arrays, or leave workers out."
+                f"workers={self._workers} needs rows that can be indexed, but rows_gen({name!r}) "
+                "yields them one at a time. Return a list or a mapping of arrays, or omit workers."
             )
         if len(parts) != plans[-1].stop:
             raise wrong_number(name, plans[-1].stop, f"{len(parts)}")
-        # Binds the handlers by the first row, which must be the same for all workers.
+        # Binds the handlers to the first row; all workers must use the same form.
         self._encoder.encode(parts[:1], plans[0].file, 0)
         shards = []
         tasks = ((plan, parts[plan.start : plan.stop]) for plan in plans)
@@ -265,8 +266,8 @@ class _Writing:
 
 
 def wrong_number(split: str, size: int, found: str) -> DataError:
-    """Say that a split has another number of rows than was stated."""
+    """Return the error for a split whose number of rows differs from ``split_to_size``."""
     return DataError(
-        f"The split {split!r} should have {size} rows, rows_gen({split!r}) yields {found}. Give "
-        "split_to_size the right number."
+        f"The split {split!r} should have {size} rows, but rows_gen({split!r}) yields {found}. "
+        "Correct split_to_size."
     )
