@@ -1,10 +1,11 @@
-"""Changes to images that are drawn anew for each global position, inside the graph.
+"""Random changes to images, drawn in the graph for each global position.
 
-What happens to a sample is a pure function of (seed, position): not of the batch size, the number
-of workers or the reader, and a resumed run draws what the uninterrupted one would have.
+The change to a sample is a pure function of (seed, position). It does not depend on the batch size,
+the number of workers or the reader, and a resumed run draws what the uninterrupted one would have
+drawn.
 
-The draws of "flip", "shift" and "crop" are the bits that ``RandomIndexShuffle`` makes of the
-position: a block cipher is a hash here, and one operation serves the whole batch.
+"flip", "shift" and "crop" draw with ``RandomIndexShuffle``: its block cipher serves as a hash of
+the position, and one operation hashes the whole batch.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 
 _HASH_MAX = 2**62 - 1
 _ROUNDS = 16
-# What lies outside an image that was shifted: the low end of its value range.
+# Fills the border of a shifted image: the low end of the value range.
 BACKGROUND = -1.0
 
 
 def augment_images(
     images: tf.Tensor, positions: tf.Tensor, seed: int, changes: Sequence[Any]
 ) -> tf.Tensor:
-    """Apply changes one after the other.
+    """Apply changes in the order given.
 
     Args:
         images: float32 tensor [n, h, w, c] in [-1, 1].
@@ -38,13 +39,13 @@ def augment_images(
         seed: Root seed of the run.
         changes: Names or (name, argument) pairs: "flip" (left-right, half of the samples),
             ("shift", pixels) in both directions, ("crop", (height, width)) at a random place,
-            ("noise", standard deviation), cut to [-1, 1].
+            ("noise", standard deviation) with the result clipped to [-1, 1].
 
     Returns:
-        float32 tensor of the same shape, [n, height, width, c] after a crop.
+        float32 tensor of the same shape, or [n, height, width, c] after a crop.
 
     Raises:
-        ConfigError: If a change is unknown or its argument cannot work.
+        ConfigError: If a change is unknown or its argument is invalid.
     """
     named = checked_changes(changes, tuple(images.shape[1:3]))
     for number, (name, argument) in enumerate(named):
@@ -53,14 +54,14 @@ def augment_images(
 
 
 def checked_changes(changes: Sequence[Any], size: tuple[int, int]) -> list[tuple[str, Any]]:
-    """Give each change as (name, argument), each of which works on images of this size.
+    """Return each change as (name, argument), after checking that it fits images of this size.
 
     Args:
         changes: As for ``augment_images``.
         size: Height and width of the images.
 
     Raises:
-        ConfigError: If a change is unknown or its argument cannot work.
+        ConfigError: If a change is unknown or its argument is invalid.
     """
     if isinstance(changes, str) or not isinstance(changes, Sequence):
         raise ConfigError(f"augment is {changes!r}, expected a list such as ['flip', ('shift', 2)]")
@@ -77,6 +78,7 @@ def checked_changes(changes: Sequence[Any], size: tuple[int, int]) -> list[tuple
         wanted = CHANGES[name].wanted(argument, size)
         if wanted is not None:
             raise ConfigError(f"augment: {name} takes {wanted}, found {argument!r}")
+        # Later changes see smaller images.
         if name == "crop":
             size = (argument[0], argument[1])
         named.append((name, argument))
@@ -130,10 +132,11 @@ def _noise(images: Any, positions: Any, seed: int, number: int, argument: Any) -
 
 
 def _windows(images: Any, positions: Any, seed: int, number: int, height: int, width: int) -> Any:
-    """Cut a window out of each image, at a place drawn for its position."""
+    """Cut a window from each image, at a place drawn for its position."""
     import tensorflow as tf
 
     rows, columns = images.shape[1] - height + 1, images.shape[2] - width + 1
+    # One draw for both coordinates.
     place = _draw(positions, seed, number, rows * columns)
     top, left = place // columns, place % columns
     images = tf.gather(images, top[:, None] + tf.range(height, dtype=tf.int64), batch_dims=1)
@@ -168,11 +171,12 @@ def _is_whole(value: Any) -> bool:
 
 
 class Change(NamedTuple):
-    """A row of the table of changes.
+    """An entry in the table of changes.
 
     Attributes:
-        apply: Changes images, from (images, positions, seed, number, argument).
-        wanted: Says what argument it takes for images of a size, None if the one given is such.
+        apply: Function of (images, positions, seed, number, argument) that changes the images.
+        wanted: Function of (argument, size) that returns None for a valid argument, and else a
+            description of valid ones.
     """
 
     apply: Callable[[Any, Any, int, int, Any], Any]

@@ -1,12 +1,11 @@
-"""What is checked when a data set is opened, before the first step.
+"""Checks of a data set when it is opened, before the first step.
 
-tf.data notices neither a shard that was cut between two records or replaced by an empty file, nor
-one that is missing from a pattern or came on top. The manifest knows each shard's size and
-checksum, so all of this is an error here. The fingerprint follows from the manifest's content
-digests and is computed anew, which costs nothing.
+tf.data does not notice if a shard was truncated between two records, replaced by an empty file,
+removed or added. The manifest lists each shard's size and checksum, so all of this is an error
+here. The fingerprint is recomputed from the manifest's content digests, which costs next to
+nothing.
 
-Every byte is read once; from then on it is known that this data set was checked, until one of its
-shards changes, see ``checked``.
+Every byte is read once. The result is remembered until one of the shards changes, see ``checked``.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
     from reproducible_ml.datasets.serialize import Manifest
 
 CHECKS = ("auto", "full", "size")
-# Read and summed while it lies in a core's cache.
+# A piece of this size is still in a core's cache when its checksum is computed.
 _PIECE_BYTES = 1 << 20
-# A check that takes longer shows how far it is.
+# A check that takes longer shows its progress.
 _BAR_SECONDS = 2.0
 
 
@@ -39,15 +38,14 @@ def check_shards(manifest: Manifest, split: str, check: str = "auto") -> None:
     Args:
         manifest: The data set's manifest.
         split: Which split.
-        check: "auto" reads every byte and compares the checksums, unless that was done before and
-            no shard has changed since; "full" reads every byte each time, which also finds what
-            the disk itself has lost since. "size" compares names and sizes only: a damaged record
-            is then found when it is read, and whole shards of equal size that were exchanged are
-            not found at all.
+        check: "auto" reads every byte and compares the checksums, unless this was done before and
+            no shard has changed since. "full" reads every byte each time, which also finds data
+            that the disk itself has lost. "size" compares names and sizes only: a damaged record
+            is then found when it is read, and swapped shards of equal size go unnoticed.
 
     Raises:
         ConfigError: If ``check`` is unknown or the data set has no such split.
-        DataError: If a shard is missing, of another size, damaged or surplus, or the manifest
+        DataError: If a shard is missing, damaged, surplus or has the wrong size, or the manifest
             contradicts itself.
     """
     if check not in CHECKS:
@@ -60,7 +58,7 @@ def check_shards(manifest: Manifest, split: str, check: str = "auto") -> None:
     _check_sizes(manifest, split)
     if check == "size":
         return
-    # Looked at before the shards are read: a change meanwhile must not pass for what was checked.
+    # Taken before the shards are read: a change during the check must not pass as checked.
     found = checked.stamp(manifest, split)
     if check == "full" or not checked.is_known(manifest, split, found):
         _check_checksums(manifest, split)
@@ -68,9 +66,9 @@ def check_shards(manifest: Manifest, split: str, check: str = "auto") -> None:
 
 
 def surplus_shards(manifest: Manifest) -> list[str]:
-    """List files that are named like this data set's shards and are not in its manifest."""
+    """List files that are named like this data set's shards but are not in its manifest."""
     listed = {shard.file for split in manifest.splits.values() for shard in split.shards}
-    # What the pattern fills in is anything; the rest stands for itself, brackets too.
+    # A placeholder matches anything; the rest of the pattern is literal, even brackets.
     parts = [
         (glob.escape(text), "" if field is None else "*")
         for text, field, _, _ in string.Formatter().parse(manifest.record_pattern)
@@ -95,7 +93,7 @@ def file_checksum(path: str) -> str:
 
     found, piece = 0, bytearray(_PIECE_BYTES)
     try:
-        # Read and not mapped: what the disk can't give is then an error and no dead process.
+        # Read rather than mapped: a bad disk then raises an error instead of killing the process.
         with open(path, "rb", buffering=0) as file:
             while length := file.readinto(piece):
                 found = crc32c(memoryview(piece)[:length], found)
@@ -109,8 +107,8 @@ def _check_manifest(manifest: Manifest, split: str) -> None:
     counted = sum(shard.records for shard in content.shards)
     if counted != content.records:
         raise DataError(
-            f"{manifest.path}: the shards of split {split!r} count {counted} records, the split "
-            f"{content.records}; serialize the data set again"
+            f"{manifest.path}: the shards of split {split!r} have {counted} records, but the split "
+            f"lists {content.records}; serialize the data set again"
         )
     if content.records == 0:
         raise DataError(f"{manifest.path}: split {split!r} holds no records")
@@ -118,8 +116,8 @@ def _check_manifest(manifest: Manifest, split: str) -> None:
     fingerprint = compute_fingerprint(manifest.features, splits)
     if fingerprint != manifest.fingerprint:
         raise DataError(
-            f"{manifest.path}: the fingerprint {manifest.fingerprint} is not that of its content, "
-            f"{fingerprint}; serialize the data set again"
+            f"{manifest.path}: the fingerprint is {manifest.fingerprint}, but that of the content "
+            f"is {fingerprint}; serialize the data set again"
         )
 
 
@@ -137,8 +135,8 @@ def _check_sizes(manifest: Manifest, split: str) -> None:
             )
     for name in surplus_shards(manifest):
         raise DataError(
-            f"{os.path.join(str(manifest.record_dir), name)} is named like a shard but the "
-            f"manifest does not list it; {_hint(manifest)}"
+            f"{os.path.join(str(manifest.record_dir), name)} is named like a shard but is not "
+            f"listed in the manifest; {_hint(manifest)}"
         )
 
 

@@ -1,9 +1,9 @@
-"""Which data sets were checked in full already, so that a large one is not read at every start.
+"""A memory of data sets that passed a full check, so that a large one is not read at every start.
 
-A small file in the user's cache folder keeps, for each folder and split, a digest of all that the
-check depended on: the fingerprint, and of each shard its stated checksum and its inode, size and
-times. Whatever writes to a shard or replaces it changes one of these: its ctime can't be set by
-hand, as its mtime can. A cache that can't be read or written is no cache, and never an error.
+For each folder and split, a small file in the user's cache folder keeps a digest of everything that
+the check depended on: the fingerprint, and for each shard its listed checksum, inode, size and
+times. Writing to a shard or replacing it changes at least the ctime, which, unlike the mtime, can't
+be set by hand. If the cache can't be read or written, it is ignored.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from reproducible_ml.utils.files import write_json
 if TYPE_CHECKING:
     from reproducible_ml.datasets.serialize import Manifest
 
-# File systems keep times in ticks, of up to 2 seconds: within one, a change would leave no trace.
+# File systems round times to as much as 2 seconds; a change within this span would leave no trace.
 _TICK_SECONDS = 2.0
 _MOST_ENTRIES = 256
 
 
 def cache_file() -> Path:
-    """Give the file that remembers the checks."""
+    """Return the path of the cache file."""
     folder = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return Path(folder) / "reproducible-ml" / "checked.json"
 
 
 def stamp(manifest: Manifest, split: str) -> str | None:
-    """Digest what a full check of a split depends on.
+    """Digest everything that a full check of a split depends on.
 
     Returns:
-        64 hexadecimal digits; None where a shard can't be looked at or changed just now, so that
-        a further change might not show.
+        64 hexadecimal digits; None if a shard can't be examined, or changed so recently that a
+        further change might not show.
     """
     known: list[object] = [manifest.fingerprint]
     newest = 0.0
@@ -56,23 +56,23 @@ def stamp(manifest: Manifest, split: str) -> str | None:
 
 
 def is_known(manifest: Manifest, split: str, found: str | None) -> bool:
-    """Tell whether a split with this stamp has passed a full check."""
+    """Return whether a split with this stamp has passed a full check."""
     return found is not None and _read().get(_key(manifest, split)) == found
 
 
 def remember(manifest: Manifest, split: str, found: str | None) -> None:
-    """Keep that a split with this stamp has passed a full check."""
+    """Record that a split with this stamp has passed a full check."""
     if found is None:
         return
     entries = _read()
+    # Moved to the end, since the oldest entries are at the front.
     entries.pop(_key(manifest, split), None)
     entries[_key(manifest, split)] = found
-    # The oldest go first.
     kept = dict(list(entries.items())[-_MOST_ENTRIES:])
     path = cache_file()
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The order of the keys is that of their age.
+        # Unsorted, since the order of the keys is that of their age.
         write_json(path, kept, indent=1, sort_keys=False)
 
 

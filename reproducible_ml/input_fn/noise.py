@@ -1,8 +1,8 @@
-"""Latent noise: a pure function of (seed, step, sub-step), so that it needs no state.
+"""Latent noise as a pure function of (seed, step, sub-step), which needs no state.
 
-A stateful random operation would continue somewhere else after a resume. These draw from a
-counter-based generator (Philox) whose key is the stream's child seed and whose counter is built
-from the step, the worker and the sub-step, each in its own bits.
+A stateful random operation would draw other values after a resume. These operations draw from a
+counter-based generator (Philox). Its key is the stream's child seed, and its counter consists of
+the step, the worker and the sub-step, each in its own bits.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def latents(
         substep: 0 for the generator's update, ``1 + j`` for critic update ``j``; below 4096.
         batch_size: Number of latent vectors.
         noise_dims: Length of a latent vector.
-        worker: Which worker draws, 0 to 4095, an integer or an integer tensor.
+        worker: Index of the worker, 0 to 4095, an integer or an integer tensor.
 
     Returns:
         float32 tensor [batch_size, noise_dims], standard normal.
@@ -52,7 +52,7 @@ def stream_key(seed: int, stream: str, step: Any, substep: Any = 0, worker: Any 
         worker: Below ``MAX_WORKERS``.
 
     Returns:
-        int64 tensor [2]: the child seed's two words, and step, worker and sub-step side by side.
+        int64 tensor [2]: the two words of the child seed, and the counter with its three parts.
     """
     import tensorflow as tf
 

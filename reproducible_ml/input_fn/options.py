@@ -1,4 +1,4 @@
-"""The tf.data settings of every pipeline here: said outright, nothing taken from the machine."""
+"""The tf.data options of every pipeline here; none of them is chosen by the machine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ def deterministic_options(threads: int = PIPELINE_THREADS) -> tf.data.Options:
     """Build the options that make a pipeline give the same elements on every machine.
 
     Args:
-        threads: Size of the pipeline's own thread pool. It does not change any value.
+        threads: Size of the pipeline's own thread pool; it affects speed, but no value.
     """
     import tensorflow as tf
 
     options = tf.data.Options()
     options.deterministic = True
+    # Autotuning would size buffers and parallelism by the machine.
     options.autotune.enabled = False
     options.threading.private_threadpool_size = threads
     options.threading.max_intra_op_parallelism = 1

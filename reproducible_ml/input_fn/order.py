@@ -1,22 +1,22 @@
-"""The data order: which record stands at which position, computed instead of stored.
+"""The data order: the record at each position, computed instead of stored.
 
-Training numbers its samples 0, 1, 2, ... for ever. Position ``p`` of a split of ``N`` records
-lies in epoch ``p // N``; each epoch is a permutation of all ``N`` records, and the record at ``p``
-is a pure function of (seed, epoch, ``p % N``). Nothing is kept between steps, so any step is
-reached in constant time and a resumed run needs no saved state.
+A training numbers its samples 0, 1, 2, ... without end. In a split of ``N`` records, position ``p``
+is in epoch ``p // N``. Each epoch is a permutation of all ``N`` records, and the record at ``p`` is
+a pure function of (seed, epoch, ``p % N``). Nothing is kept between steps, so any step is reached
+in constant time and a resumed run needs no saved state.
 
-The permutation is TensorFlow's ``RandomIndexShuffle`` (a Simon block cipher that walks until it
-falls into the range) with 16 rounds. Its public wrapper uses 4, which is not random: successive
+The permutation is TensorFlow's ``RandomIndexShuffle`` (a Simon block cipher, applied until the
+result is in the range) with 16 rounds. Its public wrapper uses 4, which is not random: successive
 epochs correlate by 0.91.
 
-Two properties of that operation are corrected here:
+Two flaws of that operation are corrected here:
 
-* It cuts each of its three key words to half a block, that is to 8 bits for up to 65,536 records,
-  so that epoch 256 would repeat epoch 0. The epoch's upper bytes are therefore added to the two
-  words of the seed.
-* It chooses a block of ``log2(N - 1)`` bits, in which the last index of ``2**k + 1`` records (``k``
-  even) does not fit: two indices then share one record and one record is never read. For those
-  sizes the permutation of one record more is walked instead.
+* It truncates each of its three key words to half a block. For up to 65,536 records this is 8 bits,
+  so epoch 256 would repeat epoch 0. Therefore the epoch's upper bytes are added to the two words of
+  the seed.
+* It chooses a block of ``log2(N - 1)`` bits. With ``2**k + 1`` records (``k`` even) the last index
+  does not fit into it: two indices would share one record, and one record would never be read. For
+  these sizes the permutation of one more record is used instead.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROUNDS = 16
 def record_indices(
     positions: Any, records: int, seed: int, shuffle: bool = True, stream: str = "order"
 ) -> tf.Tensor:
-    """Tell which record stands at each global position.
+    """Return the index of the record at each global position.
 
     Args:
         positions: int64 tensor of any shape, global positions >= 0.
@@ -48,7 +48,7 @@ def record_indices(
         int64 tensor of the same shape, record indices in [0, records).
 
     Raises:
-        ConfigError: If there is no record to choose from.
+        ConfigError: If there are no records.
     """
     import tensorflow as tf
 
@@ -64,13 +64,14 @@ def record_indices(
     if not _needs_wider_walk(records):
         shuffled = _permute(flat, keys, records - 1)
     else:
+        # The extra index is never asked for; where it comes out, its own image takes its place.
         once = _permute(flat, keys, records)
         shuffled = tf.where(tf.equal(once, records), _permute(once, keys, records), once)
     return tf.reshape(shuffled, tf.shape(positions))
 
 
 def epoch_keys(epochs: tf.Tensor, seed: int, stream: str = "order") -> tf.Tensor:
-    """Give the permutation key of each epoch.
+    """Return the permutation key of each epoch.
 
     Args:
         epochs: int64 tensor [n], epochs >= 0.
@@ -78,8 +79,8 @@ def epoch_keys(epochs: tf.Tensor, seed: int, stream: str = "order") -> tf.Tensor
         stream: Name of the child seed.
 
     Returns:
-        int64 tensor [n, 3]: the two words of the child seed, with the epoch's second and third
-        byte added, and the epoch.
+        int64 tensor [n, 3]: the two words of the child seed, with the epoch shifted right by 8 and
+        by 16 bits added, and the epoch itself.
     """
     import tensorflow as tf
 
@@ -103,5 +104,6 @@ def _permute(indices: tf.Tensor, keys: tf.Tensor, max_index: int) -> tf.Tensor:
 
 
 def _needs_wider_walk(records: int) -> bool:
+    # The smallest block has 16 bits, so only larger splits are affected.
     bits = (records - 1).bit_length() - 1
     return bits >= 16 and bits % 2 == 0 and records - 1 == 1 << bits

@@ -1,9 +1,9 @@
-"""Serialized records back to values, told by the manifest's schema alone.
+"""Parsing of serialized records, directed by the manifest's schema alone.
 
-Records are parsed by the batch: one ``parse_example`` for many records costs a seventh of as many
-single parses. Two steps are kept apart because a reader may hold decoded values for long: *decode*
-restores the dtype and shape that the handler wrote, *scale* maps a feature's value range to
-[-1, 1] as float32, which is four times as large as the bytes it came from.
+Records are parsed in batches: one ``parse_example`` for many records costs a seventh of parsing
+them one at a time. *Decode* restores the dtype and shape that the handler wrote; *scale* maps a
+feature's value range to [-1, 1] as float32. They are separate steps, because a reader may hold
+decoded values for long, and float32 takes four times as much memory as bytes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def choose_features(
     Args:
         features: The manifest's schema.
         keys: Names to pick.
-        where: What holds them, for the error.
+        where: The data set, for the error.
 
     Raises:
         DataError: If the records have no such feature.
@@ -50,8 +50,8 @@ def parse_batch(serialized: tf.Tensor, features: Mapping[str, FeatureSchema]) ->
         features: The features to read, by name.
 
     Returns:
-        One tensor [n, *shape] per feature in the dtype that was written; a feature whose shape
-        varies gives a ragged tensor, text and encoded images whose shape varies a string tensor.
+        One tensor [n, *shape] per feature in the dtype that was written. If the shape varies, a
+        list becomes a ragged tensor, and a byte string (text, image, raw) a string tensor.
     """
     import tensorflow as tf
 
@@ -61,9 +61,9 @@ def parse_batch(serialized: tf.Tensor, features: Mapping[str, FeatureSchema]) ->
 
 
 def parse_one(serialized: tf.Tensor, features: Mapping[str, FeatureSchema]) -> dict[str, Any]:
-    """Parse and decode a single record: ``parse_batch`` without the batch dimension.
+    """Parse and decode a single record, as ``parse_batch`` without the batch dimension.
 
-    Unlike a batch, a record alone may hold an encoded image of any shape.
+    Unlike in a batch, encoded images are decoded even if their shape varies.
     """
     found = {key: value[0] for key, value in parse_batch(serialized[None], features).items()}
     for key, schema in features.items():
@@ -73,17 +73,17 @@ def parse_one(serialized: tf.Tensor, features: Mapping[str, FeatureSchema]) -> d
 
 
 def check_scalable(features: Mapping[str, FeatureSchema]) -> None:
-    """Refuse features whose values ``parse_one`` gives as strings and ``scale`` is to scale.
+    """Refuse features with a value range whose values ``parse_one`` can't decode to numbers.
 
     Raises:
-        DataError: If a feature is such.
+        DataError: If there is such a feature.
     """
     for key, schema in features.items():
         if schema.shape is None and schema.encoding == "raw" and schema.value_range is not None:
             raise DataError(
-                f"feature {key!r} holds raw bytes of another shape in each record, which nothing "
-                "says how to decode and scale; write it with one shape, as a list or as an "
-                "encoded image, or without value_range"
+                f"feature {key!r} holds raw bytes whose shape varies, so they can't be decoded and "
+                "scaled; write it with one shape, as a list, as an encoded image, or without "
+                "value_range"
             )
 
 
@@ -95,8 +95,8 @@ def scale(values: Any, schema: FeatureSchema) -> Any:
         schema: Its schema; a feature without a value range keeps its values and dtype.
 
     Returns:
-        float32 tensor of the same shape: ``(values - low) / ((high - low) / 2) - 1``, a division
-        because it gives both ends of the range exactly.
+        float32 tensor of the same shape: ``(values - low) / ((high - low) / 2) - 1``. It is a
+        division, because a multiplication would not map both ends of the range exactly.
     """
     import tensorflow as tf
 
@@ -110,21 +110,21 @@ def scale(values: Any, schema: FeatureSchema) -> Any:
 
 
 def fixed_shape(key: str, schema: FeatureSchema) -> tuple[int, ...]:
-    """Give a feature's shape, which batches of dense tensors need.
+    """Return a feature's shape, which batches of dense tensors need.
 
     Raises:
         DataError: If the shape varies from record to record.
     """
     if schema.shape is None:
         raise DataError(
-            f"feature {key!r} has another shape in each record and cannot be batched; "
+            f"the shape of feature {key!r} varies from record to record, so it can't be batched; "
             "write it with a handler that resizes to one shape"
         )
     return tuple(schema.shape)
 
 
 def decoded_bytes(schema: FeatureSchema) -> int:
-    """Count the bytes that one record's decoded value takes; 0 if that varies."""
+    """Return the size of one record's decoded value in bytes; 0 if it varies."""
     import numpy as np
 
     if schema.shape is None or schema.encoding == "utf8":
@@ -168,11 +168,12 @@ def _decode(values: Any, key: str, schema: FeatureSchema) -> Any:
 def _decode_raw(values: tf.Tensor, dtype: tf.DType, shape: tuple[int, ...]) -> tf.Tensor:
     import tensorflow as tf
 
+    # decode_raw does not support these types.
     unsigned = {tf.uint32: tf.int32, tf.uint64: tf.int64}
     flat = tf.io.decode_raw(values, unsigned.get(dtype, dtype))
     if dtype in unsigned:
         flat = tf.bitcast(flat, dtype)
-    # The number of records is stated: decode_raw with a wrong dtype would give fewer rows instead.
+    # With -1 for the number of records, values of a wrong dtype would silently give fewer rows.
     decoded = tf.reshape(flat, tf.concat([tf.shape(values), list(shape)], 0))
     return tf.ensure_shape(decoded, [None, *shape])
 
@@ -190,9 +191,10 @@ def _decode_images(values: tf.Tensor, dtype: tf.DType, schema: FeatureSchema) ->
 
 
 def _decode_image(value: tf.Tensor, schema: FeatureSchema, channels: int) -> tf.Tensor:
-    """Decode one image [height, width, channels]; 0 channels: as many as it has."""
+    """Decode one image [height, width, channels]; 0 channels means as many as it has."""
     import tensorflow as tf
 
     if schema.encoding == "png":
         return tf.io.decode_png(value, channels=channels, dtype=tf.as_dtype(schema.dtype))
+    # The default method is the system's choice, so its values could differ between machines.
     return tf.io.decode_jpeg(value, channels=channels, dct_method="INTEGER_ACCURATE")

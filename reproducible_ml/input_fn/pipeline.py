@@ -1,9 +1,9 @@
-"""From a manifest to the input function that an Estimator takes.
+"""The input function of a serialized data set, for an Estimator.
 
-One element is what one training step needs: the latents of each network update and the real images
-of each critic update. Both are pure functions of (seed, step). The count of steps starts at the
-graph's global step, which is read when the iterator is initialized, after the checkpoint was
-restored: so a resumed run continues where it stopped, whatever the step.
+One element holds what one training step needs: the latents for each network update and the real
+images for each critic update. Both are pure functions of (seed, step). Steps are counted from the
+graph's global step, which is read when the iterator is initialized, after the checkpoint has been
+restored. A resumed run therefore continues exactly where it stopped.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class InputFn:
 
     Attributes:
         manifest: The data set's manifest, checked against the shards.
-        critic_steps: Critic updates per element, None for plain batches.
+        critic_steps: Critic updates per element; None for plain batches.
         batch_size: Samples per network update of one worker.
         noise_dims: Length of a latent vector.
         seed: Root seed of the run.
-        reader: The reader that was chosen: memory, memmap or stream.
+        reader: The chosen reader: memory, memmap or stream.
     """
 
     def __init__(
@@ -85,22 +85,22 @@ class InputFn:
             self.manifest, split, self.features, reader, memory_budget_bytes
         )
         if not repeat:
-            self._positions(None)  # raises where a pass would hold nothing
+            self._positions(None)  # raises if the pass would be empty
 
     def __call__(self, input_context: Any | None = None) -> tf.data.Dataset:
         """Build the dataset in the current graph, or eagerly.
 
         Args:
-            input_context: What a distribution strategy passes; replaces the worker numbers.
+            input_context: Passed by a distribution strategy; overrides the worker numbers.
         """
         import tensorflow as tf
 
-        # Nothing here needs AutoGraph, which takes a second or two to find that out.
+        # Nothing here needs AutoGraph, which would take a second or two to analyse it.
         build: Any = tf.autograph.experimental.do_not_convert(self._build)
         return build(input_context)
 
     def _build(self, input_context: Any | None) -> tf.data.Dataset:
-        # The shards may have changed since; a change of size is seen for nothing.
+        # The shards may have changed since they were checked; comparing sizes costs nothing.
         check_shards(self.manifest, self.split, "size")
         positions = self._positions(input_context)
         dataset = open_reader(
@@ -114,7 +114,7 @@ class InputFn:
             shuffle=self.shuffle,
         )
         dataset = dataset.prefetch(PREFETCH_BATCHES).with_options(deterministic_options())
-        # So that an estimator knows steps from batches also behind a function that calls this one.
+        # Lets an estimator tell steps from batches even if a user's function wraps this one.
         dataset.critic_steps = self.critic_steps
         return dataset
 
@@ -125,7 +125,7 @@ class InputFn:
                 input_context.num_replicas_in_sync,
                 input_context.num_input_pipelines,
             )
-            # Parameter servers have many pipelines whose replicas are not in sync: 1 is in sync.
+            # With parameter servers the workers are not in sync: many pipelines, 1 replica.
             if max(replicas, pipelines) > 1:
                 num_workers = max(replicas, pipelines)
                 workers = num_workers // pipelines
@@ -133,7 +133,7 @@ class InputFn:
                 if num_workers % pipelines or num_workers > MAX_WORKERS:
                     raise ConfigError(
                         f"the strategy has {replicas} replicas in sync on {pipelines} input "
-                        f"pipelines, expected as many on each and at most {MAX_WORKERS}"
+                        f"pipelines, expected the same number on each and at most {MAX_WORKERS}"
                     )
         positions = Positions(
             batch_size=self.batch_size,
@@ -149,7 +149,7 @@ class InputFn:
             raise ConfigError(
                 f"repeat is False, but the {positions.records} records of split {self.split!r} "
                 f"give worker {first_worker} of {num_workers} nothing to read: a step takes "
-                f"{positions.samples_per_step} samples. Take a smaller batch_size, fewer workers "
+                f"{positions.samples_per_step} samples. Use a smaller batch_size, fewer workers "
                 "or fewer critic_steps."
             )
         return positions
@@ -160,6 +160,7 @@ class InputFn:
 
         step, worker = positions.step_and_worker(element)
         images = values[self.image_key]
+        # Without a value range, ``scale`` keeps the dtype.
         images = tf.cast(scale(images, self.features[self.image_key]), tf.float32)
         if images.shape.rank == 3:
             images = images[..., None]
@@ -205,24 +206,24 @@ def input_fn(
     """Make the input function of one split of a serialized data set.
 
     Args:
-        record_dir: Directory of the manifest and its shards.
+        record_dir: Folder of the manifest and its shards.
         split: "train", "eval" or "test".
-        batch_size: Samples per network update (of one worker), B.
+        batch_size: Samples per network update of one worker, B.
         noise_dims: Length of a latent vector, z.
         seed: Root seed of the run; the streams "order", "latents" and "augment" derive from it.
-        critic_steps: None for plain batches; a number d gives what one step with d critic updates
-            needs in one element.
+        critic_steps: None for plain batches; with a number d, an element holds what one step with d
+            critic updates needs.
         image_key: Feature that holds the images.
-        label_key: Feature that holds an integer label, if labels are wanted.
+        label_key: Feature that holds an integer label; None for no labels.
         shuffle: False keeps the written order.
-        repeat: False reads the split once, from its start and whatever the global step; the last
-            batch is then shorter, with ``critic_steps`` left out.
+        repeat: False reads the split once from its start, whatever the global step; the last batch
+            is then shorter, or with ``critic_steps``, an incomplete last step is omitted.
         reader: "memory", "memmap", "stream" or "auto"; see ``docs/reading.md``.
-        augment: Changes drawn anew for each position, such as ``["flip", ("shift", 2)]``.
-        num_workers: Among how many workers each batch of ``num_workers * batch_size`` is shared.
-        worker_index: Which of them this one is.
-        check: How far the shards are compared with the manifest, see ``check_shards``.
-        memory_budget_bytes: Up to which size of decoded records "auto" reads from memory; None for
+        augment: Changes drawn for each position, such as ``["flip", ("shift", 2)]``.
+        num_workers: Number of workers that share each batch of ``num_workers * batch_size``.
+        worker_index: Index of this worker.
+        check: How thoroughly the shards are compared with the manifest, see ``check_shards``.
+        memory_budget_bytes: Size of decoded records up to which "auto" reads from memory; None for
             2 GiB.
 
     Returns:
@@ -233,7 +234,7 @@ def input_fn(
         With ``label_key`` the first part is ``{"latents": ..., "labels": int32 [B] or [d, B]}``.
 
     Raises:
-        ConfigError: If an argument cannot work.
+        ConfigError: If an argument is invalid.
         DataError: If the data set is missing, damaged or lacks the feature.
     """
     return InputFn(
@@ -264,18 +265,18 @@ def _global_step() -> Any:
 
 
 def _need_whole(name: str, value: Any, low: int | None = None, high: int | None = None) -> None:
-    """Refuse what is no whole number from low to high."""
+    """Refuse values that are not integers from low to high."""
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not is_whole or (low is not None and value < low) or (high is not None and value > high):
         bounds = "" if low is None else f" >= {low}" if high is None else f" from {low} to {high}"
-        raise ConfigError(f"{name} is {value!r}, expected a whole number{bounds}")
+        raise ConfigError(f"{name} is {value!r}, expected an integer{bounds}")
 
 
 def _image_size(key: str, features: dict[str, Any]) -> tuple[int, int]:
-    """Give height and width of the images."""
+    """Return height and width of the images."""
     shape = fixed_shape(key, features[key])
     if len(shape) not in (2, 3):
-        raise DataError(f"feature {key!r} has shape {shape}, an image has 2 or 3 dimensions")
+        raise DataError(f"feature {key!r} has shape {shape}, but an image has 2 or 3 dimensions")
     return shape[0], shape[1]
 
 
@@ -283,5 +284,5 @@ def _check_label(key: str, features: dict[str, Any]) -> None:
     shape, dtype = fixed_shape(key, features[key]), str(features[key].dtype)
     if shape not in ((), (1,)) or "int" not in dtype:
         raise DataError(
-            f"feature {key!r} has shape {shape} and dtype {dtype}, a label is one integer"
+            f"feature {key!r} has shape {shape} and dtype {dtype}, but a label is one integer"
         )

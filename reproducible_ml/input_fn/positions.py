@@ -1,10 +1,10 @@
-"""Which global positions one worker reads at each step.
+"""The global positions that each worker reads at each step.
 
-The samples of a run are numbered through: a step takes ``critic_steps`` batches, a batch is split
-among the workers, and worker ``w`` of ``W`` reads in sub-step ``j`` of step ``s`` the positions
-``((s * critic_steps + j) * W + w) * batch_size + i``. The workers' positions are disjoint and
-together complete, whatever ``W`` is; ``W`` workers with batches of ``B`` read what one worker with
-batches of ``W * B`` would.
+All samples of a run are numbered consecutively. A step takes ``critic_steps`` batches, and each
+batch is divided among the workers: in sub-step ``j`` of step ``s``, worker ``w`` of ``W`` reads the
+positions ``((s * critic_steps + j) * W + w) * batch_size + i``. For any ``W``, the workers'
+positions are disjoint and together complete. ``W`` workers with batches of ``B`` read what one
+worker with batches of ``W * B`` would read.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ FOREVER = 2**62
 
 @dataclass(frozen=True)
 class Positions:
-    """The share of one input pipeline, which feeds one or several neighbouring workers.
+    """The positions of one input pipeline, which feeds one worker or several consecutive ones.
 
     Attributes:
         batch_size: Samples of one worker in one sub-step.
         substeps: Batches per step.
-        num_workers: All workers, W.
-        first_worker: The first worker that this pipeline feeds.
-        workers: How many it feeds; its elements take turns among them.
-        start: The global step at which training starts, an integer or a tensor.
-        records: End of the positions for a single pass, None if the data repeats.
-        whole_steps: In a single pass, leave out what does not fill a whole step.
+        num_workers: Number of all workers, W.
+        first_worker: Index of the first worker that this pipeline feeds.
+        workers: Number of workers that it feeds; they take its elements in turn.
+        start: Global step at which training starts, an integer or a tensor.
+        records: Number of records to read in a single pass; None if the data repeats.
+        whole_steps: Whether a single pass omits records that do not fill a step.
     """
 
     batch_size: int
@@ -51,29 +51,30 @@ class Positions:
 
     @property
     def samples_per_step(self) -> int:
-        """Count the positions that one step of all workers takes."""
+        """The number of positions that one step of all workers takes."""
         return self.substeps * self.num_workers * self.batch_size
 
     def is_mine(self, batch: tf.Tensor) -> tf.Tensor:
-        """Tell whether this pipeline feeds a worker that takes the batch of that number."""
+        """Return whether this pipeline feeds the worker that takes the batch of this number."""
         turn = batch % self.num_workers - self.first_worker
         return (turn >= 0) & (turn < self.workers)
 
     def elements(self) -> tf.data.Dataset:
-        """Count the elements of this pipeline from its first to its last, as int64."""
+        """Return the dataset of this pipeline's element numbers, int64, from first to last."""
         import tensorflow as tf
 
         start = tf.cast(self.start, tf.int64) * self.workers
         return tf.data.Dataset.range(start, tf.constant(self.stop(), tf.int64))
 
     def stop(self) -> int:
-        """Give the number of the first element that this pipeline does not have."""
+        """Return the number of this pipeline's last element, plus one."""
         if self.records is None:
             return FOREVER
         return sum(self._steps_of(self.first_worker + turn) for turn in range(self.workers))
 
     def _steps_of(self, worker: int) -> int:
         assert self.records is not None
+        # A whole step counts if its last batch is full, a batch if it has at least one record.
         if self.whole_steps:
             last = (self.substeps - 1) * self.num_workers + worker + 1
             room, each = self.records - last * self.batch_size, self.substeps
@@ -82,11 +83,11 @@ class Positions:
         return max(0, room // (each * self.num_workers * self.batch_size) + 1)
 
     def step_and_worker(self, element: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Tell which step of which worker an element belongs to."""
+        """Return the step and the worker that an element belongs to."""
         return element // self.workers, self.first_worker + element % self.workers
 
     def of(self, element: tf.Tensor) -> tf.Tensor:
-        """Give the global positions of an element.
+        """Return the global positions of an element.
 
         Args:
             element: int64 scalar, a value of ``elements()``.
@@ -97,12 +98,13 @@ class Positions:
         import tensorflow as tf
 
         positions = self.of_whole(element[None])
+        # Only plain batches can be short, and their positions are consecutive.
         if not self.is_static:
             positions = positions[: tf.maximum(self.records - positions[0], 0)]
         return positions
 
     def of_whole(self, elements: tf.Tensor) -> tf.Tensor:
-        """Give the global positions of several elements, none of which is a shorter last one.
+        """Return the global positions of several elements, all of them of full length.
 
         Args:
             elements: int64 tensor [n], values of ``elements()``.

@@ -1,4 +1,4 @@
-"""The small steps of an input pipeline, for those who put together their own.
+"""The single steps of an input pipeline, for building your own.
 
     def input_fn():
         def fn():
@@ -8,9 +8,9 @@
             return shuffle_repeat_prefetch(dataset)
         return fn
 
-The manifest beside the shards says how to read them, and the shards are checked against it. This
-order of steps parses record by record and shuffles batches, not samples; ``input_fn`` of this
-package reads many times faster, shuffles samples and can resume exactly.
+The manifest beside the shards says how to read them, and the shards are checked against it. The
+steps in this order parse record by record, and shuffle batches instead of samples. This package's
+``input_fn`` reads many times faster, shuffles samples and can resume exactly.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ def dataset_from_records(file_pattern: str | Path, check: str = "auto") -> tf.da
     """Open the shards that a pattern names as a dataset of serialized records.
 
     Args:
-        file_pattern: Path of shards such as ``data/digits/train-*.tfrecord``; its directory holds
-            the manifest, and the pattern must match all shards of a split or none of them.
-        check: How far the shards are checked, see ``check_shards``.
+        file_pattern: Path of shards such as ``data/digits/train-*.tfrecord``. Its folder holds the
+            manifest, and the pattern must match all shards of a split or none of them.
+        check: How thoroughly the shards are checked, see ``check_shards``.
 
     Returns:
         A dataset of string scalars in the written order.
 
     Raises:
         DataError: If nothing matches, a shard of a matched split is missing or damaged, or the
-            directory holds a matching file that is not of the data set.
+            folder holds a matching file that is not part of the data set.
     """
     import tensorflow as tf
 
@@ -61,8 +61,8 @@ def dataset_from_records(file_pattern: str | Path, check: str = "auto") -> tf.da
             continue
         if len(named) != len(content.shards):
             raise DataError(
-                f"{file_pattern} matches {len(named)} of the {len(content.shards)} shards of "
-                f"split {split!r}; a part of a split would be read without notice"
+                f"{file_pattern} matches only {len(named)} of the {len(content.shards)} shards of "
+                f"split {split!r}; match all of them, or none"
             )
         check_shards(manifest, split, check)
         paths += [os.path.join(record_dir or ".", shard.file) for shard in named]
@@ -81,16 +81,16 @@ def map_fn(
     """Make the function that turns one serialized record into values.
 
     Args:
-        record_dir: Directory of the manifest; by default the data set that
-            ``dataset_from_records`` opened last.
-        keys: Features to read, all by default.
+        record_dir: Folder of the manifest; by default the data set that ``dataset_from_records``
+            opened last.
+        keys: Features to read; all by default.
 
     Returns:
-        A function from a serialized record to ``{key: value}``, with value ranges scaled to
-        [-1, 1]; with a single feature, to its value alone. Encoded images may be of any shape.
+        A function from a serialized record to ``{key: value}``, or to the value if there is a
+        single feature. Value ranges are scaled to [-1, 1]. Encoded images may have any shape.
 
     Raises:
-        ConfigError: If no data set was opened and none is given.
+        ConfigError: If ``record_dir`` is missing and no data set was opened before.
         DataError: If there is no such feature, or its values can't be decoded.
     """
     if record_dir is not None:
@@ -98,7 +98,7 @@ def map_fn(
     elif _opened:
         manifest = _opened[0]
     else:
-        raise ConfigError("map_fn() follows dataset_from_records(); or name its record_dir")
+        raise ConfigError("map_fn() needs a record_dir, or a call of dataset_from_records() first")
     names = list(manifest.features) if keys is None else list(keys)
     features = choose_features(manifest.features, names, str(manifest.record_dir))
     check_scalable(features)
@@ -121,11 +121,11 @@ def shuffle_repeat_prefetch(
     """Shuffle a dataset's elements through a buffer, repeat it, and prefetch.
 
     Args:
-        dataset: Any dataset; what is shuffled are its elements, so batches if it is batched.
-        buffer_size: Elements that the buffer holds; 1 leaves the order as it is.
-        repeat: Number of epochs, None for ever.
-        prefetch: Elements prepared ahead.
-        seed: Root seed of the run; each epoch has another order, the same in every run.
+        dataset: Any dataset; its elements are shuffled, so batches if it is batched.
+        buffer_size: Number of elements that the buffer holds; 1 keeps the order.
+        repeat: Number of epochs; None repeats forever.
+        prefetch: Number of elements prepared ahead.
+        seed: Root seed of the run; the order differs from epoch to epoch, but not between runs.
     """
     from reproducible_ml.input_fn.options import deterministic_options
 

@@ -1,4 +1,4 @@
-"""Where a split's shards lie and which record lies in which of them."""
+"""The paths of a split's shards, and the records in each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def shard_paths(manifest: Manifest, split: str) -> list[str]:
 
 
 def first_records(manifest: Manifest, split: str) -> npt.NDArray[np.int64]:
-    """Number the first record of each shard, and one past the last: int64 [shards + 1]."""
+    """Return the index of each shard's first record, and the record count: int64 [shards + 1]."""
     import numpy as np
 
     counts: list[Any] = [shard.records for shard in manifest.splits[split].shards]

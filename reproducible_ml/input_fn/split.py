@@ -1,4 +1,4 @@
-"""A whole split: its images and labels as NumPy batches, their shape, the number of classes."""
+"""Access to a complete split: its images and labels as NumPy batches, shape and classes."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def image_shape(record_dir: str | Path) -> tuple[int, ...]:
     """Return (height, width, channels) of a data set's images.
 
     Raises:
-        DataError: They have no common shape.
+        DataError: The images differ in shape.
     """
     shape = read_manifest(record_dir).features["image"].shape
     if shape is None:
         raise DataError(
-            f"{record_dir}: the images have no common shape. Serialize them with a handler that "
+            f"{record_dir}: the images differ in shape. Serialize them with a handler that "
             "resizes: ImageHandler(shape)."
         )
     return (*shape, 1) if len(shape) == 2 else tuple(shape)
@@ -71,7 +71,7 @@ def count_classes(record_dir: str | Path, label_key: str, learner: str) -> int:
     Args:
         record_dir: A serialized data set.
         label_key: Feature that holds the label.
-        learner: What learns from the labels, for errors, such as "gan_type 'cgan'".
+        learner: The subject of error messages, such as "gan_type 'cgan'".
 
     Returns:
         The largest label plus 1.
@@ -91,16 +91,16 @@ def count_classes(record_dir: str | Path, label_key: str, learner: str) -> int:
         lowest, highest = min(lowest, int(labels.min())), max(highest, int(labels.max()))
     if lowest < 0 or highest < 1:
         raise DataError(
-            f"{record_dir}: the labels of feature {label_key!r} reach from {lowest} to {highest}; "
-            f"{learner} takes classes 0, 1 and so on, two at least."
+            f"{record_dir}: the labels of feature {label_key!r} range from {lowest} to {highest}, "
+            f"but {learner} takes classes 0, 1 and so on, at least two."
         )
     return highest + 1
 
 
 def session_config() -> Any:
-    """Return a session configuration with the process's thread counts.
+    """Return a session configuration with the thread counts of the process.
 
-    The first session of a process decides them for all, so each must ask for the same.
+    The first session of a process sets them for all sessions, so each must ask for the same.
     """
     import tensorflow as tf
 

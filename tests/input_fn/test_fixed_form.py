@@ -74,7 +74,7 @@ def test_encoded_images_are_not_taken_by_their_place(manifest):
     shard = tf.data.TFRecordDataset(f"{manifest.record_dir}/train-0.tfrecord")
     payload = next(iter(shard)).numpy()
     encoded = dataclasses.replace(manifest.features["image"], encoding="png")
-    with pytest.raises(ValueError, match="'image' is to be decoded"):
+    with pytest.raises(ValueError, match="'image' must be decoded"):
         FixedForm(payload, {"image": encoded})
     with pytest.raises(ValueError, match="missing"):
         FixedForm(payload, {"nothing": encoded})

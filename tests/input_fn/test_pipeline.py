@@ -316,9 +316,9 @@ def test_records_of_different_length_are_not_mapped(tmp_path):
     ("argument", "message"),
     [
         ({"batch_size": 0}, "batch_size is 0"),
-        ({"batch_size": "8"}, "batch_size is '8', expected a whole number"),
-        ({"batch_size": 2.5}, "batch_size is 2.5, expected a whole number"),
-        ({"batch_size": True}, "batch_size is True, expected a whole number"),
+        ({"batch_size": "8"}, "batch_size is '8', expected an integer"),
+        ({"batch_size": 2.5}, "batch_size is 2.5, expected an integer"),
+        ({"batch_size": True}, "batch_size is True, expected an integer"),
         ({"critic_steps": 1.0}, "critic_steps is 1.0"),
         ({"seed": "x"}, "seed is 'x'"),
         ({"num_workers": "2"}, "num_workers is '2'"),

@@ -65,13 +65,13 @@ def test_a_pattern_that_matches_nothing_is_an_error(tmp_path):
 
 def test_a_pattern_that_matches_part_of_a_split_is_an_error(tmp_path):
     write_by_hand(tmp_path, {"train": 6}, per_shard=2)
-    with pytest.raises(DataError, match="matches 1 of the 3 shards of split 'train'"):
+    with pytest.raises(DataError, match="matches only 1 of the 3 shards of split 'train'"):
         dataset_from_records(tmp_path / "train-00001.tfrecord")
 
 
 def test_map_fn_needs_a_data_set(monkeypatch):
     monkeypatch.setattr("reproducible_ml.input_fn.records._opened", [])
-    with pytest.raises(ConfigError, match="name its record_dir"):
+    with pytest.raises(ConfigError, match="needs a record_dir"):
         map_fn()
 
 
@@ -228,5 +228,5 @@ def test_raw_bytes_of_no_shape_are_an_error_that_names_the_feature(tmp_path):
     schema = FeatureSchema("bytes", "uint8", None, "raw", "", (0, 255))
     rows = [example({"blob": bytes_list(b"x" * n)}) for n in (2, 3)]
     write_by_hand(tmp_path, {"train": rows}, {"blob": schema})
-    with pytest.raises(DataError, match="feature 'blob' holds raw bytes of another shape"):
+    with pytest.raises(DataError, match="feature 'blob' holds raw bytes whose shape varies"):
         map_fn(tmp_path)

@@ -1,7 +1,7 @@
-"""Values of records that all have one form, taken by their place and not by parsing.
+"""Values of records that share one form, taken by their position instead of by parsing.
 
-Most records of a data set are equal but for their values: the same features of the same sizes in
-the same order. Then a value is a range of columns of the table of records.
+Most records of a data set differ only in their values: they have the same features, of the same
+sizes, in the same order. A value is then a range of columns in the table of records.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 class FixedForm:
-    """Where the values of some features lie in the payloads of a split.
+    """The position of some features' values in the payloads of a split.
 
     Args:
-        payload: One of the payloads, of which most others have the form.
-        features: The features to read, by name, each of a fixed shape.
+        payload: One of the payloads; most others should have its form.
+        features: The features to read, by name, each with a fixed shape.
 
     Raises:
-        ValueError: The features can't be taken by their place.
+        ValueError: The features can't be taken by their position.
     """
 
     def __init__(self, payload: bytes, features: Mapping[str, FeatureSchema]) -> None:
@@ -40,8 +40,9 @@ class FixedForm:
             raise ValueError("a feature is missing")
         for key, schema in features.items():
             if schema.encoding not in ("raw", "list") or schema.kind != found[key].kind:
-                raise ValueError(f"feature {key!r} is to be decoded")
-        # Equal outside the values, and where numbers of varying length end.
+                raise ValueError(f"feature {key!r} must be decoded")
+        # A payload has the form if its bytes outside the values are equal, and if its varints,
+        # whose length depends on the value, end at the same places.
         self._fixed = np.ones(len(payload), bool)
         self._ends = np.zeros(len(payload), bool)
         for field in fields:
@@ -51,25 +52,25 @@ class FixedForm:
         self._end_bits = self._first[self._ends] < 0x80
 
     def fits(self, payloads: Bytes) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Tell which payloads, uint8 [n, bytes], have the form: bool [n]."""
+        """Find the payloads, uint8 [n, bytes], that have the form: bool [n]."""
         same = (payloads[:, self._fixed] == self._fixed_bytes).all(axis=1)
         if self._end_bits.size:
             same &= ((payloads[:, self._ends] < 0x80) == self._end_bits).all(axis=1)
         return same
 
     def values(self, payloads: Bytes) -> list[Any]:
-        """Take the values out of payloads that have the form.
+        """Take the values from payloads that have the form.
 
         Args:
             payloads: uint8 [n, bytes].
 
         Returns:
-            An array [n, *shape] in the schema's dtype for each feature.
+            For each feature an array [n, *shape] in the schema's dtype.
         """
         return [self._value(payloads, key, field) for key, field in self._fields.items()]
 
     def parsed(self, payload: bytes) -> list[Any]:
-        """Parse one payload of another form; arrays [*shape]."""
+        """Parse one payload of another form, and return an array [*shape] for each feature."""
         import tensorflow as tf
 
         features = tf.train.Example.FromString(payload).features.feature
@@ -95,7 +96,7 @@ class FixedForm:
         return found.reshape(len(payloads), *(schema.shape or ()))
 
     def _integers(self, part: Bytes, field: WireField) -> Any:
-        """Decode packed varints that end in the same columns: int64 [n, k]."""
+        """Decode packed varints that end in the same columns to int64 [n, k]."""
         ends = np.flatnonzero(self._first[field.payload] < 0x80) + 1
         numbers = np.zeros((len(part), len(ends)), np.uint64)
         start = 0

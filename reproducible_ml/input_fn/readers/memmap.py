@@ -1,11 +1,11 @@
-"""Reader for what does not fit in memory: fetch any record from memory-mapped shards.
+"""A reader for data that does not fit into memory: it fetches records from memory-mapped shards.
 
-Uncompressed records of one length make a shard a table, so the byte offset of any record follows
-from its index and a global shuffle costs no more than a page fault. Each record's length and CRCs
-are checked when it is fetched; the pages stay in the system's cache, not in the process.
+A shard with uncompressed records of one length is a table. The byte offset of a record follows from
+its index, so a global shuffle costs no more than a page fault per record. Each record's length and
+CRCs are checked when it is fetched. The pages stay in the system's cache, not in the process.
 
-To read behind the end of a shard that was cut meanwhile would kill the process, so each shard's
-size is looked at before a block of records is fetched from it.
+Reading past the end of a shard that was truncated in the meantime would kill the process. Each
+shard's size is therefore checked before a block of records is fetched from it.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from reproducible_ml.datasets.serialize import Manifest
     from reproducible_ml.handlers import FeatureSchema
 
-# Records per shard whose header is looked at before a split counts as one of equal records.
+# Number of headers per shard that are examined before its records count as equally long.
 PROBED_RECORDS = 1024
-# Added to a CRC rotated by 15 bits; see ``tfrecord.mask``, which does one at a time.
+# Added to a CRC rotated by 15 bits; ``tfrecord.mask`` does the same to a single one.
 _MASK_DELTA = 0xA282EAD8
 _HINT = "run: reproducible-ml verify"
 
 
 def why_not_memmap(manifest: Manifest, split: str) -> str | None:
-    """Say why a split's records cannot be fetched by offset, None if they can."""
+    """Return the reason why a split's records can't be fetched by offset; None if they can."""
     if manifest.compression:
         return f"its shards are compressed with {manifest.compression}"
     length = frame_bytes(manifest, split)
@@ -51,7 +51,7 @@ def why_not_memmap(manifest: Manifest, split: str) -> str | None:
 
 
 def frame_bytes(manifest: Manifest, split: str) -> int | None:
-    """Give the length of every record's frame, None if the shards' sizes rule one length out."""
+    """Return the length of every record's frame; None if the shards' sizes rule out one length."""
     shards = manifest.splits[split].shards
     lengths = {divmod(shard.bytes, shard.records) for shard in shards if shard.records}
     if len(lengths) != 1:
@@ -61,7 +61,7 @@ def frame_bytes(manifest: Manifest, split: str) -> int | None:
 
 
 def _headers_stand_every(length: int, manifest: Manifest, split: str) -> bool:
-    """Look at records all over each shard: sizes alone may divide evenly by chance."""
+    """Examine headers throughout each shard, since its size may divide evenly by chance."""
     import numpy as np
 
     expected = np.frombuffer(header(length - FRAME_BYTES), np.uint8)
@@ -83,7 +83,7 @@ class MappedShards:
         """Map the shards; nothing is read yet.
 
         Raises:
-            DataError: If a shard can't be read or does not have the size that the manifest says.
+            DataError: If a shard can't be read or does not have the size that the manifest lists.
         """
         import numpy as np
 
@@ -109,10 +109,10 @@ class MappedShards:
             self.tables.append(table.reshape(shard.records, length))
 
     def payloads(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """Fetch the records at ``indices``, uint8 [n, bytes], each checked against its CRC.
+        """Fetch the records at ``indices`` as uint8 [n, bytes], and check each against its CRC.
 
         Raises:
-            DataError: If a record is damaged or its shard was cut; names the shard and the record.
+            DataError: If a record is damaged or its shard truncated; names shard and record.
         """
         import numpy as np
         from crc32c import crc32c
@@ -120,6 +120,7 @@ class MappedShards:
         shards = np.searchsorted(self.firsts, indices, side="right") - 1
         rows = indices - self.firsts[shards]
         frames = np.empty((len(indices), self.length), np.uint8)
+        # Grouped by shard, so that each shard needs one check of its size and one copy.
         by_shard = np.argsort(shards, kind="stable")
         wanted, begins = np.unique(shards[by_shard], return_index=True)
         for shard, here in zip(wanted.tolist(), np.split(by_shard, begins[1:])):
@@ -149,7 +150,7 @@ class MappedShards:
         return found
 
     def _check_size(self, shard: int, expected: int) -> None:
-        """Compare the size that the mapped file has by now; one system call."""
+        """Compare the current size of the mapped file, which takes one system call."""
         found = self._maps[shard].size()
         if found != expected:
             raise DataError(f"{self.paths[shard]} has {found} bytes, expected {expected}; {_HINT}")
@@ -162,11 +163,11 @@ class MappedShards:
 def memmap_gather(
     manifest: Manifest, split: str, features: Mapping[str, FeatureSchema]
 ) -> Callable[[tf.Tensor], dict[str, Any]]:
-    """Map the shards and return how to gather from them.
+    """Map the shards and return a function that gathers records from them.
 
     Args:
         manifest: The data set's manifest.
-        split: Which split.
+        split: Name of the split.
         features: The features to read, by name; each needs a fixed shape.
 
     Returns:
@@ -192,6 +193,7 @@ def memmap_gather(
         assert form is not None
         payloads = mapped.payloads(indices)
         values = form.values(payloads)
+        # Few records differ in form; their values are replaced by parsed ones.
         for number in np.flatnonzero(~form.fits(payloads)).tolist():
             for value, right in zip(values, form.parsed(payloads[number].tobytes())):
                 value[number] = right
@@ -199,7 +201,7 @@ def memmap_gather(
 
     def gather(indices: tf.Tensor) -> dict[str, Any]:
         dtypes = [tf.as_dtype(schema.dtype) for schema in features.values()]
-        # The shards do not change while they are read, so the function has no state.
+        # Declared stateless, because the shards do not change while they are read.
         values = tf.numpy_function(fetch, [indices], dtypes, stateful=False)
         for value, schema in zip(values, features.values()):
             value.set_shape([*indices.shape, *(schema.shape or ())])

@@ -1,8 +1,8 @@
-"""Reader for what fits in memory: decode every record once, then gather batches by index.
+"""A reader for data that fits into memory: it decodes all records once, then gathers by index.
 
-The records are read inside the graph when the iterator is initialized, so neither the data nor a
-Python function becomes part of the graph, and each shard's record CRCs are checked by TensorFlow
-on the way. Values stay in the dtype in which they were written.
+The records are read in the graph when the iterator is initialized, so neither the data nor a Python
+function becomes part of the graph, and TensorFlow checks the CRC of each record. Values stay in the
+dtype in which they were written.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ PARSE_BATCH = 1024
 def memory_gather(
     manifest: Manifest, split: str, features: Mapping[str, FeatureSchema]
 ) -> Callable[[tf.Tensor], dict[str, Any]]:
-    """Read the records into memory and return how to gather from them.
+    """Read the records into memory and return a function that gathers from them.
 
     Args:
         manifest: The data set's manifest.
-        split: Which split.
+        split: Name of the split.
         features: The features to keep, by name; each needs a fixed shape.
 
     Returns:
@@ -43,6 +43,7 @@ def memory_gather(
     paths = shard_paths(manifest, split)
     dataset = tf.data.TFRecordDataset(paths, compression_type=manifest.compression)
     dataset = dataset.batch(PARSE_BATCH).map(lambda batch: parse_batch(batch, features))
+    # A single element with all records.
     dataset = dataset.rebatch(records)
     columns = {
         key: tf.ensure_shape(column, [records, *fixed_shape(key, features[key])])

@@ -1,8 +1,8 @@
-"""The readers and the choice among them.
+"""The choice of a reader, and the datasets that the readers build.
 
 ``memory`` and ``memmap`` fetch any record by its index, so they give the same batches, bit for bit,
-and reach any step at once. ``stream`` reads front to back and is for what the other two cannot do:
-more data than memory that is compressed or whose records differ in length.
+and reach any step at once. ``stream`` reads from front to back, for data that the other two can't
+read: larger than memory, and either compressed or with records of different lengths.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from reproducible_ml.handlers import FeatureSchema
 
 READERS = ("memory", "memmap", "stream")
-# What the memory-mapped reader fetches with one call of Python.
+# Number of records that the memory-mapped reader fetches with one Python call.
 BLOCK_RECORDS = 2048
-# A constant and not a share of the machine's memory: with compressed shards the choice between
-# memory and stream decides about the order, and that must not differ from machine to machine.
+# A constant, not a share of the machine's memory: with compressed shards the order depends on the
+# choice between memory and stream, so the choice must be the same on every machine.
 MEMORY_BUDGET_BYTES = 2 * 2**30
 
 Finish = Callable[[Any, dict[str, Any]], Any]
@@ -46,10 +46,10 @@ def choose_reader(
 
     Args:
         manifest: The data set's manifest.
-        split: Which split.
+        split: Name of the split.
         features: The features that will be read.
-        reader: "auto", or the reader that must be used.
-        memory_budget_bytes: What decoded records may take; None for ``MEMORY_BUDGET_BYTES``.
+        reader: "auto", or the reader to use.
+        memory_budget_bytes: Limit for decoded records; None for ``MEMORY_BUDGET_BYTES``.
 
     Returns:
         "memory" if the decoded records fit the budget, else "memmap" if the shards are
@@ -88,9 +88,9 @@ def open_reader(
     Args:
         reader: One of ``READERS``.
         manifest: The data set's manifest, already checked.
-        split: Which split.
+        split: Name of the split.
         features: The features to read, by name.
-        positions: Which global positions an element takes.
+        positions: The global positions of each element.
         finish: Makes an element from its number and ``{key: tensor [n, *shape]}``.
         seed: Root seed of the run.
         shuffle: Whether the order is shuffled.
@@ -116,7 +116,7 @@ def open_reader(
 def _by_blocks(
     positions: Positions, fetch: Callable[[Any], dict[str, Any]], finish: Finish
 ) -> tf.data.Dataset:
-    """Fetch the records of several elements at once, since each call of Python has its price."""
+    """Fetch the records of several elements at once, since each Python call is costly."""
     import tensorflow as tf
 
     samples = positions.substeps * positions.batch_size
@@ -131,7 +131,7 @@ def _by_blocks(
     def alone(number: Any) -> Any:
         return number, fetch(positions.of(number))
 
-    # In a single pass each worker's last element may be shorter: it can't stand in a block.
+    # In a single pass each worker's last element may be shorter, so it can't be part of a block.
     whole = -1 if positions.is_static else max(0, positions.stop() - positions.workers)
     blocks = numbers.take(whole).batch(max(1, BLOCK_RECORDS // samples))
     data = blocks.map(block, num_parallel_calls=PIPELINE_THREADS).unbatch()

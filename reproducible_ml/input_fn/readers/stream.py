@@ -1,12 +1,13 @@
-"""Reader for what can only be read front to back: compressed shards, records of varying length.
+"""A reader for data that can only be read from front to back: compressed, or of varying length.
 
-An epoch is a deterministic sequence: the shards in an order drawn for (seed, epoch), a fixed number
-of them interleaved record by record, and a buffer shuffle seeded for the epoch. The records stay
-serialized strings until a batch is taken, which makes shuffling and skipping cheap.
+An epoch is a deterministic sequence: the shards are put in an order drawn for (seed, epoch), a
+fixed number of them is interleaved record by record, and a buffer with a seed for the epoch
+shuffles the records. They stay serialized until a batch is taken, which makes shuffling and
+skipping cheap.
 
-The record at a position is therefore a pure function of (seed, position) here too, but reaching a
-position within an epoch means reading the epoch's earlier records: earlier *epochs* are jumped
-over, the started one is read up to the position without parsing it.
+The record at a position is therefore a pure function of (seed, position) here, too. But to reach a
+position, the earlier records of its epoch must be read, although not parsed. Earlier epochs are
+skipped.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _EPOCH_STRIDE = 0x9E3779B1
 def _epoch_dataset(
     paths: Sequence[str], compression: str, epoch: Any, seed: int, shuffle: bool
 ) -> tf.data.Dataset:
-    """Read one epoch's serialized records in their order; only for use inside a ``flat_map``."""
+    """Read one epoch's serialized records in order; only for use inside a ``flat_map``."""
     import tensorflow as tf
 
     files = tf.constant(list(paths))
@@ -49,8 +50,8 @@ def _epoch_dataset(
         cycle_length=INTERLEAVED_SHARDS,
         block_length=1,
     )
-    # A shuffle's seeds are the graph's and its own. This graph is the function's, so the run's own
-    # graph seed neither changes this order nor is changed by it.
+    # A shuffle combines the seed of its graph with its own. Inside ``flat_map`` the graph is that
+    # of a function, so the run's graph seed neither affects this order nor is changed here.
     graph_seed, own_seed = seed_pair(seed, "order")
     tf.compat.v1.set_random_seed(graph_seed)
     return dataset.shuffle(
@@ -73,10 +74,10 @@ def stream_batches(
 
     Args:
         manifest: The data set's manifest.
-        split: Which split.
+        split: Name of the split.
         features: The features to read, by name; each needs a fixed shape.
-        positions: Which global positions an element takes; what other workers take is read
-            and dropped unparsed.
+        positions: The global positions of each element; records of other workers are read and
+            dropped unparsed.
         finish: Makes an element from its number and ``{key: tensor [n, *shape]}``.
         seed: Root seed of the run.
         shuffle: Whether the order is shuffled.
@@ -94,6 +95,7 @@ def stream_batches(
         dataset = _epoch_dataset(paths, manifest.compression, epoch, seed, shuffle)
         return dataset.skip(tf.where(tf.equal(epoch, first_epoch), within, 0))
 
+    # A single pass reads epoch 0 only.
     last_epoch = FOREVER if positions.records is None else 1
     epochs = tf.data.Dataset.range(first_epoch, tf.constant(last_epoch, tf.int64))
     finite = positions.records is not None and not positions.whole_steps
@@ -104,6 +106,7 @@ def stream_batches(
     if positions.substeps > 1:
         step_shape = [positions.substeps, positions.workers, positions.batch_size]
 
+        # The stream brings the batches by sub-step and worker; an element is one worker's step.
         def by_worker(batches: Any) -> Any:
             batches = tf.transpose(tf.reshape(batches, step_shape), [1, 0, 2])
             return tf.reshape(batches, [positions.workers, -1])

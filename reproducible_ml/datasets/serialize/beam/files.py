@@ -1,4 +1,4 @@
-"""The files of a pipeline, in a folder shared by all workers or at an address of Beam's.
+"""The files of a pipeline, in a folder shared by all workers or in one of Beam's file systems.
 
 Protocol. A worker writes a shard under a temporary name and renames it, then does the same with a
 note beside it. The note holds the shard's entry in the manifest and its part of the input of the
