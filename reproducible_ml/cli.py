@@ -18,17 +18,17 @@ COMMANDS = {
     "board": "Look at runs in Sacredboard.",
     "compare": "Find where two runs differ.",
     "completion": "Print the script that completes commands in bash, zsh or fish.",
-    "doctor": "Check this installation and say what to mend.",
+    "doctor": "Check this installation and say what to fix.",
     "export": "Export a trained generator as a SavedModel.",
     "new": "Write a small experiment repository of your own.",
-    "repair": "Write damaged shards of a data set again.",
+    "repair": "Rewrite damaged shards of a data set.",
     "report": "Write one HTML file about runs.",
     "reproduce": "Execute a recorded run again and compare it bit for bit.",
     "runs": "List recorded runs.",
     "show": "Show one run.",
     "sweep": "Run an experiment for each combination of values.",
     "sync": "Deliver what MongoDB has not received yet.",
-    "verify": "Read a whole data set again and name every defect.",
+    "verify": "Read a complete data set and name every defect.",
 }
 
 

@@ -1,4 +1,4 @@
-"""``reproducible-ml board``: Sacredboard under a name that no other package can take."""
+"""``reproducible-ml board``: start Sacredboard, under a name that no other package takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``reproducible-ml doctor``: one line a check, and what to do where something is wrong."""
+"""``reproducible-ml doctor``: check the installation, and say what to do about each problem."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP
 
 
 class Finding(NamedTuple):
-    """What one check found: ``level`` is ok, warn or fail."""
+    """The result of one check; ``level`` is ok, warn or fail."""
 
     level: str
     sentence: str
 
 
 def check_python() -> Finding:
-    """Tell whether this Python is one that TensorFlow 2.15 exists for."""
+    """Check that TensorFlow 2.15 exists for this Python."""
     found = ".".join(map(str, sys.version_info[:3]))
     if PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
         return Finding("ok", f"Python {found} ({sys.executable})")
@@ -42,7 +42,7 @@ def check_python() -> Finding:
 
 
 def check_tensorflow() -> Finding:
-    """Tell whether TensorFlow is of the last series with Estimator; it is not imported."""
+    """Check that TensorFlow is of the last series with Estimator, without importing it."""
     from reproducible_ml.utils.tensorflow_version import require_tensorflow
 
     try:
@@ -52,13 +52,13 @@ def check_tensorflow() -> Finding:
 
 
 def check_packages() -> Finding:
-    """Compare what is installed with the ranges that this project states."""
+    """Compare the installed packages with the ranges that this project requires."""
     from packaging.requirements import Requirement
 
     try:
         stated = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
-        return Finding("warn", f"{DISTRIBUTION} is not installed: run pip install -e . in it.")
+        return Finding("warn", f"{DISTRIBUTION} is not installed: run pip install -e . there.")
     wrong, good = [], 0
     for requirement in map(Requirement, stated):
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
@@ -76,12 +76,12 @@ def check_packages() -> Finding:
 
 
 def check_lock() -> Finding:
-    """Compare what is installed with the lock, which is what equal bits were measured with."""
+    """Compare the installed packages with the lock file, with which equal bits were measured."""
     from packaging.requirements import Requirement
 
     path = Path(__file__).resolve().parents[2] / "requirements.txt"
     if not path.is_file():
-        return Finding("ok", "no lock beside this installation; a run records what it ran with")
+        return Finding("ok", "no lock file with this installation; runs record their versions")
     other = []
     for line in path.read_text(encoding="utf-8").splitlines():
         text = line.split("#")[0].rstrip("\\ ").strip()
@@ -97,17 +97,17 @@ def check_lock() -> Finding:
     named = ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
     return Finding(
         "warn",
-        f"not as in requirements.txt: {named}. Other versions may give other bits; for the ones "
-        "that were tested run pip install -r requirements.txt.",
+        f"not as in requirements.txt: {named}. Other versions may give other bits; for the tested "
+        "ones run pip install -r requirements.txt.",
     )
 
 
 def check_script() -> Finding:
-    """Tell whose console script ``sacredboard`` is: two packages here bring one of that name."""
+    """Check whose console script ``sacredboard`` is; two packages install one of that name."""
     path = shutil.which("sacredboard")
-    instead = "Use reproducible-ml board, which is the same under a name of its own"
+    instead = "Use reproducible-ml board, the same command under a unique name"
     if path is None:
-        return Finding("warn", f"no command sacredboard on the PATH. {instead}.")
+        return Finding("warn", f"there is no command sacredboard on the PATH. {instead}.")
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
@@ -115,17 +115,17 @@ def check_script() -> Finding:
     if "reproducible_ml" not in text:
         return Finding(
             "warn",
-            f"{path} is another package's, most likely Sacredboard's own, which fails on pymongo "
+            f"{path} belongs to another package, most likely Sacredboard, and fails with pymongo "
             f"4. {instead}, or run pip install --force-reinstall --no-deps {DISTRIBUTION}.",
         )
     here = Path(sys.executable).parent
     if Path(path).parent.resolve() != here.resolve():
         return Finding("warn", f"{path} belongs to another environment than {here}. {instead}.")
-    return Finding("ok", f"{path} is this project's")
+    return Finding("ok", f"{path} belongs to this project")
 
 
 def check_database(address: str) -> Finding:
-    """Ask the database for its version; runs need none."""
+    """Ask the database for its version; since runs don't need one, no problem here is fatal."""
     import pymongo
     from pymongo.errors import OperationFailure, PyMongoError
 
@@ -142,22 +142,23 @@ def check_database(address: str) -> Finding:
     except OperationFailure as error:
         return Finding(
             "warn",
-            f"MongoDB {target.shown} refuses to show its runs (code {error.code}): check "
-            "user, password and rights.",
+            f"MongoDB {target.shown} does not allow reading its runs (code {error.code}): check "
+            "user, password and roles.",
         )
     except PyMongoError as error:
         return Finding(
             "warn",
             f"MongoDB {target.shown} does not answer ({type(error).__name__}). Runs are kept in "
-            "runs/ all the same; start one with docker compose up -d mongo, then "
+            "runs/ anyway; start a database with docker compose up -d mongo, then run "
             "reproducible-ml sync.",
         )
     return Finding("ok", f"MongoDB {found} at {target.shown}")
 
 
 def check_folder(folder: Path) -> Finding:
-    """Tell whether runs can be written, and how much fits."""
+    """Check that runs can be written, and how much space is left."""
     place = folder
+    # A folder that does not exist yet will be created in its closest existing parent.
     while not place.exists():
         place = place.parent
     try:
@@ -166,19 +167,19 @@ def check_folder(folder: Path) -> Finding:
     except OSError as error:
         return Finding(
             "fail",
-            f"{place.absolute()} cannot be written ({error.strerror}): name another with -F.",
+            f"{place.absolute()} cannot be written ({error.strerror}): choose another with -F.",
         )
     free = shutil.disk_usage(place).free
     sentence = f"{folder} can be written, {free / 1e9:.1f} GB free"
     if free < TOO_LITTLE_BYTES:
-        return Finding("fail", f"{sentence}: too little for a run; make room.")
+        return Finding("fail", f"{sentence}: too little for a run; free some space.")
     if free < LITTLE_BYTES:
-        return Finding("warn", f"{sentence}: checkpoints of a long run may not fit; make room.")
+        return Finding("warn", f"{sentence}: may be too little for a long run's checkpoints.")
     return Finding("ok", sentence)
 
 
 def check_threads() -> Finding:
-    """Show what the bits of a result depend on besides versions."""
+    """Show the thread settings, on which the bits of a result depend."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     set_to = [f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if name in os.environ]
     given = f"; {', '.join(set_to)}" if set_to else ""
@@ -186,7 +187,7 @@ def check_threads() -> Finding:
 
 
 def check_tensorflow_runs() -> Finding:
-    """Import TensorFlow in a process of its own and let it compute."""
+    """Import TensorFlow in a separate process and let it compute something."""
     code = (
         "import tensorflow as tf; x = tf.ones([64, 64]); assert float(tf.reduce_sum(x @ x)) == "
         "64.0**3; import tensorflow_gan, tensorflow_probability; print(tf.__version__)"
@@ -203,7 +204,10 @@ def check_tensorflow_runs() -> Finding:
         return Finding("fail", f"TensorFlow did not start within {TENSORFLOW_SECONDS} s.")
     if ended.returncode:
         last = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
-        return Finding("fail", f"TensorFlow does not run: {last}. Install the lock again.")
+        return Finding(
+            "fail",
+            f"TensorFlow does not run: {last}. Run pip install -r requirements.txt again.",
+        )
     return Finding("ok", f"TensorFlow {ended.stdout.split()[-1]} and TF-GAN load and compute")
 
 
@@ -215,7 +219,7 @@ def _version(name: str) -> str | None:
 
 
 def examine(address: str, folder: Path, deep: bool) -> Iterator[tuple[str, Finding]]:
-    """Yield the name and the finding of each check, as they come."""
+    """Yield the name and the finding of each check as soon as it is done."""
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("python", check_python),
         ("tensorflow", check_tensorflow),
@@ -236,12 +240,12 @@ def examine(address: str, folder: Path, deep: bool) -> Iterator[tuple[str, Findi
 @store_options
 @click.option("--deep", is_flag=True, help="Also import TensorFlow and compute (20 s).")
 def command(folder: str | None, mongo: str | None, deep: bool) -> None:
-    """Check this installation and say what to mend.
+    """Check this installation and say what to fix.
 
-    Looked for are the database that -m names, sacred on this machine by default, and whether runs
-    can be written to the folder of -F.
+    This includes the database given with -m (by default sacred on this machine), and whether runs
+    can be written to the folder given with -F.
 
-    Exits with 1 when something must be mended; a warning can be lived with.
+    Exits with 1 if something must be fixed; warnings can be ignored.
     """
     from reproducible_ml.tracking.mongo import DEFAULT_DATABASE
     from reproducible_ml.tracking.runs import DEFAULT_FOLDER

@@ -1,4 +1,4 @@
-"""``reproducible-ml export``: a trained generator as a SavedModel with its provenance."""
+"""``reproducible-ml export``: export a trained generator as a SavedModel with its provenance."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     "--output",
     metavar="DIR",
     shell_complete=complete_folder,
-    help="Folder to make; default: exports/<name>.",
+    help="Folder to create; default: exports/<name>.",
 )
-@click.option("--step", type=click.IntRange(min=0), metavar="N", help="Checkpoint; the newest.")
-@click.option("--overwrite", is_flag=True, help="Replace an export that is there.")
+@click.option(
+    "--step", type=click.IntRange(min=0), metavar="N", help="Checkpoint; default: the newest."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing export.")
 def command(
     origin: str,
     folder: str | None,
@@ -38,9 +40,8 @@ def command(
 ) -> None:
     """Export the generator of a run, or of a folder of checkpoints, as a SavedModel.
 
-    It takes latents [n, noise_dims] and gives images [n, height, width, channels] in [-1, 1];
-    tf.saved_model.load needs nothing of this project. provenance.json beside it says where it
-    comes from.
+    It takes latents [n, noise_dims] and returns images [n, height, width, channels] in [-1, 1].
+    tf.saved_model.load loads it without this project. provenance.json beside it records its origin.
     """
     from reproducible_ml.models.exact import quiet_tensorflow
     from reproducible_ml.models.export import check_output, choose_checkpoint, export_gan
@@ -61,7 +62,7 @@ def command(
     done = export_gan(model_dir, target, step, overwrite, None if run is None else _facts(run))
     verdict = {
         True: "its samples are those that the training drew, bit for bit",
-        False: "its samples are NOT those that the training drew: other machine or TensorFlow?",
+        False: "its samples are NOT those that the training drew: another machine or TensorFlow?",
         None: "its samples are those of the checkpoint, bit for bit",
     }[done.same_as_run]
     click.echo(f"Step {done.step} exported to {output or target}; {verdict}.")
@@ -82,18 +83,19 @@ def _model_of(run_id: str, folder: str | None, mongo: str | None) -> tuple[Run, 
     model_dir = Path(checkpoint["path"]).parent
     if not model_dir.is_dir():
         raise TrackingError(
-            f"The checkpoints of run {run.id} were in {model_dir}, which is not there any more. "
-            "Name the folder where they lie now."
+            f"The checkpoints of run {run.id} were in {model_dir}, which no longer exists. Name "
+            "the folder where they are now."
         )
     return run, model_dir
 
 
 def _check_unchanged(run: Run, step: int, prefix: Path) -> None:
-    """Refuse a recorded checkpoint whose files are others now."""
+    """Refuse a recorded checkpoint whose files have changed."""
     from reproducible_ml.models.export import checkpoint_files
     from reproducible_ml.utils.errors import DataError
 
     recorded = run.info["checkpoint"]
+    # The files of only one checkpoint are recorded.
     if recorded["step"] != step:
         return
     found = checkpoint_files(prefix)

@@ -1,4 +1,4 @@
-"""``reproducible-ml new``: an experiment repository of one's own, ready to run."""
+"""``reproducible-ml new``: write a new experiment repository that is ready to run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from reproducible_ml.utils.paths import complete_folder
 
-# Path in the new repository, in which "NAME" is its package -> template.
+# Path in the new repository -> template; "NAME" in a path stands for the package's name.
 FILES = {
     "README.md": "README.md.jinja",
     "pyproject.toml": "pyproject.toml.jinja",
@@ -29,35 +29,35 @@ _TAKEN = ("experiments", "tests", "data", "models", "runs")
 @click.command()
 @click.argument("folder", metavar="NAME", shell_complete=complete_folder)
 def command(folder: str) -> None:
-    """Write a small experiment repository into the new folder NAME.
+    """Write a small experiment repository to the new folder NAME.
 
-    It holds a handler, a source of rows, an experiment that serializes and one that trains, and
-    their tests. Its data come with scikit-learn, so both of its commands work without a network.
+    It contains a handler, a source of rows, an experiment that serializes and one that trains, and
+    their tests. It uses data bundled with scikit-learn, so everything works without a network.
     """
     from importlib.util import find_spec
 
     target = Path(folder)
     name = checked_name(target)
     write_project(target, name)
-    click.echo(f"Wrote {len(FILES)} files into {target}. Next:")
+    click.echo(f"Wrote {len(FILES)} files to {target}. Next:")
     click.echo(f"\n  cd {_quoted(target)}")
-    # A run records the commit that its sources started from.
+    # Committed first, since a run records the commit of its source files.
     click.echo("  git init && git add . && git commit -m Begin")
     if find_spec("pytest") is None:
         click.echo('  python -m pip install -e ".[test]"')
     click.echo("  python -m experiments.train with smoke")
     click.echo("  python -m pytest")
-    click.echo("\nREADME.md says what is where, and how to make it yours.")
+    click.echo("\nREADME.md explains the files, and how to adapt them to your data.")
 
 
 def checked_name(target: Path) -> str:
-    """Return the name of a new project, which becomes that of its package.
+    """Return the name of a new project and its package.
 
     Args:
-        target: Its folder.
+        target: Folder of the project.
 
     Raises:
-        ConfigError: A package can't have that name, or the folder is there and not empty.
+        ConfigError: A package can't have that name, or the folder is not empty.
     """
     from importlib.util import find_spec
 
@@ -66,19 +66,19 @@ def checked_name(target: Path) -> str:
     name = target.resolve().name
     if not (name.isidentifier() and name.isascii()) or keyword.iskeyword(name):
         raise ConfigError(
-            f"{name!r} can't be the name of a package: take letters, digits and _, no digit first, "
-            "for example my_project."
+            f"{name!r} can't be the name of a package: use letters, digits and _, but no digit "
+            "first, for example my_project."
         )
     if name in _TAKEN:
-        raise ConfigError(f"{name!r} is a folder in the new project; choose another name.")
+        raise ConfigError(f"{name!r} is a folder in every new project; choose another name.")
     spec = find_spec(name)
-    # An empty folder of that name is found too, as a package without a file.
+    # find_spec also finds an empty folder of that name, as a package without a file.
     if spec is not None and spec.origin is not None:
-        raise ConfigError(f"There is a module {name!r} already; choose another name.")
+        raise ConfigError(f"There is already a module {name!r}; choose another name.")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError(f"{target} is there already and not an empty folder; choose another.")
+        raise ConfigError(f"{target} already exists and is not an empty folder; choose another.")
     if not target.resolve().parent.is_dir():
-        raise ConfigError(f"There is no folder {target.parent} to write {name} in; make it first.")
+        raise ConfigError(f"There is no folder {target.parent} for {name}; create it first.")
     return name
 
 
@@ -86,8 +86,8 @@ def write_project(target: Path, name: str) -> None:
     """Write every file of a new project.
 
     Args:
-        target: Its folder, empty or new.
-        name: Name of its package.
+        target: Folder of the project, empty or new.
+        name: Name of the project's package.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -97,7 +97,7 @@ def write_project(target: Path, name: str) -> None:
         loader=PackageLoader("reproducible_ml", _TEMPLATES),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
-        # Python and Markdown, no HTML: nothing is to be escaped.
+        # The files are Python and Markdown, where HTML escapes would be wrong.
         autoescape=False,
     )
     for place, template in FILES.items():

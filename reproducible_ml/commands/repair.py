@@ -1,4 +1,4 @@
-"""``reproducible-ml repair``: write the damaged shards of a data set again."""
+"""``reproducible-ml repair``: rewrite the damaged shards of a data set."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from reproducible_ml.utils.paths import complete_folder
 @click.command()
 @click.argument("record_dir", shell_complete=complete_folder)
 def command(record_dir: str) -> None:
-    """Write the damaged and missing shards of a data set again from their source.
+    """Rewrite the damaged and missing shards of a data set from their source.
 
-    A shard that lies in the folder under another name is put back. A shard is replaced only by
-    exactly the bytes that were written, or the command says why it can't be.
+    A shard that is in the folder under another name is renamed back. Shards are only replaced by
+    exactly the bytes that were first written; if this is impossible, the command says why.
     """
     from reproducible_ml.datasets.serialize.checking import repair
     from reproducible_ml.models.exact import quiet_tensorflow
@@ -21,5 +21,5 @@ def command(record_dir: str) -> None:
     quiet_tensorflow()
     repaired = repair(record_dir)
     for name in repaired:
-        click.echo(f"{name}: is as it was written again")
+        click.echo(f"{name}: is again as it was written")
     click.echo(f"{record_dir}: {len(repaired) or 'no'} files needed repair")

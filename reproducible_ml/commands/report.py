@@ -1,4 +1,4 @@
-"""``reproducible-ml report``: one HTML file about one run or several."""
+"""``reproducible-ml report``: write one HTML file about one run or several."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from reproducible_ml.utils.text import size
     show_default=True,
     metavar="FILE",
     shell_complete=files,
-    help="The file to write; one that is there is replaced.",
+    help="File to write; an existing one is replaced.",
 )
 def command(run_ids: tuple[str, ...], folder: str | None, mongo: str | None, output: str) -> None:
-    """Write one HTML file about runs, which needs no network and nothing beside it.
+    """Write one HTML file about runs; it needs no network and no other files.
 
-    It holds verdicts, configuration, curves, pictures over time, data, lineage, environment; and,
-    of several runs, what the first differs in from each other.
+    It shows verdicts, configuration, curves, pictures over time, data, lineage and environment.
+    For several runs it also shows how the first one differs from each of the others.
     """
     from pathlib import Path
 
@@ -39,7 +39,7 @@ def command(run_ids: tuple[str, ...], folder: str | None, mongo: str | None, out
         raise TrackingError(
             f"{output} is a folder; name a file."
             if path.is_dir()
-            else f"There is no folder {path.parent} to write {path.name} in; make it first."
+            else f"There is no folder {path.parent} for {path.name}; create it first."
         )
     with open_store(folder, mongo) as store:
         runs = [load_run(one, store) for one in dict.fromkeys(run_ids)]

@@ -1,4 +1,4 @@
-"""``reproducible-ml sync``: deliver what MongoDB has not received yet."""
+"""``reproducible-ml sync``: deliver runs that MongoDB has not received completely."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from reproducible_ml.utils.text import counted
 def command(runs_dir: str | None, folder: str | None, mongo: str | None) -> None:
     """Deliver what MongoDB has not received yet.
 
-    RUNS_DIR is the folder of runs, as with -F. With -m all its runs go to that database. Without
-    it each run goes to the databases it was meant for; one that asks for a password must be named
+    RUNS_DIR is the folder of runs, as with -F. With -m, all its runs go to that database. Without
+    it, each run goes to the databases it was meant for; one that needs a password must be given
     with -m.
 
-    A run whose process is alive is left to it; a killed process's run is delivered as it stood,
-    with the status INTERRUPTED. Repeat and interrupt this as you like: nothing is lost or doubled.
+    A run whose process is still alive is left to that process. A run whose process was killed is
+    delivered as far as it got, with the status INTERRUPTED. You can repeat and interrupt this
+    command at any time: nothing is lost or duplicated.
     """
     from pathlib import Path
 
@@ -45,19 +46,19 @@ def command(runs_dir: str | None, folder: str | None, mongo: str | None) -> None
                 click.echo(f"{outcome.directory}: failed: {outcome.detail}")
     for detail, count in failures.items():
         if count > 1:
-            click.echo(f"{counted(count - 1, 'more run')} failed by the same: {detail[:_CUT]}…")
+            click.echo(f"{counted(count - 1, 'more run')} failed likewise: {detail[:_CUT]}…")
     summary = ", ".join(f"{count} {_WORDS[word]}" for word, count in sorted(counts.items()))
     click.echo(f"{summary or 'no runs'} in {place}")
     if counts.get("failed"):
         failed = counted(counts["failed"], "run")
-        are = "is" if counts["failed"] == 1 else "are"
-        raise TrackingError(f"{failed} of {place} {are} not delivered; see above.")
+        were = "was" if counts["failed"] == 1 else "were"
+        raise TrackingError(f"{failed} in {place} {were} not delivered; see above.")
 
 
-# Of a sentence that was told in full before.
+# Length of the repetition of a sentence that was shown in full before.
 _CUT = 40
 _WORDS = {
-    "complete": "there already",
+    "complete": "already there",
     "delivered": "delivered",
     "failed": "failed",
     "local": "not meant for a database",

@@ -1,4 +1,4 @@
-"""``reproducible-ml verify``: read a whole data set again and name every defect."""
+"""``reproducible-ml verify``: read a complete data set and name every defect."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from reproducible_ml.utils.text import SHORT_DIGEST
 
 @click.command()
 @click.argument("record_dir", shell_complete=complete_folder)
-@click.option("--bytes-only", is_flag=True, help="Skip holding each record against the schema.")
+@click.option("--bytes-only", is_flag=True, help="Don't check records against the schema.")
 def command(record_dir: str, bytes_only: bool) -> None:
-    """Read a whole data set again and name every defect, by shard, record and field.
+    """Read a complete data set and name every defect by shard, record and field.
 
-    Exit code: 0 when everything is as it was written, 1 otherwise.
+    Exits with 0 if everything is as it was written, otherwise with 1.
     """
     from reproducible_ml.datasets.serialize import read_manifest
     from reproducible_ml.datasets.serialize.checking import verify
@@ -26,9 +26,9 @@ def command(record_dir: str, bytes_only: bool) -> None:
         click.echo(str(defect))
     if defects:
         count = "1 defect" if len(defects) == 1 else f"{len(defects)} defects"
-        # A manifest that can't be read says itself what to do: nothing can repair by it.
+        # Nothing can be repaired with a damaged manifest; its own message says what to do.
         hint = (
-            f" Mend them: reproducible-ml repair {record_dir}" if _is_readable(record_dir) else ""
+            f" Repair them: reproducible-ml repair {record_dir}" if _is_readable(record_dir) else ""
         )
         click.echo(f"{record_dir}: {count}.{hint}")
         raise SystemExit(1)

@@ -1,4 +1,4 @@
-"""What every other package may use: features, paths, images, seeds, digests."""
+"""Helpers that every other package may use: features, paths, images, seeds, digests and more."""
 
 from reproducible_ml.utils.features import bytes_feature, float_feature, int64_feature
 from reproducible_ml.utils.paths import mkdir_and_join

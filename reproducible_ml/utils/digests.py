@@ -1,4 +1,4 @@
-"""Digests of arrays, alone and as named groups."""
+"""Digests of arrays and files, alone and in named groups."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def array_digest(array: Any) -> str:
     """Digest one array: its dtype, shape and bytes.
 
     Args:
-        array: Anything NumPy takes; bytes are hashed in C order and little-endian.
+        array: Anything that NumPy converts; bytes are hashed in C order and little-endian.
 
     Returns:
         SHA-256 as 64 hexadecimal digits.
@@ -38,7 +38,7 @@ def file_digest(path: str | Path) -> str:
 
 
 def combined_digest(parts: Mapping[str, str]) -> str:
-    """Digest a group of named digests, whatever the order in which they were put in.
+    """Digest a group of named digests, independently of their order.
 
     Returns:
         SHA-256 as 64 hexadecimal digits.

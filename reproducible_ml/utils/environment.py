@@ -1,7 +1,7 @@
-"""What a result may depend on besides code, data and configuration: the machine and its software.
+"""A description of the machine and its software, on which results may depend, too.
 
-Nothing is imported to find it out. TensorFlow's build is read from its files, and what only a
-loaded TensorFlow knows is added when it is loaded.
+Nothing is imported for it. TensorFlow's build is read from its files; facts that only a loaded
+TensorFlow knows are added if it is loaded.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# Variables that change what is computed, or how; everything else in the environment stays out.
+# Variables that can change results; no other variable is recorded.
 RESULT_VARIABLES = re.compile(
     r"^(TF|XLA|OMP|KMP|GOMP|MKL|OPENBLAS|BLIS|VECLIB|NUMEXPR|CUDA|CUDNN|NVIDIA|NCCL|DNNL|ONEDNN)_"
     r"|^(LD_PRELOAD|LD_LIBRARY_PATH|PYTHON\w+|MALLOC_\w+|LANG|LC_\w+|TZ)$"
     r"|^REPRODUCIBLE_ML_"
 )
-# Of a variable or a configuration key: a name that ends in such a word, or has it before a "_".
+# Matches names of variables and configuration keys with one of these words at their end, or before
+# a separator or digit.
 SECRET_NAME = re.compile(
     r"((^|[._-])(PASS|PWD)|PASS(WORD|WD|PHRASE)|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY"
     r"|PRIVATE|AUTH|AUTHORIZATION|COOKIE)S?([._-]|\d|$)",
@@ -36,7 +37,7 @@ def describe_environment(variables: Mapping[str, str] = os.environ) -> dict[str,
     """Return everything about a process that a result may depend on, as JSON types.
 
     Args:
-        variables: Its environment variables; this process's by default.
+        variables: The environment variables of the process; by default of this one.
     """
     return {
         "python": describe_python(),
@@ -50,7 +51,7 @@ def describe_environment(variables: Mapping[str, str] = os.environ) -> dict[str,
 
 
 def describe_python() -> dict[str, Any]:
-    """Return version, implementation and compiler of the interpreter."""
+    """Return the interpreter's version, implementation, compiler and path."""
     return {
         "version": platform.python_version(),
         "implementation": platform.python_implementation(),
@@ -60,7 +61,7 @@ def describe_python() -> dict[str, Any]:
 
 
 def describe_os() -> dict[str, Any]:
-    """Return system, kernel, C library and machine type."""
+    """Return the system, kernel, C library and machine type."""
     return {
         "system": platform.system(),
         "release": platform.release(),
@@ -71,12 +72,13 @@ def describe_os() -> dict[str, Any]:
 
 
 def describe_cpu() -> dict[str, Any]:
-    """Return model, instruction set flags and number of cores."""
+    """Return the processor's model, instruction set flags and number of cores."""
     model, flags = _proc_cpuinfo()
     return {
         "model": model or platform.processor() or "unknown",
         "flags": flags,
         "cores": os.cpu_count(),
+        # A container or taskset may allow fewer.
         "usable_cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
@@ -97,7 +99,7 @@ def _proc_cpuinfo() -> tuple[str, list[str]]:
 
 
 def describe_threads(variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Return how many threads numeric libraries may use, as far as the environment says it."""
+    """Return the thread counts of numeric libraries, as far as the environment sets them."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     threads: dict[str, Any] = {name: variables.get(name) for name in names}
     tensorflow = sys.modules.get("tensorflow")
@@ -109,9 +111,9 @@ def describe_threads(variables: Mapping[str, str] = os.environ) -> dict[str, Any
 
 
 def describe_tensorflow() -> dict[str, Any] | None:
-    """Return version and build of the installed TensorFlow; None where there is none.
+    """Return the version and build of the installed TensorFlow; None if it is not installed.
 
-    ``git_version`` and ``compiler`` are there only when TensorFlow is loaded.
+    ``git_version`` and ``compiler`` are included only if TensorFlow is loaded.
     """
     try:
         distribution = importlib.metadata.distribution("tensorflow")
@@ -126,14 +128,14 @@ def describe_tensorflow() -> dict[str, Any] | None:
 
 
 def _build_info(distribution: importlib.metadata.Distribution) -> dict[str, Any]:
-    """Read the literals that TensorFlow's build left in ``build_info.py``, running none of it."""
+    """Read the literals in TensorFlow's ``build_info.py`` without running it."""
     path = Path(str(distribution.locate_file("tensorflow/python/platform/build_info.py")))
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (OSError, SyntaxError):
         return {}
     for node in ast.walk(tree):
-        # ``build_info = collections.OrderedDict([(name, value), ...])``, or a plain dictionary.
+        # The file has ``build_info = OrderedDict([(name, value), ...])``, or a plain dictionary.
         if isinstance(node, (ast.Dict, ast.List)):
             try:
                 return {str(key): value for key, value in dict(ast.literal_eval(node)).items()}
@@ -143,7 +145,7 @@ def _build_info(distribution: importlib.metadata.Distribution) -> dict[str, Any]
 
 
 def result_variables(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the environment variables that change results; secrets are replaced by ``***``."""
+    """Return the environment variables that can change results, with secrets shown as ``***``."""
     return {
         name: HIDDEN if SECRET_NAME.search(name) else _CREDENTIALS_IN_URL.sub(rf"\1{HIDDEN}@", text)
         for name, text in sorted(variables.items())
@@ -156,8 +158,8 @@ def packages() -> dict[str, str]:
     found: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
         name = distribution.metadata["Name"]
-        # setuptools puts the packages that it brings along on the path when it is imported.
+        # When imported, setuptools adds the packages that it bundles to the path.
         if name and "_vendor" not in Path(str(distribution.locate_file(""))).parts:
-            # The first one on the path is the one that is imported.
+            # Of several versions, Python imports the first one on the path.
             found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), distribution.version)
     return dict(sorted(found.items()))

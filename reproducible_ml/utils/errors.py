@@ -1,4 +1,4 @@
-"""The exceptions of the project: one sentence each that names what, where and what to do."""
+"""The project's exceptions; their messages say what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ Entry = TypeVar("Entry")
 
 
 class ReproducibleMLError(Exception):
-    """Base of all errors that the project raises on purpose; shown without a traceback."""
+    """Base class of the project's own errors, which commands show without a traceback."""
 
 
 class DataError(ReproducibleMLError, ValueError):
-    """Raw data, records or a manifest are not what they must be."""
+    """Raw data, records or a manifest are missing, damaged or malformed."""
 
 
 class ConfigError(ReproducibleMLError, ValueError):
-    """A setting has a wrong type or a value that cannot work."""
+    """A setting has a wrong type or an invalid value."""
 
 
 class TrackingError(ReproducibleMLError, RuntimeError):

@@ -1,4 +1,4 @@
-"""Values as ``tf.train.Feature``."""
+"""Conversion of values to ``tf.train.Feature``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def bytes_feature(value: bytes | str | Iterable[bytes]) -> tf.train.Feature:
     """Make a feature of bytes.
 
     Args:
-        value: One byte string, a text (stored as UTF-8), or several byte strings.
+        value: One byte string, a string (stored as UTF-8), or several byte strings.
     """
     import tensorflow as tf
 
@@ -27,7 +27,7 @@ def int64_feature(value: Any) -> tf.train.Feature:
     """Make a feature of integers.
 
     Args:
-        value: One integer, or several in an iterable or array, which is stored row by row.
+        value: One integer, or several in an iterable or array, which is stored in C order.
     """
     import numpy as np
     import tensorflow as tf
@@ -39,15 +39,15 @@ def float_feature(value: Any) -> tf.train.Feature:
     """Make a feature of 32-bit floats.
 
     Args:
-        value: One number, or several in an iterable or array, which is stored row by row.
+        value: One number, or several in an iterable or array, which is stored in C order.
     """
     import numpy as np
     import tensorflow as tf
 
     values = np.ravel(value)
     if values.dtype == np.float32 and np.isnan(values).any():
-        # Python's floats have 64 bits, and not every NaN is the same NaN after the way there.
-        # On the wire: a tag and four bytes for each number, which is read like the packed form.
+        # The conversion to Python's 64-bit floats and back changes the bits of some NaNs. On the
+        # wire each number gets a tag and four bytes, which is read like the packed form.
         wire = b"".join(b"\x0d" + number.tobytes() for number in values.astype("<f4"))
         return tf.train.Feature(float_list=tf.train.FloatList.FromString(wire))
     return tf.train.Feature(float_list=tf.train.FloatList(value=values.tolist()))

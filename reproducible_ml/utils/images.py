@@ -1,4 +1,4 @@
-"""Pictures of samples: floats in [-1, 1] to one PNG grid."""
+"""Grids of sample images: floats in [-1, 1] become one PNG."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from reproducible_ml.utils.errors import DataError
 
-# Grey between the tiles, so that the frame of a dark image is seen.
+# Grey between the tiles, so that the edges of dark and bright images are visible.
 _GAP_VALUE = 128
 _GAP_PIXELS = 1
 # Grey, RGB, and RGB with opacity.
@@ -22,38 +22,38 @@ def to_uint8(images: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Map images from [-1, 1] to bytes, the inverse of the input_fn's scaling.
 
     Args:
-        images: Array of floats; values outside [-1, 1] are cut.
+        images: Array of floats; values outside [-1, 1] are clipped.
 
     Returns:
-        uint8 array of the same shape, -1 as 0 and 1 as 255, rounded to nearest.
+        uint8 array of the same shape, from -1 as 0 to 1 as 255, rounded to nearest.
     """
     scaled = (np.clip(np.asarray(images, dtype=np.float32), -1.0, 1.0) + 1.0) * 127.5
     return np.rint(scaled).astype(np.uint8)
 
 
 def check_channels(shape: Sequence[int], whose: str) -> None:
-    """Refuse images that no picture can show.
+    """Refuse images that can't be shown as a picture.
 
     Args:
         shape: (height, width, channels).
-        whose: Whose images they are, the subject of the message.
+        whose: The subject of the error message, such as "The images of data/mnist".
 
     Raises:
-        DataError: They have another number of channels than grey, RGB or RGBA images.
+        DataError: The number of channels is not that of grey, RGB or RGBA images.
     """
     if shape[-1] not in CHANNELS:
         raise DataError(
-            f"{whose} have {shape[-1]} channels, so no grid can show their samples. Serialize "
+            f"{whose} have {shape[-1]} channels, so samples can't be shown in a grid. Serialize "
             "images with 1 (grey), 3 (RGB) or 4 (RGBA)."
         )
 
 
 def tile(images: Any, columns: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Set images side by side.
+    """Arrange images in a grid.
 
     Args:
         images: uint8 array [count, height, width, channels] with 1, 3 or 4 channels.
-        columns: Images a row; 0 makes the grid as square as it gets.
+        columns: Images per row; 0 makes the grid as square as possible.
 
     Returns:
         uint8 array [rows * (height + 1) + 1, columns * (width + 1) + 1, channels].
@@ -64,7 +64,8 @@ def tile(images: Any, columns: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]]:
     batch = np.asarray(images)
     if batch.ndim != 4 or batch.shape[0] == 0 or batch.shape[3] not in CHANNELS:
         raise DataError(
-            f"A grid takes images of shape [count, height, width, 1, 3 or 4], found {batch.shape}."
+            f"Found an array of shape {batch.shape}, expected images [count, height, width, 1, 3 "
+            "or 4]."
         )
     count, height, width, channels = batch.shape
     columns = columns or math.ceil(math.sqrt(count))
@@ -75,7 +76,7 @@ def tile(images: Any, columns: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]]:
         _GAP_VALUE,
         dtype=np.uint8,
     )
-    # The frame is seen where the images are not.
+    # With opacity, the frame must be opaque to be visible.
     grid[:, :, 3:] = 255
     for position, image in enumerate(batch):
         top = position // columns * cell_height + _GAP_PIXELS
@@ -89,8 +90,8 @@ def save_grid(images: Any, path: str | Path, columns: int = 0) -> Path:
 
     Args:
         images: Floats in [-1, 1], [count, height, width, 1, 3 or 4].
-        path: File to write; its folder is made.
-        columns: Images a row; 0 makes the grid as square as it gets.
+        path: File to write; its folder is created.
+        columns: Images per row; 0 makes the grid as square as possible.
 
     Returns:
         The path.
@@ -100,6 +101,6 @@ def save_grid(images: Any, path: str | Path, columns: int = 0) -> Path:
     grid = tile(to_uint8(images), columns)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # No time and no text goes into the file: the same samples give the same bytes.
+    # Without time stamps or text in the file, the same samples give the same bytes.
     Image.fromarray(grid[:, :, 0] if grid.shape[2] == 1 else grid).save(path, format="PNG")
     return path

@@ -13,10 +13,10 @@ from typing import Any
 def lazy_names(package: str) -> Callable[[str], Any]:
     """Return the ``__getattr__`` of a package whose public names load on first use.
 
-    The package lists its names once, as imports under ``if TYPE_CHECKING:``, where type checkers
-    and the import contract read them; here they are read from the same lines. TensorFlow, Sacred
-    and pymongo then load only where they are needed, and packages may refer to each other as long
-    as their modules do so in one direction.
+    The package lists its names once, as imports under ``if TYPE_CHECKING:``. Type checkers and the
+    import contract read these lines, and so does this function. TensorFlow, Sacred and pymongo are
+    then loaded only if they are needed, and packages may refer to each other as long as their
+    modules do so in one direction.
 
     Args:
         package: The package's ``__name__``; call this at the end of its ``__init__``.
@@ -28,7 +28,7 @@ def lazy_names(package: str) -> Callable[[str], Any]:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module, original = homes[name]
         value = getattr(importlib.import_module(module), original)
-        # From now on the name is found without a call.
+        # Python calls ``__getattr__`` only for missing names, so this is the last call for it.
         setattr(sys.modules[package], name, value)
         return value
 
@@ -36,7 +36,7 @@ def lazy_names(package: str) -> Callable[[str], Any]:
 
 
 def _homes(text: str) -> dict[str, tuple[str, str]]:
-    """Read public name -> (module, name there) from the imports of ``if TYPE_CHECKING:``."""
+    """Read public name -> (module, name in it) from the imports under ``if TYPE_CHECKING:``."""
     return {
         alias.asname or alias.name: (str(statement.module), alias.name)
         for block in ast.parse(text).body

@@ -1,4 +1,4 @@
-"""Folders and the paths in them."""
+"""Helpers for folders, syncing, and the path of this project's command."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 
 def mkdir_and_join(folder: PathLike, *names: str) -> str:
-    """Make a folder, and its parents, unless it is there; return the path of a name in it.
+    """Create a folder and its parents if needed, and return a path in it.
 
     Args:
         folder: The folder.
-        names: What follows it in the path.
+        names: The parts of the path after the folder.
     """
     os.makedirs(folder, exist_ok=True)
     return os.path.join(os.fspath(folder), *names)
@@ -29,10 +29,10 @@ def mkdir_and_join(folder: PathLike, *names: str) -> str:
 def complete_folder(
     context: click.Context, parameter: click.Parameter, begun: str
 ) -> list[CompletionItem]:
-    """Have the shell complete a folder: the ``shell_complete`` of a command's parameter.
+    """Let the shell complete a folder; passed as ``shell_complete`` of a command's parameter.
 
-    The type ``click.Path`` would complete it too, but also refuse values, and in other words than
-    the commands do.
+    The type ``click.Path`` would do this, too, but it would also refuse values, with messages that
+    differ from those of the commands.
     """
     from click.shell_completion import CompletionItem
 
@@ -40,7 +40,7 @@ def complete_folder(
 
 
 def own_command() -> str:
-    """Return how ``reproducible-ml`` of this environment is typed in the working directory."""
+    """Return what to type in the working directory to run this environment's command."""
     own = Path(sys.executable).with_name("reproducible-ml")
     found = shutil.which("reproducible-ml")
     if found and Path(found) == own:

@@ -1,4 +1,4 @@
-"""Progress of long loops over records: a bar on a terminal, plain lines elsewhere."""
+"""Progress of long loops over records: a bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _LINE_SECONDS = 5.0
 
 
 class Progress:
-    """Counts records; used as a context manager.
+    """Counts records; a context manager.
 
     Args:
-        total: Number of records to come.
-        verb: What is done with them, for the plain lines.
-        bar_seconds: How long it may take before a bar is shown.
+        total: Number of records in all.
+        verb: What is done to them, for the plain lines.
+        bar_seconds: Seconds before a bar is shown.
     """
 
     def __init__(self, total: int, verb: str = "written", bar_seconds: float = 0.0) -> None:

@@ -1,8 +1,8 @@
 """Child seeds: every consumer of randomness gets its own stream from one root seed.
 
 A child seed is a hash of the root seed and the consumer's name, so adding a consumer changes no
-other stream. The hash is SHA-256 of the UTF-8 text ``"<root>/<name>"``; its first bytes, read as
-little-endian unsigned integers, are cut to 31 bits because TensorFlow's seeds are int32.
+other stream. The hash is SHA-256 of the UTF-8 string ``"<root>/<name>"``. Its first bytes, read as
+little-endian unsigned integers, are reduced to 31 bits because TensorFlow's seeds are int32.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def child_seed(root: int, name: str) -> int:
 
     Args:
         root: The run's root seed, any integer.
-        name: The stream's name; the project's own are in ``STREAMS``.
+        name: The stream's name; the project's own names are in ``STREAMS``.
 
     Returns:
         An integer in [0, 2**31).

@@ -1,4 +1,4 @@
-"""Which TensorFlow is installed, answered without importing it."""
+"""The version of the installed TensorFlow, determined without importing it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from reproducible_ml.utils.errors import ConfigError
 SERIES = "2.15"
 INSTALL = "pip install 'tensorflow>=2.15,<2.16'"
 
-# The distributions that bring the module ``tensorflow``, the general one first.
+# The distributions that provide the module ``tensorflow``, the general one first.
 DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tensorflow-intel")
 
 
 def installed_tensorflow() -> str | None:
-    """Return the version of the installed TensorFlow, or None when there is none."""
+    """Return the version of the installed TensorFlow, or None if it is not installed."""
     for name in DISTRIBUTIONS:
         try:
             return version(name)
@@ -25,13 +25,13 @@ def installed_tensorflow() -> str | None:
 
 
 def require_tensorflow() -> str:
-    """Return the installed TensorFlow's version, which is of the series that has Estimator.
+    """Return the installed TensorFlow's version, or raise if it lacks Estimator.
 
     Returns:
         The version, such as ``"2.15.1"``.
 
     Raises:
-        ConfigError: No TensorFlow is installed, or one of another series.
+        ConfigError: TensorFlow is not installed, or is of another series.
     """
     found = installed_tensorflow()
     if found is None:

@@ -1,4 +1,4 @@
-"""Values, sizes, times and tables as people read them."""
+"""Values, sizes, times and tables in human-readable form."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-# The one length in which digests and commits are shown, where they are not shown whole.
+# Digests and commits are shown with this length everywhere, unless they are shown in full.
 SHORT_DIGEST = 12
 # Between the columns of a table.
 GAP = "  "
@@ -19,7 +19,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 def shown(value: Any) -> str:
-    """Return a value in one line: floats in full, digests short, texts as they are."""
+    """Return a value on one line: floats in full, digests shortened, strings as they are."""
     if isinstance(value, str):
         text = _HEXADECIMAL.sub(lambda found: found.group()[:SHORT_DIGEST], value) or "''"
     elif isinstance(value, datetime):
@@ -32,7 +32,7 @@ def shown(value: Any) -> str:
         text = "-"
     else:
         text = repr(value)
-    # What a record holds must not steer the terminal.
+    # Recorded text must not control the terminal.
     return _CONTROL.sub(" ", text)
 
 
@@ -40,9 +40,9 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun: "1 file", "2 files", "1,000 files".
 
     Args:
-        count: How many.
-        noun: What, of one.
-        plural: What, of any other number; the noun with an s by default.
+        count: The number.
+        noun: The noun in the singular.
+        plural: The noun in the plural; by default with an s.
     """
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 

@@ -43,7 +43,7 @@ def test_it_says_what_it_wrote_and_what_to_type_next():
     code, output = new("my_project")
     assert code == 0
     files = sorted(path for path in Path("my_project").rglob("*") if path.is_file())
-    assert output.splitlines()[0] == f"Wrote {len(files)} files into my_project. Next:"
+    assert output.splitlines()[0] == f"Wrote {len(files)} files to my_project. Next:"
     commands = [line.strip() for line in output.splitlines() if line.startswith("  ")]
     assert commands == [
         "cd my_project",
@@ -103,7 +103,7 @@ def test_a_name_that_no_package_can_have_is_refused(name):
 
 @pytest.mark.parametrize("name", ["reproducible_ml", "numpy", "json"])
 def test_the_name_of_another_module_is_refused(name):
-    assert new(name) == (1, f"Error: There is a module {name!r} already; choose another name.\n")
+    assert new(name) == (1, f"Error: There is already a module {name!r}; choose another name.\n")
 
 
 @pytest.mark.parametrize("name", ["experiments", "tests", "runs"])
@@ -111,7 +111,7 @@ def test_the_name_of_a_folder_in_the_project_is_refused(name):
     code, output = new(name)
     assert (code, output) == (
         1,
-        f"Error: {name!r} is a folder in the new project; choose another name.\n",
+        f"Error: {name!r} is a folder in every new project; choose another name.\n",
     )
 
 
@@ -121,7 +121,7 @@ def test_a_folder_with_content_is_left_as_it_is():
     code, output = new("my_project")
     assert (code, output) == (
         1,
-        "Error: my_project is there already and not an empty folder; choose another.\n",
+        "Error: my_project already exists and is not an empty folder; choose another.\n",
     )
     assert [path.name for path in Path("my_project").iterdir()] == ["mine.txt"]
 
@@ -130,7 +130,7 @@ def test_a_missing_parent_is_named():
     code, output = new("none/my_project")
     assert (code, output) == (
         1,
-        "Error: There is no folder none to write my_project in; make it first.\n",
+        "Error: There is no folder none for my_project; create it first.\n",
     )
 
 

@@ -25,9 +25,9 @@ def test_a_database_that_is_dead_is_asked_once_and_told_of_once(nobody):
     first, again, summary, error = done.output.splitlines()
     assert first.startswith("runs/1: failed: mongodb://127.0.0.1:")
     assert "does not answer: " in first
-    assert again.startswith("2 more runs failed by the same: mongodb://127.0.0.1:")
+    assert again.startswith("2 more runs failed likewise: mongodb://127.0.0.1:")
     assert summary == "3 failed in runs"
-    assert error == "Error: 3 runs of runs are not delivered; see above."
+    assert error == "Error: 3 runs in runs were not delivered; see above."
 
 
 @pytest.mark.parametrize("place", [["kept"], ["-F", "kept"], ["--file_storage", "kept"]])

@@ -85,7 +85,7 @@ def test_the_command_names_what_it_wrote(data, tmp_path):
     (data / "train-00001.tfrecord").write_bytes(b"")
     code, output = command(["repair", str(data)], tmp_path)
     assert code == 0, output
-    assert "train-00001.tfrecord: is as it was written again" in output
+    assert "train-00001.tfrecord: is again as it was written" in output
     shutil.rmtree(data)
     code, output = command(["repair", str(data)], tmp_path)
     assert code == 1

@@ -254,7 +254,7 @@ def test_the_command_writes_one_file_and_names_it(folder):
     ("arguments", "said"),
     [
         (["9"], "There is no run 9 in {}; there are 1-4, the nearest 4."),
-        (["1", "-o", "none/x.html"], "There is no folder none to write x.html in; make it first."),
+        (["1", "-o", "none/x.html"], "There is no folder none for x.html; create it first."),
         (["1", "-o", "."], ". is a folder; name a file."),
     ],
 )

@@ -131,7 +131,7 @@ def test_a_server_gone_for_good_ends_no_run_and_sync_delivers_it(killable_mongo,
     assert "delivered as run 1" in sync(settings["runs_dir"]).stdout
     (document,) = documents(killable_mongo)
     check(killable_mongo, document, settings)
-    assert "1 there already" in sync(settings["runs_dir"]).stdout
+    assert "1 already there" in sync(settings["runs_dir"]).stdout
 
 
 @pytest.mark.alone
