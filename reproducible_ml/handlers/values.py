@@ -65,7 +65,7 @@ def to_array(value: Any) -> np.ndarray[Any, Any]:
     except ValueError as error:
         raise DataError(f"found values that do not form an array ({error})") from None
     if array.dtype.kind not in "biuf":
-        hint = "; its rows differ in length or are not numbers" if array.dtype == object else ""
+        hint = "; its rows have unequal lengths or are no numbers" if array.dtype == object else ""
         raise DataError(f"found an array of dtype {array.dtype}, expected numbers{hint}")
     return array
 

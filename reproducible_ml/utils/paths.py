@@ -1,4 +1,4 @@
-"""Helpers for folders, syncing, and the path of this project's command."""
+"""Helpers for folders, their completion, and the path of this project's command."""
 
 from __future__ import annotations
 

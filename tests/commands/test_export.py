@@ -148,7 +148,7 @@ def test_the_provenance_names_run_data_checkpoint_and_files(trained, model_dir):
 def test_another_step_replaces_an_export_only_when_told_so(trained):
     code, output = trained.export("models/smoke", "--step", "2", "-o", "out/model")
     assert code == 1
-    assert "out/model holds an export already. Replace it with --overwrite" in output
+    assert "out/model already holds an export. Replace it with --overwrite" in output
     shutil.copytree(trained.folder / "out/model", trained.folder / "again/model")
     arguments = ("models/smoke", "--step", "2", "-o", "again/model", "--overwrite")
     code, output = trained.export(*arguments)
@@ -161,7 +161,7 @@ def test_another_step_replaces_an_export_only_when_told_so(trained):
 
 
 def test_a_step_that_is_not_kept_is_refused_with_those_that_are(model_dir):
-    with pytest.raises(DataError, match=r"no checkpoint of step 3; kept are (0, )?2, 4\."):
+    with pytest.raises(DataError, match=r"no checkpoint of step 3, only of (0, )?2, 4\."):
         choose_checkpoint(model_dir, 3)
 
 
@@ -206,7 +206,7 @@ def test_other_files_are_never_replaced(tmp_path):
     folder.mkdir()
     check_output(folder, overwrite=False)
     (folder / "thesis.tex").write_text("")
-    with pytest.raises(ConfigError, match="holds files that are no export"):
+    with pytest.raises(ConfigError, match="holds files but no export"):
         check_output(folder, overwrite=True)
     with pytest.raises(ConfigError, match="is a file"):
         check_output(folder / "thesis.tex", overwrite=True)
@@ -222,7 +222,7 @@ def test_a_folder_that_says_nothing_of_its_training_is_refused(tmp_path):
     with pytest.raises(DataError, match="does not describe a training"):
         export_gan(tmp_path, tmp_path / "out")
     path.write_text('{"data": {"fingerprint": "f"}, "settings": {"gan_type": "wgan"}}')
-    with pytest.raises(DataError, match="does not say of what shape the images are"):
+    with pytest.raises(DataError, match="does not state the shape of the images"):
         export_gan(tmp_path, tmp_path / "out")
 
 

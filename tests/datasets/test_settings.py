@@ -49,7 +49,7 @@ def test_a_pattern_that_leads_out_of_the_folder_is_refused(pattern, said, worker
 
 def test_an_absolute_pattern_is_refused_and_nothing_appears_there(tmp_path):
     pattern = f"{tmp_path}/{{}}-{{}}.tfrecord"
-    with pytest.raises(ConfigError, match="a path, but shards are in the data set's own folder"):
+    with pytest.raises(ConfigError, match="a path; shards lie in the data set's own folder"):
         write("data", SIX, record_pattern=pattern, rows_gen=no_rows)
     assert list(tmp_path.iterdir()) == []
 

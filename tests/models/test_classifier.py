@@ -210,7 +210,7 @@ def test_shifts_change_what_is_learned(shapes, tmp_path):
 
 def test_a_used_folder_is_refused_and_kept(trained, shapes):
     before = (trained.folder / "classifier.npz").read_bytes()
-    with pytest.raises(ConfigError, match="holds a classifier already"):
+    with pytest.raises(ConfigError, match="already holds a classifier"):
         train(shapes, trained.folder)
     assert (trained.folder / "classifier.npz").read_bytes() == before
 

@@ -225,7 +225,7 @@ def _origin(values: dict[str, Any]) -> str:
     """Describe the source of the rows as far as an altered manifest still records it."""
     source = values.get("source")
     if not isinstance(source, dict) or not source.get("name"):
-        return " from its original rows (no source is recorded)"
+        return " from where its rows came (no source is recorded)"
     return f" from the source that it records: {source['name']} {source.get('arguments', '')}"
 
 

@@ -1,10 +1,10 @@
-"""A small classifier of a data set's images, whose features judge the samples of a GAN.
+"""A small image classifier, whose features are used to judge the samples of a GAN.
 
-A classifier is two files: ``classifier.npz`` with the weights, and ``classifier.json``, written
-last, which says what they are: image shape, classes, accuracy, what they were trained on, and their
-digest. A folder without it holds no classifier. ``classifier_training`` makes them.
+A classifier consists of two files: ``classifier.npz`` holds the weights, and ``classifier.json``
+describes them by image shape, classes, accuracy, training data and digest. The description is
+written last, so a folder without it holds no classifier. ``classifier_training`` makes both.
 
-The features are what the last layer before the logits gives, after its ReLU.
+The features are the output of the last layer before the logits, after its ReLU.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ LAYER = "features"
 FEATURES = 128
 CLASSIFIER_FORMAT = "reproducible-ml classifier 1"
 _FIRST_CHANNELS = 32
-# The features see the image at this side or below.
+# Convolutions halve the image until its side is at most this.
 _LARGEST_LAST_SIDE = 8
 # One shape for every call, so that an image's outputs do not depend on how many others there are.
 _BATCH = 256
 
 
 class Outputs(NamedTuple):
-    """What a classifier says of images.
+    """A classifier's output for some images.
 
     Attributes:
         features: float32 array [n, 128], the penultimate layer.
@@ -61,8 +61,8 @@ class Classifier:
     """A trained classifier.
 
     Attributes:
-        description: What ``classifier.json`` says.
-        image_shape: (height, width, channels) that it takes.
+        description: Content of ``classifier.json``.
+        image_shape: (height, width, channels) of the images that it takes.
         classes: Number of classes.
         digest: Digest of the weights.
     """
@@ -82,7 +82,7 @@ class Classifier:
                 name: value.shape for name, value in weights.items()
             }:
                 raise DataError(
-                    f"The weights of the classifier are not those of its network for images of "
+                    f"The weights of the classifier do not fit its network for images of shape "
                     f"{self.image_shape}. Train it again: python -m experiments.mnist_classifier"
                 )
             self._session = tf.compat.v1.Session(graph=graph, config=session_config())
@@ -91,7 +91,7 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: str | Path) -> Classifier:
-        """Load what ``train_classifier`` wrote.
+        """Load a classifier that ``train_classifier`` wrote.
 
         Raises:
             DataError: There is no classifier, or its files were altered.
@@ -101,7 +101,7 @@ class Classifier:
         again = "Train one: python -m experiments.mnist_classifier"
         try:
             description = json.loads(path.read_text(encoding="utf-8"))
-            # Opened here: NumPy leaves a damaged file open.
+            # Opened here, since NumPy leaves a damaged file open.
             with open(folder / WEIGHTS_FILE, "rb") as file, np.load(file) as arrays:
                 weights = {name: arrays[name] for name in arrays.files}
         except FileNotFoundError as error:
@@ -122,19 +122,19 @@ class Classifier:
         return cls(description, weights)
 
     def check_images(self, shape: Sequence[int], whose: str) -> None:
-        """Refuse images that this classifier does not take.
+        """Refuse images of another shape than this classifier takes.
 
         Args:
             shape: (height, width, channels).
             whose: Where the images come from, for the message.
 
         Raises:
-            ConfigError: They have another shape.
+            ConfigError: The images have another shape.
         """
         if tuple(shape) != self.image_shape:
             raise ConfigError(
-                f"The classifier takes images of {self.image_shape}, those of {whose} are "
-                f"{tuple(shape)}. Give a classifier_dir that was trained on such images."
+                f"The classifier takes images of shape {self.image_shape}, those of {whose} have "
+                f"{tuple(shape)}. Choose a classifier_dir that was trained on such images."
             )
 
     def outputs(self, images: Any) -> Outputs:
@@ -166,13 +166,13 @@ class Classifier:
 def note_other_data(
     classifier: Classifier, classifier_dir: str | Path, record_dir: str | Path
 ) -> None:
-    """Say in a sentence that a classifier was trained on other data than it judges.
+    """Print a note if a classifier was trained on other data than it judges.
 
-    It is no error: images without labels can only be judged by a classifier of others.
+    This is not an error: images without labels can only be judged by a classifier of other images.
 
     Args:
-        classifier: What judges.
-        classifier_dir: Where it lies.
+        classifier: The classifier.
+        classifier_dir: Folder of the classifier.
         record_dir: The data set whose images are judged.
     """
     trained_on = str((classifier.description.get("data") or {}).get("fingerprint"))
@@ -191,15 +191,15 @@ def note_other_data(
 def network(images: Any, classes: int, seed: int) -> Outputs:
     """Build the classifier: convolutions that halve the side, one dense layer, the logits.
 
-    For 28 x 28 images 32 channels at full size, then 64 at 14 and 128 at 7; 128 features.
+    For 28 x 28 images there are 32 channels at full size, 64 at 14 x 14 and 128 at 7 x 7.
 
     Args:
         images: float32 tensor [n, height, width, channels] in [-1, 1].
         classes: Number of classes.
-        seed: Root seed that the weights start from.
+        seed: Root seed of the initial weights.
 
     Returns:
-        Tensors.
+        The outputs as tensors.
     """
     import tensorflow as tf
 
@@ -240,9 +240,9 @@ def export_classifier(folder: Path, description: dict[str, Any], weights: dict[s
     """Write a classifier's files, the description last.
 
     Args:
-        folder: Where to.
-        description: Goes into ``classifier.json``; ``digest`` is that of the weights.
-        weights: By the names of the network's variables.
+        folder: Folder to write to.
+        description: Content of ``classifier.json``, with the ``digest`` of the weights.
+        weights: Weights by the names of the network's variables.
     """
     with replacing(folder / WEIGHTS_FILE) as file:
         np.savez(file, **weights)

@@ -1,4 +1,4 @@
-"""Training of the classifier that judges samples: deterministic, minutes long, exported at the end.
+"""Deterministic training of the classifier that judges samples, which takes minutes.
 
 TensorFlow's checkpoint and summaries go into the same folder; ``Classifier.load`` needs neither.
 """
@@ -39,11 +39,11 @@ class ClassifierSettings:
     """Everything that the weights depend on besides data and code.
 
     Attributes:
-        learning_rate: Adam's highest rate, reached after a twentieth of the steps and then taken
-            down to 0 along a half cosine (Loshchilov and Hutter, 2016, arXiv:1608.03983).
-        batch_size: Images a step.
-        max_steps: The step at which training ends.
-        shift_pixels: Each image is moved by up to so many pixels in both directions; 0 for none.
+        learning_rate: Adam's highest rate, reached after a twentieth of the steps and then lowered
+            to 0 along a half cosine (Loshchilov and Hutter, 2016, arXiv:1608.03983).
+        batch_size: Images per step.
+        max_steps: Number of steps.
+        shift_pixels: Largest random shift of an image in both directions; 0 for none.
         seed: The run's root seed.
         determinism: Threads and kernels.
     """
@@ -65,14 +65,14 @@ class ClassifierSettings:
 
 @dataclass(frozen=True)
 class ClassifierResult:
-    """What training ended with.
+    """The result of a training.
 
     Attributes:
         step: Completed steps.
-        loss: The last step's loss.
-        accuracy: Share of the test split's images that are classified right.
-        eval_accuracy: The same of the eval split.
-        digests: Digests of ``weights`` and ``losses``, and of both, ``run``.
+        loss: Loss of the last step.
+        accuracy: Share of the test split's images that are classified correctly.
+        eval_accuracy: The same for the eval split.
+        digests: Digests of ``weights`` and ``losses``, and of both as ``run``.
         checkpoint: Prefix of the final checkpoint.
     """
 
@@ -94,18 +94,18 @@ def train_classifier(
 ) -> ClassifierResult:
     """Train a classifier on the train split, measure it on the others and export it.
 
-    It takes minutes, so an interrupted training is not continued but started again elsewhere.
+    It takes minutes, so an interrupted training is not resumed, but started again in a new folder.
 
     Args:
         record_dir: A serialized data set with the features ``image`` and ``label``.
-        classifier_dir: Folder to write; must hold no checkpoint yet.
-        settings: What the weights depend on.
+        classifier_dir: Folder to write; it must not hold a checkpoint yet.
+        settings: Everything that the weights depend on.
         log_every_steps: Steps between two points of the loss.
         scalar: Called as ``scalar(name, value, step)``, or None.
         label_key: Feature that holds the label.
 
     Raises:
-        ConfigError: A setting can't work, or the folder is used.
+        ConfigError: A setting is invalid, or the folder is in use.
         DataError: The data set is missing, damaged or has no labels.
     """
     apply_determinism(settings.determinism, settings.seed)
@@ -119,7 +119,7 @@ def train_classifier(
     classifier_dir = Path(classifier_dir)
     if (classifier_dir / DESCRIPTION_FILE).exists() or tf.train.latest_checkpoint(classifier_dir):
         raise ConfigError(
-            f"{classifier_dir} holds a classifier already, or a part of one. Choose another "
+            f"{classifier_dir} already holds a classifier, or a part of one. Choose another "
             "classifier_dir, or delete it."
         )
     train_input = input_fn(
@@ -152,7 +152,7 @@ def train_classifier(
         tf.compat.v1.summary.FileWriterCache.clear()
 
     names = [name for name in estimator.get_variable_names() if name.startswith("classifier/")]
-    # Without Adam's own variables, which lie beside those that they belong to.
+    # Adam's own variables have the same prefix.
     names = [name for name in names if "/Adam" not in name]
     weights = {name: estimator.get_variable_value(name) for name in sorted(names)}
     shape = list(image_shape(record_dir))
@@ -192,7 +192,7 @@ def train_classifier(
 def measure_accuracy(
     classifier: Classifier, record_dir: str | Path, split: str, label_key: str = "label"
 ) -> float:
-    """Return the share of a split's images that are classified right."""
+    """Return the share of a split's images that are classified correctly."""
     right = count = 0
     for images, labels in split_batches(record_dir, split, label_key):
         right += int((classifier.outputs(images).logits.argmax(axis=1) == labels).sum())
@@ -201,8 +201,10 @@ def measure_accuracy(
 
 
 def _model_fn(features: Any, labels: Any, mode: str, params: dict[str, Any]) -> Any:
-    """Build the Estimator's training graph; the images are its ``labels``, as the input_fn says."""
+    """Build the Estimator's training graph."""
     import tensorflow as tf
+
+    # The input_fn yields (latents and labels, images), so the images come as ``labels``.
 
     settings = params["settings"]
     outputs = network(labels, params["classes"], settings.seed)
@@ -229,7 +231,7 @@ def _losses_hook(last_step: int, every_steps: int, scalar: Any) -> Any:
     import tensorflow as tf
 
     class LossesHook(tf.estimator.SessionRunHook):
-        """Keeps every step's loss, hands some on, and says how far training is."""
+        """Keeps the loss of every step, reports some of them, and prints the progress."""
 
         def __init__(self) -> None:
             self.losses: list[float] = []

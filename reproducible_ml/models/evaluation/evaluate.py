@@ -1,9 +1,9 @@
-"""Judge a trained GAN: draw samples, see them through a classifier, compare with the test split.
+"""Evaluation of a trained GAN: its samples are compared with the test split in feature space.
 
-What is judged are N samples, and as the floor N training images: those of one half of the train
-split. Real images judged as if they were samples show how good a figure gets at this N. Both are
-compared with the whole test split, and with training images for copies: the samples with all of
-them, the floor with those of the other half.
+N samples are judged, and as a floor also N training images, taken from one half of the train split.
+The floor shows how good a figure can get at this N, since real images are judged as if they were
+samples. Both are compared with the complete test split. To find copies, they are also compared with
+training images: the samples with all of them, the floor with those of the other half.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _PAIRS_A_ROW = 4
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What judging a GAN gave.
+    """The result of an evaluation.
 
     Attributes:
         step: The GAN's global step.
         figures: All figures.
         digests: Digests of ``generator`` (weights), ``classifier``, ``samples`` (pixels) and
-            ``figures``, and of all, ``run``.
+            ``figures``, and of all of them as ``run``.
         grid: PNG of samples, each with its nearest training image to its right.
     """
 
@@ -69,20 +69,20 @@ def evaluate_gan(
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> Evaluation:
-    """Judge a trained GAN against the test split.
+    """Evaluate a trained GAN against the test split.
 
     ``evaluation_dir`` then holds ``figures.json`` and ``neighbours.png``.
 
     Args:
         record_dir: The data set that it was trained on.
         model_dir: Folder of its checkpoints.
-        classifier_dir: Folder of a classifier of such images.
-        evaluation_dir: Folder to write; made when missing.
+        classifier_dir: Folder of a classifier for such images.
+        evaluation_dir: Folder to write; created if missing.
         samples: N, at least ``FEWEST_SAMPLES``.
         seed: Root seed of the latents.
 
     Raises:
-        ConfigError: N is too small, or GAN, classifier and data do not fit together.
+        ConfigError: N is too small, or GAN, classifier and data do not match.
         DataError: One of the folders is missing or damaged.
     """
     need_samples(samples)
@@ -97,7 +97,7 @@ def evaluate_gan(
     if len(test.features) < FEWEST_SAMPLES or len(train.features) < 2 * FEWEST_SAMPLES:
         raise ConfigError(
             f"{record_dir} has {len(train.features)} training and {len(test.features)} test "
-            f"images; judging takes {2 * FEWEST_SAMPLES} and {FEWEST_SAMPLES} at least."
+            f"images; an evaluation needs at least {2 * FEWEST_SAMPLES} and {FEWEST_SAMPLES}."
         )
     half, other_half = _halves(len(train.features))
     floor_rows = half[np.arange(min(samples, len(half))) * len(half) // min(samples, len(half))]
@@ -146,12 +146,12 @@ def evaluate_gan(
 
 
 def _halves(count: int) -> tuple[Any, Any]:
-    """Return two halves of the rows, alternating: sorted data are then in both."""
+    """Return two alternating halves of the rows, so that sorted data is spread over both."""
     return np.arange(0, count, 2), np.arange(1, count, 2)
 
 
 def _neighbour_grid(drawn: Any, neighbours: Neighbours, record_dir: str | Path, path: Path) -> Path:
-    """Write pairs (sample, nearest training image): first those nearest to any, then the first."""
+    """Write pairs (sample, nearest training image): the closest pairs, then the first samples."""
     nearest = np.argsort(neighbours.distances, kind="stable")[:_PAIRS]
     shown = np.concatenate([nearest, np.arange(_PAIRS)])
     wanted = neighbours.indices[shown]

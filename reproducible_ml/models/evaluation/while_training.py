@@ -1,4 +1,4 @@
-"""Judge a GAN while it trains: the figures that need no training images, at a small N."""
+"""Evaluation of a GAN during its training, by the figures that need no training images."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ PREFIX = "small_"
 
 
 class SmallEvaluationHook(StepHook):
-    """Logs the figures that need no training images every so many steps, at a small N.
+    """Logs the figures that need no training images at regular steps, with a small N.
 
-    The generator is added once more to the training graph, as it is when it predicts; the
-    classifier runs in a graph of its own. Nothing is written to the training's state, so training
-    gives the same bits with and without the hook.
+    The generator is added to the training graph a second time, in its prediction mode. The
+    classifier runs in its own graph. The training's state is never changed, so training gives the
+    same bits with and without the hook.
 
     Args:
         generator: The generator network, ``generator(latents, mode=...)``.
         noise_dims: Length of a latent vector.
-        classifier: What sees the samples.
-        real: Real images as the classifier sees them.
+        classifier: The classifier of the samples.
+        real: The classifier's outputs for real images.
         write: Called as ``write(name, value, step)``.
         every_steps: Steps between two evaluations.
         samples: N.
         seed: Root seed of the latents, which are the same each time.
-        classes: Number of classes that the generator is told, in turn; 0 for none.
-        basis: What the figures rest on.
+        classes: Number of classes from which the generator gets labels in turn; 0 for none.
+        basis: What the figures are based on: counts, split, layers and classifier.
 
     Attributes:
-        basis: The same.
+        basis: The argument of this name.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class SmallEvaluationHook(StepHook):
         self._samples = add_samples(self._generator, inputs)
 
     def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
-        """Draw and judge when it is time."""
+        """Draw and judge samples at every ``every_steps``-th step."""
         step = int(outcome.step)
         if step % self._every_steps:
             return
@@ -119,23 +119,23 @@ def evaluate_small(
     split: str = "eval",
     classes: int = 0,
 ) -> SmallEvaluationHook:
-    """Make the hook that judges a GAN while it trains; put it before ``ExactSaverHook``.
+    """Make the hook that evaluates a GAN during training; it must come before ``ExactSaverHook``.
 
     The values are named ``small_frechet_distance`` and so on: they are for watching one training,
-    not for comparing with figures at N = 10,000. They are taken against the eval split, so that
+    not for comparison with figures at N = 10,000. They are computed against the eval split, so that
     the test split stays unseen until the end.
 
     Args:
         generator: The generator network, ``generator(latents, mode=...)``.
         noise_dims: Length of a latent vector.
         record_dir: The data set.
-        classifier_dir: Folder of a classifier of such images.
+        classifier_dir: Folder of a classifier for such images.
         write: Called as ``write(name, value, step)``.
         every_steps: Steps between two evaluations.
-        samples: N, at least ``FEWEST_SAMPLES``; as many real images are taken.
+        samples: N, at least ``FEWEST_SAMPLES``; the same number of real images is used.
         seed: Root seed of the latents.
         split: Split of the real images.
-        classes: Number of classes that the generator is told, in turn; 0 for none.
+        classes: Number of classes from which the generator gets labels in turn; 0 for none.
 
     Raises:
         ConfigError: N or ``every_steps`` is too small, or the classifier takes other images.
@@ -150,8 +150,8 @@ def evaluate_small(
     real = split_outputs(classifier, record_dir, split, limit=samples)
     if len(real.features) < FEWEST_SAMPLES:
         raise ConfigError(
-            f"The {split} split of {record_dir} has {len(real.features)} images; judging takes "
-            f"{FEWEST_SAMPLES} at least."
+            f"The {split} split of {record_dir} has {len(real.features)} images; an evaluation "
+            f"needs at least {FEWEST_SAMPLES}."
         )
     basis = {
         "samples": samples,

@@ -1,10 +1,10 @@
-"""Export a trained generator as a SavedModel that says where it comes from.
+"""Export of a trained generator as a SavedModel, with a record of its origin.
 
-The folder holds TensorFlow's SavedModel with the signature ``serving_default``: ``latents``
-[n, noise_dims] (and ``labels`` [n] for a class-conditional type) -> ``images`` [n, h, w, c] in
-[-1, 1]; and ``provenance.json``. It is made under a temporary name beside its place, loaded again,
-compared bit for bit with what the checkpoint draws, and then renamed: a folder of that name is a
-whole and checked export.
+The folder holds a SavedModel with the signature ``serving_default``, which maps ``latents``
+[n, noise_dims] (and ``labels`` [n] for a class-conditional type) to ``images`` [n, h, w, c] in
+[-1, 1], and ``provenance.json``. It is made under a temporary name beside its place, loaded again,
+compared bit for bit with the samples of the checkpoint, and only then renamed. An export under its
+final name is therefore complete and checked.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Export:
     """A finished export.
 
     Attributes:
-        path: Its folder.
+        path: Folder of the export.
         step: Step of the checkpoint.
-        same_as_run: Whether its samples have the digest that the training recorded; None when the
-            training recorded none for this step.
+        same_as_run: Whether its samples have the digest that the training recorded; None if the
+            training recorded no digest for this step.
     """
 
     path: Path
@@ -49,34 +49,35 @@ class Export:
 
 
 def kept_checkpoints(model_dir: str | Path) -> dict[int, Path]:
-    """Return the checkpoints of a folder: step -> prefix, the oldest first."""
+    """Return the checkpoints in a folder: step -> prefix, oldest first."""
     found = {}
     for index in Path(model_dir).glob("model.ckpt-*.index"):
         step = re.fullmatch(r"model\.ckpt-(\d+)\.index", index.name)
+        # An index without its data is left when TensorFlow is killed while it writes or deletes.
         if step and list(index.parent.glob(f"{glob_safe(index.stem)}.data-*")):
             found[int(step.group(1))] = index.with_suffix("")
     return dict(sorted(found.items()))
 
 
 def glob_safe(name: str) -> str:
-    """Return a file's name as a pattern that finds only this name."""
+    """Return a file name as a glob pattern that matches only this name."""
     return re.sub(r"([*?\[])", r"[\1]", name)
 
 
 def choose_checkpoint(model_dir: str | Path, step: int | None) -> tuple[int, Path]:
-    """Return step and prefix of a checkpoint.
+    """Return the step and the prefix of a checkpoint.
 
     Args:
         model_dir: Folder of the checkpoints.
-        step: Which one; None: the newest.
+        step: Step of the checkpoint; None for the newest.
 
     Raises:
-        DataError: There is none, or none of this step; lists those that there are.
+        DataError: There is no checkpoint, or none of this step; the message lists the others.
     """
     if not Path(model_dir).is_dir():
         raise DataError(
-            f"There is no folder {model_dir}. Name the one that a training wrote its checkpoints "
-            "to (model_dir of its configuration)."
+            f"There is no folder {model_dir}. Name the folder to which a training wrote its "
+            "checkpoints (model_dir in its configuration)."
         )
     kept = kept_checkpoints(model_dir)
     if not kept:
@@ -88,14 +89,14 @@ def choose_checkpoint(model_dir: str | Path, step: int | None) -> tuple[int, Pat
         step = max(kept)
     if step not in kept:
         raise DataError(
-            f"{model_dir} holds no checkpoint of step {step}; kept are "
-            f"{', '.join(map(str, kept))}. Choose one of them with --step."
+            f"{model_dir} holds no checkpoint of step {step}, only of {', '.join(map(str, kept))}. "
+            "Choose one of them with --step."
         )
     return step, kept[step]
 
 
 def checkpoint_files(prefix: Path) -> dict[str, dict[str, Any]]:
-    """Return bytes and SHA-256 of a checkpoint's files by name."""
+    """Return the size and the SHA-256 of a checkpoint's files, by name."""
     return {
         path.name: {"bytes": path.stat().st_size, "sha256": file_digest(path)}
         for path in sorted(prefix.parent.glob(glob_safe(prefix.name) + ".*"))
@@ -103,24 +104,26 @@ def checkpoint_files(prefix: Path) -> dict[str, dict[str, Any]]:
 
 
 def check_output(output: str | Path, overwrite: bool) -> None:
-    """Refuse a place where an export can't be put.
+    """Refuse a place that can't take an export.
 
     Raises:
-        ConfigError: There is a file, other files, or an export that is not to be replaced.
+        ConfigError: There is a file, a folder with other files, or an export that must stay.
     """
     output = Path(output)
     if output.exists() and not output.is_dir():
-        raise ConfigError(f"{output} is a file; an export is a folder. Choose another --output.")
+        raise ConfigError(
+            f"{output} is a file, but an export is a folder. Choose another --output."
+        )
     if not output.exists() or not any(output.iterdir()):
         return
     if not (output / PROVENANCE_FILE).is_file():
         raise ConfigError(
-            f"{output} holds files that are no export ({PROVENANCE_FILE} is missing). Choose "
-            "another --output."
+            f"{output} holds files but no export ({PROVENANCE_FILE} is missing). Choose another "
+            "--output."
         )
     if not overwrite:
         raise ConfigError(
-            f"{output} holds an export already. Replace it with --overwrite, or choose another "
+            f"{output} already holds an export. Replace it with --overwrite, or choose another "
             "--output."
         )
 
@@ -134,21 +137,21 @@ def export_gan(
 ) -> Export:
     """Export the generator of a training.
 
-    Call it in a process that has not used TensorFlow yet: it takes the training's threads and
-    kernels, so that the check compares like with like.
+    Call it in a process that has not used TensorFlow yet: it sets the training's threads and
+    kernels, without which equal samples can't be expected.
 
     Args:
         model_dir: Folder of the training's checkpoints.
-        output: The folder to make.
-        step: Which checkpoint; None: the newest.
-        overwrite: Replace an export that is there.
-        run: What is known of the recorded run; stands in the provenance as ``run``.
+        output: Folder to create.
+        step: Step of the checkpoint; None for the newest.
+        overwrite: Replace an existing export.
+        run: Facts about the recorded run, for the entry ``run`` of the provenance.
 
     Returns:
-        Where it lies, and whether it draws what the training drew.
+        The export, with whether it draws what the training drew.
 
     Raises:
-        ConfigError: ``output`` is in the way, or the threads can't be set any more.
+        ConfigError: ``output`` is taken, or TensorFlow's threads can no longer be set.
         DataError: There is no such checkpoint, or the export draws other samples.
     """
     output = Path(os.path.abspath(output))
@@ -221,7 +224,7 @@ def export_gan(
         }
         text = json.dumps(provenance, indent=1, sort_keys=True)
         (folder / PROVENANCE_FILE).write_text(text + "\n", encoding="utf-8")
-        # Another may have been put there meanwhile.
+        # Another export may have appeared in the meantime.
         check_output(output, overwrite)
         _put_in_place(folder, output, staging)
     finally:
@@ -230,16 +233,17 @@ def export_gan(
 
 
 def _identity_with_shape(model_dir: str | Path) -> dict[str, Any]:
-    """Return what ``training.json`` says.
+    """Return the content of ``training.json``.
 
     Raises:
-        DataError: It is missing, damaged, or of a training before it told the images' shape.
+        DataError: It is missing, damaged, or by an old version that did not record the images'
+            shape.
     """
     identity = read_identity(model_dir)
     if "image_shape" not in identity["data"]:
         raise DataError(
-            f"{Path(model_dir) / IDENTITY_FILE} does not say of what shape the images are "
-            "(data.image_shape), as trainings of older versions. Train again, or add it as "
+            f"{Path(model_dir) / IDENTITY_FILE} does not state the shape of the images "
+            "(data.image_shape), because an older version wrote it. Train again, or add it as "
             "[height, width, channels]."
         )
     return identity
@@ -275,7 +279,7 @@ def _put_in_place(folder: Path, output: Path, staging: Path) -> None:
     try:
         os.rename(folder, output)
     except BaseException:
-        # The staging folder is removed next, and the export that was there with it.
+        # The caller removes the staging folder, so the old export must leave it first.
         if before.exists():
             os.rename(before, output)
         raise

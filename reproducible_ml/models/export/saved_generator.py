@@ -1,4 +1,4 @@
-"""The generator as a SavedModel, written from the graph that the estimator itself predicts with."""
+"""The SavedModel of a generator, built from the graph with which the estimator predicts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def draw_grid(
     """Draw the samples of the training's grids from a checkpoint, as the training does.
 
     Returns:
-        The inputs by name, and the images.
+        The inputs, by name, and the images.
     """
     shown = grid_inputs(settings.seed, settings.noise_dims, classes)
     inputs: Inputs = shown if isinstance(shown, dict) else {"latents": shown}
@@ -39,11 +39,11 @@ def save_generator(
     """Write a SavedModel with one signature.
 
     Args:
-        estimator: Of which the PREDICT graph is taken.
-        settings: What it was trained with.
-        classes: Number of classes, 0 for a generator without labels.
+        estimator: Estimator that builds the PREDICT graph.
+        settings: Settings of its training.
+        classes: Number of classes; 0 for a generator without labels.
         checkpoint: Prefix of the checkpoint with the weights.
-        folder: Where to; must not exist.
+        folder: Folder to write; it must not exist.
     """
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         inputs = {
@@ -69,9 +69,10 @@ def save_generator(
 
 
 def _checked(inputs: dict[str, Any], classes: int) -> dict[str, Any]:
-    """Let the graph itself refuse labels that it would take for no class at all."""
+    """Add a check of the labels to the graph."""
     if not classes:
         return inputs
+    # Without it, a one-hot encoding of a wrong label is all zeros and gives an image all the same.
     labels = inputs["labels"]
     within = tf.reduce_all(tf.logical_and(labels >= 0, labels < classes))
     said = f"labels must be from 0 to {classes - 1}, found:"
@@ -80,14 +81,14 @@ def _checked(inputs: dict[str, Any], classes: int) -> dict[str, Any]:
 
 
 def draw_loaded(folder: str | Path, inputs: Inputs) -> np.ndarray[Any, Any]:
-    """Draw with a SavedModel, as whoever gets it does."""
+    """Draw with a SavedModel, as its users do."""
     model = tf.saved_model.load(str(folder))
     tensors = {name: tf.constant(value) for name, value in inputs.items()}
     return model.signatures[SIGNATURE](**tensors)["images"].numpy()
 
 
 def signature_of(settings: GANSettings, image_shape: Sequence[int], classes: int) -> dict[str, Any]:
-    """Describe the signature for people and programs that do not load it."""
+    """Describe the signature for those who do not load the model."""
     inputs: dict[str, Any] = {"latents": {"dtype": "float32", "shape": ["n", settings.noise_dims]}}
     if classes:
         inputs["labels"] = {"dtype": "int32", "shape": ["n"], "classes": classes}
@@ -99,5 +100,5 @@ def signature_of(settings: GANSettings, image_shape: Sequence[int], classes: int
 
 
 def _features(inputs: dict[str, Any]) -> Any:
-    """Return what the model function takes: the latents, with labels a dictionary of both."""
+    """Return the features of the model function: the latents, or with labels a mapping of both."""
     return inputs if "labels" in inputs else inputs["latents"]

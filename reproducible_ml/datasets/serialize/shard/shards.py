@@ -124,7 +124,7 @@ def _check_file_name(record_pattern: str, name: str) -> None:
     check_text("record_pattern", record_pattern)
     why = ""
     if os.path.basename(name) != name:
-        why = "a path, but shards are in the data set's own folder"
+        why = "a path; shards lie in the data set's own folder"
     elif "\0" in name:
         why = "a name with a zero byte"
     elif name in (".", "..", MANIFEST_FILE):

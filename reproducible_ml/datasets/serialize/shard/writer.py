@@ -146,7 +146,7 @@ class ShardWriter:
 
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(
-            f"{self.path} can't be written: {error.strerror}. The data set is unchanged."
+            f"{self.path} can't be written: {error.strerror}. The data set is left as it was."
         )
 
     def __enter__(self) -> ShardWriter:
