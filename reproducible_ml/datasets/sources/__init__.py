@@ -47,7 +47,7 @@ def make_source(name: str, **arguments: Any) -> Source:
         DataError: Its data can't be read.
     """
     if name == NpzArraySource.name:
-        # What `serialize_npz` writes needs a key that no command line asks for; only `repair` and
-        # the check of a named source open it by what the manifest states.
+        # Not in the table, since it needs a key, for which commands have no option. `repair` and
+        # the check of a named source open it with the arguments that the manifest records.
         return NpzArraySource(**arguments)
     return chosen(SOURCES, name, "source")(**arguments)
