@@ -1,4 +1,4 @@
-"""Input pipelines: parsing, order, noise, and the input function that an Estimator takes."""
+"""Manifest to ``tf.data``: parse, order, noise, and the input function that an Estimator takes."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reproducible_ml.models.exact.step_log import STEP_DTYPE, step_dtype
+from reproducible_ml.models.exact.step_log import step_dtype
 from reproducible_ml.tracking.reproduce.divergence import first_divergence
 
 STEPS, EVERY = 100, 10
@@ -11,7 +11,7 @@ STEPS, EVERY = 100, 10
 
 def training(parts_at=None, loss="generator_loss", tensor="w"):
     """Make the logs of a training; from ``parts_at`` on, one loss and one variable are others."""
-    steps = np.zeros(STEPS, STEP_DTYPE)
+    steps = np.zeros(STEPS, step_dtype())
     steps["step"] = np.arange(1, STEPS + 1)
     steps["generator_loss"] = np.linspace(1, 0, STEPS)
     steps["critic_loss"] = np.linspace(-1, 0, STEPS)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from reproducible_ml.models.exact.step_log import STEP_DTYPE
+from reproducible_ml.models.exact.step_log import step_dtype
 from reproducible_ml.tracking.reproduce.evidence import Evidence
 from reproducible_ml.tracking.reproduce.verdict import judge
 
@@ -21,7 +21,7 @@ def points(*steps):
 
 
 def losses(count):
-    steps = np.zeros(count, STEP_DTYPE)
+    steps = np.zeros(count, step_dtype())
     steps["step"] = np.arange(1, count + 1)
     return steps
 

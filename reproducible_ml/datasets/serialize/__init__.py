@@ -1,4 +1,4 @@
-"""Serialization of rows as TFRecord shards with a manifest, which can be verified and repaired."""
+"""Rows to TFRecord shards with a manifest, and back to certainty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readers of a split: from memory, from memory-mapped shards, or as a stream."""
+"""Readers of a split: from memory, from memory-mapped shards, or front to back."""
 
 from __future__ import annotations
 

@@ -35,9 +35,6 @@ def step_dtype(losses: Sequence[str] = LOSSES_OF_1_0) -> np.dtype[Any]:
     return np.dtype([("step", "<i8"), *((name, "<f4") for name in losses)])
 
 
-STEP_DTYPE = step_dtype()
-
-
 def read_losses(model_dir: str | Path) -> tuple[str, ...]:
     """Return the names of the losses that ``steps.log`` holds."""
     path = Path(model_dir) / LOSSES_FILE

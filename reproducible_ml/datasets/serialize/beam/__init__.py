@@ -1,4 +1,4 @@
-"""Serialization on Apache Beam: many machines write the same shards and manifest."""
+"""Serialization on Apache Beam: the same shards and manifest, written by any number of machines."""
 
 from __future__ import annotations
 

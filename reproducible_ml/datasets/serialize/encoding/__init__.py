@@ -1,4 +1,4 @@
-"""Encoding of rows as records, in blocks or one at a time."""
+"""Encoding of rows as records, in blocks or one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Atomic publishing of a written folder: it appears complete or not at all."""
+"""Publishing of a written folder: it appears as a whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shards: their plan, their writing and their reading."""
+"""Shards: which rows each takes, how one is written and read."""
 
 from __future__ import annotations
 

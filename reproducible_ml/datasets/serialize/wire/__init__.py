@@ -1,4 +1,4 @@
-"""The bytes of records: TFRecord framing and the wire layout of Examples."""
+"""Bytes: TFRecord framing and the wire layout of Examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing of complete data sets, by one process or several."""
+"""Writing of whole data sets, by one process or several."""
 
 from __future__ import annotations
 
