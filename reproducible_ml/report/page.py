@@ -25,7 +25,6 @@ from reproducible_ml.report.data_sets import (
 )
 from reproducible_ml.report.lineage import lineage
 from reproducible_ml.report.pictures import picture_series
-from reproducible_ml.report.secrets import without_secrets
 from reproducible_ml.report.sections import (
     config_rows,
     differences,
@@ -36,6 +35,7 @@ from reproducible_ml.report.sections import (
 )
 from reproducible_ml.tracking.runs import verdict_rows
 from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.redaction import without_secrets
 from reproducible_ml.utils.text import counted
 
 if TYPE_CHECKING:

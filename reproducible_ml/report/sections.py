@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.report.defaults import settings
-from reproducible_ml.report.secrets import without_secrets
 from reproducible_ml.tracking.reproduce import SECTIONS, Difference, changed_lines, conclude
 from reproducible_ml.tracking.runs import Used, flat, head_facts, used_values, with_origin
+from reproducible_ml.utils.redaction import without_secrets
 from reproducible_ml.utils.text import counted, shown
 
 if TYPE_CHECKING:

@@ -16,21 +16,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reproducible_ml.utils.redaction import HIDDEN, SECRET_NAME, redact
+
 # Variables that can change results; no other variable is recorded.
 RESULT_VARIABLES = re.compile(
     r"^(TF|XLA|OMP|KMP|GOMP|MKL|OPENBLAS|BLIS|VECLIB|NUMEXPR|CUDA|CUDNN|NVIDIA|NCCL|DNNL|ONEDNN)_"
     r"|^(LD_PRELOAD|LD_LIBRARY_PATH|PYTHON\w+|MALLOC_\w+|LANG|LC_\w+|TZ)$"
     r"|^REPRODUCIBLE_ML_"
 )
-# Matches names of variables and configuration keys with one of these words at their end, or before
-# a separator or digit.
-SECRET_NAME = re.compile(
-    r"((^|[._-])(PASS|PWD)|PASS(WORD|WD|PHRASE)|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY"
-    r"|PRIVATE|AUTH|AUTHORIZATION|COOKIE)S?([._-]|\d|$)",
-    re.IGNORECASE,
-)
-_CREDENTIALS_IN_URL = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@]+@")
-HIDDEN = "***"
 
 
 def describe_environment(variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
@@ -147,7 +140,7 @@ def _build_info(distribution: importlib.metadata.Distribution) -> dict[str, Any]
 def result_variables(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the environment variables that can change results, with secrets shown as ``***``."""
     return {
-        name: HIDDEN if SECRET_NAME.search(name) else _CREDENTIALS_IN_URL.sub(rf"\1{HIDDEN}@", text)
+        name: HIDDEN if SECRET_NAME.search(name) else redact(text)
         for name, text in sorted(variables.items())
         if RESULT_VARIABLES.search(name)
     }

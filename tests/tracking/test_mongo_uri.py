@@ -3,8 +3,9 @@
 import pymongo
 import pytest
 
-from reproducible_ml.tracking.mongo.address import parse_mongo, redact, redact_tree, timeouts
+from reproducible_ml.tracking.mongo.address import parse_mongo, timeouts
 from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.redaction import redact, redact_tree
 
 
 @pytest.mark.parametrize(

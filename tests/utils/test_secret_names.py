@@ -2,8 +2,8 @@
 
 import pytest
 
-from reproducible_ml.report.secrets import without_secrets
-from reproducible_ml.utils.environment import HIDDEN, result_variables
+from reproducible_ml.utils.environment import result_variables
+from reproducible_ml.utils.redaction import HIDDEN, without_secrets
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
         READ_SECONDS,
         MongoTarget,
         parse_mongo,
-        redact,
-        redact_tree,
         timeouts,
     )
     from reproducible_ml.tracking.mongo.documents import mongo_value
@@ -31,8 +29,6 @@ __all__ = [
     "MongoTarget",
     "mongo_value",
     "parse_mongo",
-    "redact",
-    "redact_tree",
     "sync_run",
     "sync_runs",
     "timeouts",

@@ -1,4 +1,4 @@
-"""Where a MongoDB is, as people write it, and the removal of credentials from any text.
+"""Addresses of a MongoDB, in the forms in which people write them.
 
 =============================================  ============================================
 ``sacred``                                     database on ``localhost:27017``
@@ -17,11 +17,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.redaction import HIDDEN, redact, remember_secret
 
 DEFAULT_DATABASE = "sacred"
 DEFAULT_COLLECTION = "runs"
 DEFAULT_PORT = 27017
-HIDDEN = "***"
 
 # How long a server may be silent before it counts as gone, by who asks. For ``doctor``, a database
 # on the same machine answers within milliseconds; a run waits no longer than this for its id.
@@ -43,16 +43,6 @@ _SHORT_FORM = re.compile(
         (?:\.(?P<collection>[A-Za-z_][A-Za-z0-9_.-]{0,119}))?$""",
     re.VERBOSE,
 )
-# A password may hold an unescaped "@" or "/": what is hidden ends at the *last* "@" of the word.
-_MONGO_CREDENTIALS = re.compile(r"(mongodb(?:\+srv)?://)[^\s\"<>]*@", re.IGNORECASE)
-_OTHER_CREDENTIALS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s\"'<>/@]+@", re.IGNORECASE)
-_SECRET_OPTIONS = re.compile(
-    r"([?&](?:authMechanismProperties|tlsCertificateKeyFilePassword|proxyPassword)=)[^\s&\"'<>]+",
-    re.IGNORECASE,
-)
-# A password alone in a text is hidden too, unless it is so short that it may be a common word.
-_SHORTEST_BARE_SECRET = 8
-_known_secrets: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -150,7 +140,7 @@ def _parse_uri(text: str) -> MongoTarget:
         )
     userinfo, at, address = rest.rpartition("@")
     if at:
-        _remember_secret(userinfo)
+        remember_secret(userinfo)
         if re.search(r"[/?#@]", userinfo):
             raise ConfigError(
                 "User or password of the MongoDB URI hold one of the characters / ? # @ as they "
@@ -174,39 +164,5 @@ def _parse_uri(text: str) -> MongoTarget:
     )
 
 
-def _remember_secret(userinfo: str) -> None:
-    _, colon, password = userinfo.partition(":")
-    for secret in (password, unquote(password)):
-        if colon and len(secret) >= _SHORTEST_BARE_SECRET:
-            _known_secrets.add(secret)
-
-
 def _hide_before_at(text: str) -> str:
     return HIDDEN + "@" + text.rpartition("@")[2]
-
-
-def redact(text: str) -> str:
-    """Return the text without user names, passwords and secret options of any URI in it.
-
-    Passwords (8 characters and more) of targets that ``parse_mongo`` has read are hidden
-    wherever they stand.
-    """
-    if "://" in text:
-        text = _MONGO_CREDENTIALS.sub(rf"\1{HIDDEN}@", text)
-        text = _OTHER_CREDENTIALS.sub(rf"\1{HIDDEN}@", text)
-        text = _SECRET_OPTIONS.sub(rf"\1{HIDDEN}", text)
-    for secret in _known_secrets:
-        if secret in text:
-            text = text.replace(secret, HIDDEN)
-    return text
-
-
-def redact_tree(value: Any) -> Any:
-    """Return nested dicts, lists and tuples with every string redacted, keys included."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, dict):
-        return {redact_tree(key): redact_tree(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(map(redact_tree, value)) if type(value) in (list, tuple) else value
-    return value

@@ -15,10 +15,10 @@ from reproducible_ml.tracking.mongo.address import (
     START_SECONDS,
     WRITE_SECONDS,
     MongoTarget,
-    redact,
     timeouts,
 )
 from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.redaction import redact
 
 SHOWN_REASON = 160
 

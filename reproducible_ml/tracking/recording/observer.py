@@ -33,7 +33,7 @@ from reproducible_ml.tracking.folder import (
     store_once,
     to_microseconds,
 )
-from reproducible_ml.tracking.mongo import Mirror, MongoTarget, redact, redact_tree
+from reproducible_ml.tracking.mongo import Mirror, MongoTarget
 from reproducible_ml.tracking.recording.open_run import OpenRun
 from reproducible_ml.tracking.sacred_parts import (
     IntervalTimer,
@@ -42,6 +42,7 @@ from reproducible_ml.tracking.sacred_parts import (
     ScalarMetricLogEntry,
 )
 from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.redaction import redact, redact_tree
 
 HEARTBEAT_SECONDS = 60
 

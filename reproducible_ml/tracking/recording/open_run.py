@@ -29,8 +29,8 @@ from reproducible_ml.tracking.folder import (
     store_once,
     write_metrics,
 )
-from reproducible_ml.tracking.mongo import redact, redact_tree
 from reproducible_ml.utils.files import copy_whole, replacing, write_json
+from reproducible_ml.utils.redaction import redact, redact_tree
 
 # metrics.json may take this share of a run's time; a long run rewrites it less and less often.
 METRICS_FILE_SHARE = 0.01

@@ -29,7 +29,6 @@ from typing import Any
 
 from reproducible_ml.models.exact import is_follower
 from reproducible_ml.tracking.folder import RUN_LINE
-from reproducible_ml.tracking.mongo import redact, redact_tree
 from reproducible_ml.tracking.recording import source_files as sources
 from reproducible_ml.tracking.recording.config_check import (
     Types,
@@ -59,6 +58,7 @@ from reproducible_ml.tracking.sacred_parts import (
 from reproducible_ml.utils import environment
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
 from reproducible_ml.utils.paths import own_command
+from reproducible_ml.utils.redaction import redact, redact_tree
 from reproducible_ml.utils.text import suggestion
 
 INTERRUPTED_EXIT = 130

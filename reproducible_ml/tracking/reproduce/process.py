@@ -12,7 +12,7 @@ from typing import Any
 
 from reproducible_ml.models.exact import TF_CONFIG
 from reproducible_ml.tracking.folder import told_run
-from reproducible_ml.utils.environment import HIDDEN
+from reproducible_ml.utils.redaction import HIDDEN
 
 # Variables that TensorFlow and the libraries below it read; all others keep their present values.
 _RESTORED = re.compile(

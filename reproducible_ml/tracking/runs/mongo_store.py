@@ -9,7 +9,7 @@ import mimetypes
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, BinaryIO, TypeVar, cast
 
-from reproducible_ml.tracking.mongo import READ_SECONDS, MongoTarget, redact, timeouts
+from reproducible_ml.tracking.mongo import READ_SECONDS, MongoTarget, timeouts
 from reproducible_ml.tracking.runs.query import checked, to_mongo
 from reproducible_ml.tracking.runs.status import (
     RUNNING,
@@ -32,6 +32,7 @@ from reproducible_ml.tracking.runs.store import (
     typed_id,
 )
 from reproducible_ml.utils.errors import ConfigError, TrackingError
+from reproducible_ml.utils.redaction import redact
 
 OUTPUT_ARTIFACT = "cout.txt"
 # Captured output is up to 2 MB a run, and is read by itself.
