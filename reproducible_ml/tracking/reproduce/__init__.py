@@ -1,4 +1,4 @@
-"""Second executions of recorded runs, compared bit for bit."""
+"""Reruns of recorded runs, compared bit for bit, and comparison of any two runs."""
 
 from __future__ import annotations
 
