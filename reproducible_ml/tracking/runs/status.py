@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from reproducible_ml.tracking.folder import now
+from reproducible_ml.tracking.folder import KILLED_STATUS, now
 from reproducible_ml.tracking.runs.store import (
     NotRecorded,
     RunId,
@@ -23,8 +23,6 @@ from reproducible_ml.utils.errors import TrackingError
 TIMES = ("start_time", "heartbeat", "stop_time")
 
 RUNNING, UNREADABLE = "RUNNING", "UNREADABLE"
-# Its process is gone; ``reproducible-ml sync`` records a killed run so, too.
-KILLED = "INTERRUPTED"
 # Sacredboard's word for a run that has not been heard of; whether its process lives is not known.
 SILENT = "DEAD"
 # Statuses of runs that may still change.
@@ -44,7 +42,7 @@ def current_status(entry: Mapping[str, Any], left: bool = False) -> str:
     if recorded != RUNNING:
         return recorded
     if left:
-        return KILLED
+        return KILLED_STATUS
     # A run that has just started has no heartbeat yet.
     silent = seconds_since(entry.get("heartbeat") or entry.get("start_time"))
     return RUNNING if silent is not None and silent < SILENT_AFTER_SECONDS else SILENT
