@@ -260,7 +260,7 @@ def test_a_flipped_bit_in_the_weights_file_is_named(copy):
 
 def test_images_of_another_shape_are_named(trained):
     classifier = Classifier.load(trained.folder)
-    with pytest.raises(ConfigError, match=r"takes images of \(10, 10, 1\), .* \(8, 8, 1\)"):
+    with pytest.raises(ConfigError, match=r"takes images of shape \(10, 10, 1\), .* \(8, 8, 1\)"):
         classifier.outputs(np.zeros((3, 8, 8, 1)))
 
 
