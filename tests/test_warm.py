@@ -78,5 +78,6 @@ def test_a_process_that_does_not_end_in_time_is_an_error():
 
 
 def test_each_has_modules_of_its_own_but_for_the_imported_ones():
-    program = "import sys; print('tensorflow' in sys.modules, 'experiments' in sys.modules)"
-    assert warm.run("-c", program).stdout == "True False\n"
+    names = ["tensorflow", "experiments", "tests"]
+    program = f"import sys; print([name in sys.modules for name in {names}])"
+    assert warm.run("-c", program).stdout == "[True, False, False]\n"

@@ -98,6 +98,9 @@ def _execute(option, what, *arguments, cwd, environment, files):
     search = environment.get("PYTHONPATH", "")
     sys.path[:0] = [os.getcwd(), *filter(None, search.split(os.pathsep))]
     sys.argv[:] = [option, *arguments]
+    # A run records every local package that is imported.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+        del sys.modules[name]
     try:
         if option == "-m":
             runpy.run_module(what, run_name="__main__", alter_sys=True)
