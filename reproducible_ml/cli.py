@@ -15,9 +15,9 @@ from reproducible_ml.utils.errors import ReproducibleMLError
 
 # Name -> the sentence that ``--help`` shows; the command lives in ``commands/<name>.py``.
 COMMANDS = {
-    "board": "Look at runs in Sacredboard.",
+    "board": "Browse runs in Sacredboard.",
     "compare": "Find where two runs differ.",
-    "completion": "Print the script that completes commands in bash, zsh or fish.",
+    "completion": "Print a completion script for bash, zsh or fish.",
     "doctor": "Check this installation and say what to fix.",
     "export": "Export a trained generator as a SavedModel.",
     "new": "Write a small experiment repository of your own.",
@@ -36,11 +36,11 @@ class LazyGroup(click.Group):
     """A click group that imports a sub-command's module on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the table, sorted."""
+        """Return the names of all commands, sorted."""
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return the command, or None when the table has no such name."""
+        """Import and return a command; None if there is no command of that name."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"reproducible_ml.commands.{cmd_name}")
@@ -48,12 +48,12 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table from the names alone, importing nothing."""
+        """Write the table of commands without importing any of them."""
         with formatter.section("Commands"):
             formatter.write_dl(sorted(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; the project's own errors become one sentence and exit code 1."""
+        """Run the command; print the project's own errors as one sentence, without a traceback."""
         try:
             return super().invoke(ctx)
         except ReproducibleMLError as error:
@@ -64,9 +64,9 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="reproducible-ml")
 def main() -> None:
-    """Data, training and proof: look at runs, check data sets, reproduce results.
+    """Inspect runs, check data sets and reproduce results.
 
-    Completion by the tab key: eval "$(reproducible-ml completion bash)"
+    For tab completion, run: eval "$(reproducible-ml completion bash)"
     """
 
 

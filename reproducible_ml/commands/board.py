@@ -1,4 +1,4 @@
-"""``reproducible-ml board``: start Sacredboard, under a name that no other package takes."""
+"""``reproducible-ml board``: start Sacredboard, under a name that no other package uses."""
 
 from __future__ import annotations
 

@@ -25,18 +25,20 @@ _MOST_ROWS = 20
 @click.argument("b", metavar="B", shell_complete=run_ids)
 @store_options
 @click.option("--diff", is_flag=True, help="Print the changed lines of the source files.")
-@click.option("--all", "all_", is_flag=True, help=f"Print more than {_MOST_ROWS} lines a section.")
+@click.option(
+    "--all", "all_", is_flag=True, help=f"Print all lines of a section, not only {_MOST_ROWS}."
+)
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
 def command(
     a: str, b: str, folder: str | None, mongo: str | None, diff: bool, all_: bool, json_: bool
 ) -> None:
     """Find where the runs A and B differ.
 
-    Configuration, source files, data, environment, metrics and result are compared, floats by their
-    bits. The first differing step of two trainings is found in their logs of every step.
+    This compares configuration, source files, data, environment, metrics and result, and floats bit
+    by bit. For two trainings it also finds the first differing step in their step logs.
 
-    Exit code: 0 the results are identical, whatever else differs; 1 they differ; 2 they can't be
-    compared, with the reason.
+    Exit code: 0 if the results are identical, whatever else differs; 1 if they differ; 2 if they
+    can't be compared, with the reason.
     """
     from reproducible_ml.tracking.reproduce import conclude
     from reproducible_ml.tracking.runs import load_run, open_store

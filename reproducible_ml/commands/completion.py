@@ -1,7 +1,7 @@
-"""``reproducible-ml completion``, and the values that only this project can complete.
+"""``reproducible-ml completion``: print a completion script, and complete this project's values.
 
-Each function of the second half is the ``shell_complete`` of a command's parameter: click calls it
-at a key press with the context of the line so far, the parameter and the begun word.
+The other functions are ``shell_complete`` callbacks of parameters. When the tab key is pressed,
+click calls one with the context of the line so far, the parameter and the incomplete word.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _EXPERIMENTS = "experiments"
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS), required=False)
 def command(shell: str | None) -> None:
-    """Print the script that completes commands, options, run ids, experiments and GAN types.
+    """Print a script that completes commands, options, run ids, experiments and GAN types.
 
-    SHELL is the one in $SHELL when left out. Put the line of your shell into the file behind it:
+    SHELL defaults to the shell in $SHELL. Add the line for your shell to the file to its right:
 
     \b
       eval "$(reproducible-ml completion bash)"        ~/.bashrc
@@ -43,21 +43,21 @@ def command(shell: str | None) -> None:
             f"Name one of: {', '.join(SHELLS)}."
         )
     source = completion(click.Group(), {}, PROGRAM, VARIABLE).source()
-    # Where nothing of ours fits, as behind --input key=, bash goes on with its own: files.
+    # If nothing here matches, as after --input key=, bash falls back to completing files.
     click.echo(
         source.replace("complete -o nosort -F", "complete -o nosort -o bashdefault -o default -F")
     )
 
 
 def files(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Have the shell complete a file, wherever it lies."""
+    """Let the shell complete the name of a file."""
     return [CompletionItem(begun, type="file")]
 
 
 def run_ids(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Return the ids of the runs in the folder that ``-F`` names, or in ``runs``.
+    """Return the ids of the runs in the folder given with ``-F``, or in ``runs``.
 
-    A database is not asked: a key press must not wait for a network.
+    Databases are skipped, since a key press must not wait for a network.
     """
     from reproducible_ml.tracking.runs import open_store
     from reproducible_ml.utils.errors import ReproducibleMLError
@@ -74,14 +74,14 @@ def run_ids(context: click.Context, parameter: click.Parameter, begun: str) -> l
 def run_ids_and_folders(
     context: click.Context, parameter: click.Parameter, begun: str
 ) -> list[CompletionItem]:
-    """Return the ids of runs; the shell offers folders where none fits."""
+    """Return run ids; the shell offers folders if no id matches."""
     return [*complete_folder(context, parameter, begun), *run_ids(context, parameter, begun)]
 
 
 def run_experiments(
     context: click.Context, parameter: click.Parameter, begun: str
 ) -> list[CompletionItem]:
-    """Return the names of the experiments that the recorded runs are of."""
+    """Return the names of the experiments that have recorded runs."""
     from reproducible_ml.tracking.runs import iterate_runs
     from reproducible_ml.utils.errors import ReproducibleMLError
 
@@ -107,7 +107,7 @@ def gan_types(
 ) -> list[CompletionItem]:
     """Return the values of ``gan_type=``.
 
-    bash splits words at "=", so there the word begins behind it; zsh and fish leave it whole.
+    bash splits words at "=", so its word begins after it; zsh and fish keep the word whole.
     """
     from reproducible_ml.models.gan import GAN_TYPES
 

@@ -62,7 +62,7 @@ def command(
     done = export_gan(model_dir, target, step, overwrite, None if run is None else _facts(run))
     verdict = {
         True: "its samples are those that the training drew, bit for bit",
-        False: "its samples are NOT those that the training drew: another machine or TensorFlow?",
+        False: "its samples are NOT those that the training drew (other machine or TensorFlow?)",
         None: "its samples are those of the checkpoint, bit for bit",
     }[done.same_as_run]
     click.echo(f"Step {done.step} exported to {output or target}; {verdict}.")

@@ -1,4 +1,4 @@
-"""Text for the terminal, and the options by which commands find recorded runs."""
+"""Terminal output, and the options that locate recorded runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def store_options(function: _Function) -> _Function:
-    """Add ``-F`` and ``-m`` with Sacred's meaning; neither reads ``runs``."""
+    """Add ``-F`` and ``-m`` with Sacred's meaning; without either, commands read ``runs``."""
     folder = click.option(
         "-F",
         "--file_storage",
@@ -49,14 +49,14 @@ def store_options(function: _Function) -> _Function:
 
 
 def terminal_width() -> int | None:
-    """Return how wide lines may be; None for output that is no terminal, which is not cut."""
+    """Return the width of the terminal; None for other output, whose lines are not cut."""
     if sys.stdout.isatty() or os.environ.get("COLUMNS"):
         return shutil.get_terminal_size().columns
     return None
 
 
 def as_json(value: Any) -> str:
-    """Return JSON that every reader takes: times as ISO text, NaN and infinities as texts."""
+    """Return JSON that every parser accepts: times, NaN and infinities become strings."""
     return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
 
 

@@ -26,16 +26,22 @@ if TYPE_CHECKING:
     help="Run the recorded source files, or those in the working directory.",
 )
 @click.option("--steps", type=int, metavar="N", help="Train and compare only N steps.")
-@click.option("--upstream", is_flag=True, help="Run the earlier stages again too, data first.")
+@click.option(
+    "--upstream", is_flag=True, help="Run the earlier stages again too, starting with the data."
+)
 @click.option(
     "--input",
     "inputs",
     multiple=True,
     metavar="KEY=PATH",
-    help="Present path of an input that has moved.",
+    help="Current path of an input that has moved.",
 )
 @click.option(
-    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the configuration."
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a value of the configuration.",
 )
 @click.option(
     "--allow-altered", is_flag=True, help="Use a record even if it was altered after the run."
@@ -44,7 +50,7 @@ if TYPE_CHECKING:
     "--keep",
     metavar="DIR",
     shell_complete=complete_folder,
-    help="Keep restored source files, data and models there.",
+    help="Keep restored source files, data and models in this folder.",
 )
 def command(run_id: str, **options: Any) -> None:
     """Execute a recorded run again and compare it bit for bit.
@@ -53,8 +59,8 @@ def command(run_id: str, **options: Any) -> None:
     as a new run. With -m, the record is read from the database, and the new run is written both to
     the database and to the folder. The verdict is stored in both runs.
 
-    Exit code: 0 identical; 1 differs, with the first step and what differs there; 2 can't be
-    compared, with the reason.
+    Exit code: 0 if the new run is identical; 1 if it differs, with the first differing step and
+    what differs there; 2 if the runs can't be compared, with the reason.
     """
     import traceback
     from pathlib import Path

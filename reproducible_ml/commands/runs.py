@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 STATUSES = ("COMPLETED", "FAILED", "INTERRUPTED", "RUNNING", "DEAD", "QUEUED", "UNREADABLE")
 DIRTY_MARK = "*"
-# In a narrow terminal the year gives way.
-_VERDICT = 5
+_VERDICT = 5  # column
+# A narrow terminal gets times without the year.
 _TIME, _SHORT_TIME, _WIDE = "%Y-%m-%d %H:%M", "%m-%d %H:%M", 100
 _SHORT_FLOAT = "{:.5g}"
-# What is left of the results where they give way; less says nothing.
+# Results that would be cut to fewer characters are left out.
 _LEAST_RESULT = 12
 _DIGEST = re.compile(r"[0-9a-f]{32,}")
 
@@ -46,7 +46,7 @@ _DIGEST = re.compile(r"[0-9a-f]{32,}")
     "filters",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Only runs that used this value of their configuration; repeatable.",
+    help="Only runs that used this configuration value; repeatable.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the last N runs.")
 @click.option("--json", "json_", is_flag=True, help="Print JSON instead of a table.")
@@ -61,7 +61,8 @@ def command(
 ) -> None:
     """List recorded runs, the newest last.
 
-    A * behind the id: files differed from the git commit, or were new, when the run started.
+    A * after the id means that files differed from the git commit, or were new, when the run
+    started.
     """
     from collections import deque
 
@@ -147,7 +148,7 @@ def _table(runs: list[Run]) -> list[str]:
     step = len(rows[0]) - 2
     others = sum(max(len(row[column]) for row in rows) + len(GAP) for column in range(step + 1))
     if width is not None and step == _VERDICT + 1 and others + _LEAST_RESULT > width:
-        # A verdict is worth more than the first letters of a result.
+        # A verdict says more than the first letters of a result.
         rows = [row[:-1] for row in rows]  # type: ignore[misc]
     elastic = (step + 1, 1, _VERDICT) if len(rows[0]) > step + 1 else (1, _VERDICT)
     lines = table(rows, right=(0, 4, step), elastic=elastic, width=width)
@@ -163,7 +164,7 @@ def _short_verdict(verdict: str, narrow: bool) -> str:
 
 
 def last_step(run: Run) -> int | float | None:
-    """Return the last step that a run did: of its result, else of its metrics; None without."""
+    """Return a run's last step, from its result or else its metrics; None if neither has one."""
     if isinstance(run.result, Mapping) and isinstance(run.result.get("step"), int):
         return int(run.result["step"])
     if run.status == "UNREADABLE":
@@ -173,15 +174,15 @@ def last_step(run: Run) -> int | float | None:
 
 
 def outcome(run: Run) -> str:
-    """Return a run's result in one line; of a failed run the error."""
+    """Return a run's result in one line, or the error of a failed run."""
     if run.result is None:
         trace = run.entry.get("fail_trace") or []
         lines = [line for part in trace for line in str(part).splitlines() if line.strip()]
-        # "package.module.DataError: sentence" without where the class is defined.
+        # Shorten "package.module.DataError: sentence" to "DataError: sentence".
         return re.sub(r"^(\w+\.)+(?=\w+:)", "", shown(lines[-1]).strip()) if lines else "-"
     if not isinstance(run.result, Mapping):
         return shown(run.result)
-    # Digests first: they say at a glance which runs gave the same.
+    # Digests come first, since they show at a glance which runs gave the same result.
     items = sorted(run.result.items(), key=lambda item: not _is_digest(item[1]))
     return ", ".join(f"{name} {_short(value)}" for name, value in items if name != "step")
 

@@ -21,9 +21,9 @@ _TRACE_LINES = 12
 @click.command()
 @click.argument("run_id", metavar="ID", shell_complete=run_ids)
 @store_options
-@click.option("--json", "json_", is_flag=True, help="Print JSON, packages and CPU flags included.")
+@click.option("--json", "json_", is_flag=True, help="Print JSON, including packages and CPU flags.")
 def command(run_id: str, folder: str | None, mongo: str | None, json_: bool) -> None:
-    """Show one run: configuration, result, machine, data, metrics, files, verdicts."""
+    """Show one run: configuration, result, machine, data, metrics, files and verdicts."""
     from reproducible_ml.tracking.runs import load_run, open_store
 
     with open_store(folder, mongo) as store:
@@ -85,7 +85,7 @@ def _sections(run: Run, width: int | None) -> list[tuple[str, list[str]]]:
 
 
 def _pairs(facts: Mapping[str, Any], width: int | None) -> list[str]:
-    """Align names and values; a long value goes on in the next line instead of being cut."""
+    """Align names and values; long values wrap instead of being cut."""
     import textwrap
 
     names = max(map(len, facts), default=0) + _INDENT + len(GAP)
@@ -105,7 +105,7 @@ def _head(run: Run, width: int | None) -> list[str]:
 
 
 def _config(run: Run) -> dict[str, str]:
-    """Return the configuration by name, with what it leaves open as it was used."""
+    """Return the configuration by name, with the values that were used for what it leaves open."""
     from reproducible_ml.tracking.runs import Used, flat, used_values, with_origin
 
     used = used_values(run)
@@ -182,7 +182,7 @@ def _checkpoint(run: Run) -> dict[str, Any]:
     if found is None:
         return {}
     path, step = found
-    # The run noted its folder only: what lies there may be of a run that went on.
+    # Only the folder was recorded, and a later run may have resumed the training in it.
     return {"path": str(path), "step": f"{step}, the newest that lies there now"}
 
 
@@ -195,7 +195,7 @@ def _environment(run: Run) -> dict[str, Any]:
     return {
         "python": shown((facts.get("python") or {}).get("version")),
         "tensorflow": shown(tensorflow.get("version")),
-        "packages": f"{len(facts.get('packages') or {})} (all of them: --json)",
+        "packages": f"{len(facts.get('packages') or {})} (listed by --json)",
         "os": shown((facts.get("os") or {}).get("platform")),
         "cpu": f"{cpu.get('model')}, {cpu.get('cores')} cores",
         "threads": {name: value for name, value in threads.items() if value is not None} or "-",

@@ -1,4 +1,4 @@
-"""``reproducible-ml sweep``: an experiment for each combination of values, and a table of them."""
+"""``reproducible-ml sweep``: run an experiment for each combination of values."""
 
 from __future__ import annotations
 
@@ -24,18 +24,36 @@ INTERRUPTED_EXIT = 130
 )
 @store_options
 @click.option(
-    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Members at once."
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Members to run at once.",
 )
-@click.option("--metric", metavar="NAME", help="A number of the result, or a metric's last point.")
-@click.option("--minimize", "direction", flag_value="minimize", help="The least mean comes first.")
-@click.option("--maximize", "direction", flag_value="maximize", help="The greatest comes first.")
-@click.option("--search", type=click.Choice(["optuna"]), help="Search instead of the product.")
+@click.option(
+    "--metric", metavar="NAME", help="Number in the result, or metric whose last point counts."
+)
+@click.option(
+    "--minimize",
+    "direction",
+    flag_value="minimize",
+    help="The lowest mean is best and comes first.",
+)
+@click.option(
+    "--maximize",
+    "direction",
+    flag_value="maximize",
+    help="The highest mean is best and comes first.",
+)
+@click.option(
+    "--search", type=click.Choice(["optuna"]), help="Search instead of running every combination."
+)
 @click.option("--trials", type=click.IntRange(min=1), metavar="N", help="Combinations to try.")
 @click.option(
     "--search-seed",
     type=click.IntRange(min=0),
     default=0,
-    help="Seed of the search; 0.",
+    help="Seed of the search; default: 0.",
     metavar="N",
 )
 @click.option(
@@ -45,17 +63,18 @@ INTERRUPTED_EXIT = 130
     shell_complete=complete_folder,
     help="Folder of logs; default: sweeps.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would run, and run nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would run, without running it.")
 def command(module: str, arguments: tuple[str, ...], **options: Any) -> None:
     """Run an experiment for each combination of values, each in a process of its own.
 
     For example: sweep experiments.mnist_wgan digits gen_lr=1e-4,5e-4 seed=1..5 --jobs 2
 
-    Values are parted by commas, unless brackets or quotes are around them; 1..5 are five. What is
-    recorded as completed with the same configuration, sources and data is not run again. With
-    --search, ranges (2..5, 0.1..0.9, log:1e-5..1e-3) are drawn from.
+    Separate values with commas; commas inside brackets or quotes don't separate. 1..5 expands to
+    five values. A member is not run again if a completed run with the same configuration, source
+    files and data is recorded. With --search, values are drawn from ranges such as 2..5, 0.1..0.9
+    or log:1e-5..1e-3.
 
-    Exit code: 0; 1 when a member failed; 130 after Ctrl-C, which ends the members.
+    Exit code: 0 if every member completed; 1 if one failed; 130 after Ctrl-C, which stops them.
     """
     from reproducible_ml.tracking.runs import DEFAULT_FOLDER
     from reproducible_ml.tracking.sweep import FAILED, Request, parse_space
@@ -79,7 +98,7 @@ def command(module: str, arguments: tuple[str, ...], **options: Any) -> None:
     if sweep.members:
         _show(sweep, space, options["direction"])
     if interrupted:
-        click.echo("Interrupted; the same command goes on with what is missing.", err=True)
+        click.echo("Interrupted; run the same command again to resume.", err=True)
         raise SystemExit(INTERRUPTED_EXIT)
     failed = [one for one in sweep.members if one.status == FAILED]
     if failed:
@@ -92,7 +111,7 @@ def _check_options(options: dict[str, Any], searching: bool) -> None:
 
     if not searching:
         if options["trials"] is not None:
-            raise ConfigError("--trials belongs to a search: give --search optuna as well.")
+            raise ConfigError("--trials belongs to a search; add --search optuna.")
         return
     from reproducible_ml.tracking.sweep import require_optuna
 
@@ -104,7 +123,7 @@ def _check_options(options: dict[str, Any], searching: bool) -> None:
 
 
 def _execute(request: Request, space: Space, options: dict[str, Any]) -> tuple[Sweep, bool]:
-    """Run everything; tell whether it was interrupted."""
+    """Run all members, and return whether they were interrupted."""
     import signal
 
     from tqdm import tqdm
@@ -113,7 +132,7 @@ def _execute(request: Request, space: Space, options: dict[str, Any]) -> tuple[S
 
     members = [] if options["search"] else product(space)
     total = len(members) or options["trials"] * len(space.values.get("seed", (None,)))
-    # On a terminal only; elsewhere the lines that tell of members are enough.
+    # Only a terminal gets a bar; elsewhere one line per member is enough.
     bar = tqdm(total=total, unit="member", disable=None, dynamic_ncols=True)
     sweep = Sweep(request, total, lambda line: tqdm.write(line), lambda: bar.update())
 
