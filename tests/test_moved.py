@@ -4,8 +4,10 @@ import importlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from reproducible_ml import models
 from reproducible_ml.moved import MOVED
 
 # What version 1.0's API pages listed, by module; written down from them, not from the code.
@@ -83,6 +85,16 @@ def test_the_warning_names_the_line_that_imports(tmp_path):
         check=True,
     )
     assert f"{script}:2: DeprecationWarning: reproducible_ml.models.settings" in done.stderr
+
+
+def test_the_former_name_of_the_latents_of_grids_gives_the_same_and_warns_the_caller():
+    assert models.gan.evaluation_latents is models.evaluation_latents
+    with pytest.warns(
+        DeprecationWarning, match=r"goes with version 1\.2: use grid_latents"
+    ) as told:
+        found = models.evaluation_latents(7, 2, 3)
+    assert [one.filename for one in told] == [__file__]
+    np.testing.assert_array_equal(found, models.grid_latents(7, 2, 3))
 
 
 def test_an_unknown_module_is_still_an_error():

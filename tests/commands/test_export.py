@@ -32,11 +32,11 @@ import numpy as np
 from pathlib import Path
 from reproducible_ml.models.gan.sampling import TrainedGAN
 from reproducible_ml.models.gan.sampling import draw_samples
-from reproducible_ml.models.gan.grids import evaluation_latents
+from reproducible_ml.models.gan.grids import grid_latents
 from reproducible_ml.models.exact.determinism import Determinism, apply_determinism
 apply_determinism(Determinism(), 1)
 gan = TrainedGAN("models/smoke", "data/smoke")
-latents = evaluation_latents(1, 64, 64)
+latents = grid_latents(1, 64, 64)
 np.save("latents.npy", latents)
 np.save("drawn.npy", draw_samples(gan._estimator, latents))
 """

@@ -45,7 +45,7 @@ def test_labels_that_are_no_classes_are_refused(conditional, labels, message):
 def test_labels_for_a_type_that_draws_without_are_refused(tmp_path):
     estimator, _ = trained(tmp_path, "wgan")
     assert draw_samples(estimator, LATENTS).shape == (4, 10, 10, 1)
-    with pytest.raises(ConfigError, match=r"draws no chosen class, and labels are given"):
+    with pytest.raises(ConfigError, match=r"draws without labels, but labels are given"):
         draw_samples(estimator, LATENTS, [0, 1, 2, 0])
 
 

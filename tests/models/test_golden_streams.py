@@ -7,7 +7,7 @@ from reproducible_ml.input_fn.augment import augment_images
 from reproducible_ml.input_fn.noise import latents
 from reproducible_ml.input_fn.order import record_indices
 from reproducible_ml.models.exact.seeding import GlorotUniform
-from reproducible_ml.models.gan.grids import evaluation_latents
+from reproducible_ml.models.gan.grids import grid_latents
 from reproducible_ml.models.gan.penalties import penalty_noise
 from reproducible_ml.models.gan.sampling import latents_of_batch
 
@@ -29,7 +29,7 @@ def test_the_latents_of_a_critic_update_are_golden():
 
 def test_the_latents_of_the_grids_are_golden():
     expected = [[-0.7615686, -1.8510447, 0.5320788], [-0.538304, -0.01671108, -1.2325094]]
-    np.testing.assert_allclose(evaluation_latents(SEED, 2, 3), expected, **CLOSE)
+    np.testing.assert_allclose(grid_latents(SEED, 2, 3), expected, **CLOSE)
 
 
 def test_the_weights_of_a_variable_are_golden():

@@ -9,7 +9,7 @@ from reproducible_ml.utils.lazy import lazy_names
 if TYPE_CHECKING:
     from reproducible_ml.models.gan.build import make_gan_estimator
     from reproducible_ml.models.gan.estimator import GANEstimator
-    from reproducible_ml.models.gan.grids import evaluation_latents, grid_inputs
+    from reproducible_ml.models.gan.grids import evaluation_latents, grid_inputs, grid_latents
     from reproducible_ml.models.gan.networks import NETWORKS, Networks, critic_fn, generator_fn
     from reproducible_ml.models.gan.optimizers import OPTIMIZERS
     from reproducible_ml.models.gan.result import TrainingResult
@@ -47,6 +47,7 @@ __all__ = [
     "gan_type_row",
     "generator_fn",
     "grid_inputs",
+    "grid_latents",
     "latents_of_batch",
     "make_gan_estimator",
     "settings_from",

@@ -1,4 +1,4 @@
-"""From settings to a ready ``GANEstimator``."""
+"""Construction of a ``GANEstimator`` from settings."""
 
 from __future__ import annotations
 
@@ -19,19 +19,9 @@ from reproducible_ml.models.gan.types import gan_type_row
 from reproducible_ml.utils.errors import chosen
 from reproducible_ml.utils.seeds import child_seed
 
-# Checkpoints kept; the newest two are enough for a resume, the others are for the curious.
+# A resume needs the newest two; the third is for looking back.
 _KEPT_CHECKPOINTS = 3
 _SUMMARY_STEPS = 100
-
-
-class RowEstimator(GANEstimator):
-    """The estimator of a row of ``GAN_TYPES``.
-
-    Attributes:
-        classes: Number of classes that the networks were told, 0 for a type without labels.
-    """
-
-    classes: int = 0
 
 
 def make_gan_estimator(
@@ -41,22 +31,22 @@ def make_gan_estimator(
     classes: int = 0,
     strategy: Any = None,
     **estimator_arguments: Any,
-) -> RowEstimator:
-    """Make the estimator of a GAN type for images of a size.
+) -> GANEstimator:
+    """Make the estimator of a GAN type for images of one shape.
 
     Args:
         model_dir: Folder of the checkpoints.
-        settings: What the weights depend on.
+        settings: Everything that the weights depend on.
         image_shape: (height, width, channels).
-        classes: Number of classes; only conditional types look at it.
+        classes: Number of classes; only conditional types use it.
         strategy: A ``tf.distribute.Strategy``, see ``distribution``; None for one device.
-        **estimator_arguments: Further ones of ``GANEstimator``, such as ``warm_start_from``.
+        **estimator_arguments: Other arguments of ``GANEstimator``, such as ``warm_start_from``.
 
     Returns:
-        The estimator; its checkpoints are written by ``ExactSaverHook``.
+        The estimator; ``ExactSaverHook`` writes its checkpoints.
     """
     row = gan_type_row(settings.gan_type)
-    # A cluster's session would write checkpoints beside those of the exact saver.
+    # In a cluster, TensorFlow would also write checkpoints, beside those of ExactSaverHook.
     checkpoints = {"save_checkpoints_secs": None} if settings.strategy == MULTI_WORKER else {}
     penalty = None
     if row.penalty is not None and settings.penalty_weight is not None:
@@ -64,7 +54,7 @@ def make_gan_estimator(
     optimizer = chosen(OPTIMIZERS, row.optimizer, "optimizer")
     values = row.defaults(settings.defaults)
     network = (settings.gan_type, image_shape, settings.seed, classes)
-    # Without a strategy the estimator is of this process alone, whatever TF_CONFIG names.
+    # RunConfig reads TF_CONFIG, which a training in one process must ignore.
     with without_cluster() if strategy is None else nullcontext():
         config = tf.estimator.RunConfig(
             model_dir=str(model_dir),
@@ -76,7 +66,7 @@ def make_gan_estimator(
             train_distribute=strategy,
             session_config=_session_config(settings),
         )
-        estimator = RowEstimator(
+        estimator = GANEstimator(
             model_dir=str(model_dir),
             generator_fn=generator_fn(*network),
             discriminator_fn=critic_fn(*network),
@@ -99,12 +89,12 @@ def _session_config(settings: GANSettings) -> tf.compat.v1.ConfigProto:
     config = tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=settings.determinism.intra_op_threads,
         inter_op_parallelism_threads=settings.determinism.inter_op_threads,
-        # With fewer a session would wait for ever for the data of a device that it lacks.
+        # With fewer, a session would wait forever for the data of a device that it lacks.
         device_count={"CPU": settings.replicas if settings.strategy == MIRRORED else 1},
     )
     if settings.strategy is not None:
-        # TensorFlow rewrites the graph of a cluster otherwise than that of a machine: the sums of
-        # spectral normalization come in another order, and bfloat16 convolutions get an operation
-        # that its CPU kernels lack.
+        # TensorFlow optimizes the graph of a cluster differently from that of one machine: it
+        # reorders the sums of spectral normalization, which changes their bits, and gives bfloat16
+        # convolutions an operation that has no CPU kernel.
         config.graph_options.rewrite_options.disable_meta_optimizer = True
     return config

@@ -1,4 +1,4 @@
-"""TF-GAN's ``GANEstimator`` with the whole step in one ``session.run``."""
+"""TF-GAN's ``GANEstimator``, with a whole training step in one ``session.run``."""
 
 from __future__ import annotations
 
@@ -16,39 +16,43 @@ _TRAIN, _EVAL = tf.estimator.ModeKeys.TRAIN, tf.estimator.ModeKeys.EVAL
 
 
 class GANEstimator(tfgan.estimator.GANEstimator):
-    """A ``tfgan.estimator.GANEstimator`` that executes a step at once.
+    """A ``tfgan.estimator.GANEstimator`` that runs each training step in one ``session.run``.
 
-    The arguments are those of TF-GAN's estimator in its order, and what they do is the same, but
-    for three things: ``critic_steps`` takes the place of ``get_hooks_fn`` (the order of updates is
-    that of TF-GAN's sequential hooks, see ``fused_step``), the reported loss is the one that was
-    differentiated, and the critic's weights can be clipped without knowing its variables.
+    It takes the arguments of TF-GAN's estimator in the same order and with the same meaning, except
+    that ``critic_steps`` replaces ``get_hooks_fn``. Updates have the order of TF-GAN's sequential
+    hooks, see ``fused_step``. The reported loss is the one that was differentiated, and the
+    critic's weights can be clipped without naming its variables.
 
-    ``train`` takes the ``input_fn`` of this project with the same ``critic_steps``, whose elements
-    hold all batches of a step, or any other that returns a ``tf.data.Dataset`` of (generator
-    inputs, real batch): then 1 + ``critic_steps`` of its elements make a step, the first for the
-    generator. The generator's inputs may be any structure of tensors; in a dictionary with
-    ``labels`` these are the labels of the real batch.
+    ``train`` takes this project's ``input_fn`` with the same ``critic_steps``, whose elements hold
+    all batches of a step. It also takes any function that returns a ``tf.data.Dataset`` of
+    (generator inputs, real batch): 1 + ``critic_steps`` elements then make a step, and the first is
+    for the generator. The generator's inputs may be any structure of tensors; ``labels`` in a
+    dictionary are the labels of the real batch.
 
-    A critic must keep no running averages of its own if its bits are to repeat: two passes, over
-    real and over generated images, would move them in either order. ``critic_fn`` keeps none.
+    For repeatable bits, a critic must not keep running averages: its passes over real and over
+    generated images would update them in either order. ``critic_fn`` keeps none.
 
     Args:
-        critic_steps: Critic updates a step, at least 1.
+        critic_steps: Critic updates per step, at least 1.
         critic_weight_clip: Bound of the critic's weights after each of its updates, or None.
-        critic_penalty: From (``GANModel``, completed steps, number of the critic update) to a
-            scalar that is added to the critic's loss while it trains, or None; see ``penalties``.
-        compute_dtype: "float32", or "bfloat16" for networks that compute in it; weights, losses
+        critic_penalty: Function from (``GANModel``, completed steps, number of the critic update)
+            to a scalar that is added to the critic's training loss, or None; see ``penalties``.
+        compute_dtype: Type in which the networks compute, "float32" or "bfloat16"; weights, losses
             and optimizers stay in float32.
 
-    All others are those of ``tfgan.estimator.GANEstimator``.
+    All other arguments are those of ``tfgan.estimator.GANEstimator``.
 
     Attributes:
-        generator: The generator network in its compute type, ``generator_fn``'s parameters.
+        generator: The generator network in its compute type, called like ``generator_fn``.
+        classes: Number of classes that the networks distinguish, 0 for networks without labels;
+            None if it is unknown, since only ``make_gan_estimator`` sets it.
 
     Raises:
-        ConfigError: ``critic_steps`` is below 1, ``get_hooks_fn`` is given, or there is no such
-            compute type. ``train`` and ``evaluate`` raise it for an ``input_fn`` that does not fit.
+        ConfigError: ``critic_steps`` is below 1, ``get_hooks_fn`` is given, or ``compute_dtype`` is
+            unknown. ``train`` and ``evaluate`` raise it for an unsuitable ``input_fn``.
     """
+
+    classes: int | None = None
 
     def __init__(
         self,
@@ -77,8 +81,8 @@ class GANEstimator(tfgan.estimator.GANEstimator):
             raise ConfigError(f"critic_steps must be 1 or more, found {critic_steps}.")
         if get_hooks_fn is not None:
             raise ConfigError(
-                "This GANEstimator updates both networks in one step, so get_hooks_fn has no use: "
-                "set critic_steps, or take tfgan.estimator.GANEstimator."
+                "This GANEstimator updates both networks in one step, so it takes no get_hooks_fn: "
+                "set critic_steps, or use tfgan.estimator.GANEstimator."
             )
         if generator_fn is not None and discriminator_fn is not None:
             generator_fn = computing_in(generator_fn, compute_dtype)
@@ -131,36 +135,36 @@ class GANEstimator(tfgan.estimator.GANEstimator):
             if mode != _TRAIN:
                 return stock_model_fn(features, labels, mode, params)
             outcome = build_step(updates(params), features, labels)
-            # None is TF-GAN's default, which is to write them.
+            # None is TF-GAN's default, and means True.
             return _train_spec(outcome, critic_steps, use_loss_summaries is not False)
 
-        # Estimator copies nothing from the model function but its signature, checked above.
+        # TF-GAN's constructor sets its own model function, so this one replaces it afterwards.
         self._model_fn = model_fn
 
     def _assert_members_are_not_overridden(self) -> None:
-        """Allow the overrides below; Estimator's own way to opt out of its check."""
+        """Allow the overrides below; this is Estimator's own way to disable its check."""
 
     def _get_iterator_from_input_fn(
         self, input_fn: Any, mode: str, distribution: Any = None
     ) -> Any:
-        """Create the global step before the data, which begin at it; TensorFlow does so after."""
+        """Create the global step before the data, since the data starts at that step."""
         if distribution is not None:
             tf.compat.v1.train.get_or_create_global_step()
         return super()._get_iterator_from_input_fn(input_fn, mode, distribution)
 
     def _create_global_step(self, graph: tf.Graph) -> Any:
-        """Take the step that exists already."""
+        """Return the global step that ``_get_iterator_from_input_fn`` may have created."""
         return tf.compat.v1.train.get_or_create_global_step(graph)
 
     def _call_input_fn(self, input_fn: Any, mode: str, input_context: Any = None) -> Any:
-        """Group the batches of an input_fn that knows nothing of steps."""
+        """Group the batches of an input_fn that does not yield whole steps."""
         data = super()._call_input_fn(input_fn, mode, input_context)
-        # What was wrapped in a function of its own says it by its data.
+        # An input_fn wrapped in another function has lost the attribute; its data keeps it.
         grouped = getattr(data, "critic_steps", getattr(input_fn, "critic_steps", None))
         if mode == _EVAL and grouped is not None:
             raise ConfigError(
                 f"evaluate takes plain batches; this input_fn yields steps with "
-                f"critic_steps={grouped}. Leave critic_steps out of it."
+                f"critic_steps={grouped}. Omit critic_steps there."
             )
         if mode != _TRAIN:
             return data
@@ -175,24 +179,24 @@ class GANEstimator(tfgan.estimator.GANEstimator):
         if grouped != self.critic_steps:
             raise ConfigError(
                 f"The input_fn yields steps with critic_steps={grouped}, the estimator has "
-                f"critic_steps={self.critic_steps}. Give both the same."
+                f"critic_steps={self.critic_steps}. Use the same value for both."
             )
         return data
 
 
 class _NeedsAStep(tf.estimator.SessionRunHook):
-    """Refuses a training whose data end before its first step."""
+    """Refuses a training whose data ends before the first step."""
 
     def __init__(self, critic_steps: int) -> None:
         self._critic_steps = critic_steps
         self._stepped = False
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
-        """Note that there was one."""
+        """Note that a step was made."""
         self._stepped = True
 
     def end(self, session: Any) -> None:
-        """Raise where there was none, which the Estimator passes over.
+        """Refuse a training without a step, which Estimator would accept silently.
 
         Raises:
             ConfigError: No step was made.
@@ -200,12 +204,12 @@ class _NeedsAStep(tf.estimator.SessionRunHook):
         if not self._stepped:
             raise ConfigError(
                 f"The data ended before the first step, which takes {1 + self._critic_steps} "
-                f"batches with critic_steps={self._critic_steps}. Repeat the data, or give more."
+                f"batches with critic_steps={self._critic_steps}. Repeat the data, or provide more."
             )
 
 
 def _train_spec(outcome: StepOutcome, critic_steps: int, with_summaries: bool) -> Any:
-    """Wrap a step for the Estimator, with its losses as summaries and for hooks."""
+    """Wrap a step for Estimator; its losses become summaries and are published to hooks."""
     publish_outcome(outcome)
     if with_summaries:
         for name, loss in outcome.losses.items():

@@ -1,14 +1,15 @@
 """One training step as one graph: the generator's update, then each critic update.
 
-The order is that of TF-GAN's sequential hooks with one generator step: the generator is updated
-first, against the critic of the step before; then the critic ``critic_steps`` times, each time on a
-fresh real batch and fresh latents, and with the weights that the update before it has written; last
-the step counter moves. TF-GAN needs a ``session.run`` for each of these and one more to log a loss;
-here a step is one ``session.run`` and the losses are those that were differentiated.
+The order is that of TF-GAN's sequential hooks with one generator step. First the generator is
+updated against the critic of the previous step. Then the critic is updated ``critic_steps`` times,
+each time on a new real batch and new latents, with the weights that the previous update wrote. Last
+the step counter is incremented. TF-GAN needs one ``session.run`` for each of these and another one
+to log a loss. Here a step is a single ``session.run``, and it returns the losses that were
+differentiated.
 
-Moving averages of batch norm follow TF-GAN too: those of the generator move with its own update
-only, those of the critic with each critic update. Vectors of spectral normalization move once
-before each critic update, and never in the generator's.
+Moving averages of batch norm follow TF-GAN too: the generator's are updated with the generator, the
+critic's with each critic update. The vectors of spectral normalization are updated once before each
+critic update, and not for the generator's update.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from reproducible_ml.models.exact import StepOutcome
 from reproducible_ml.models.gan.networks import power_iterations
 from reproducible_ml.models.gan.tf_gan import contrib_utils, tfgan
 
-# In what a distribution strategy builds, the operations of all replicas but the first.
+# Prefix of the operations that a distribution strategy builds for all replicas but the first.
 _REPLICA = re.compile(r"^replica_\d+/")
 
 
 class Updates(NamedTuple):
-    """How the two networks are scored and updated.
+    """Losses and optimizers of the two networks.
 
     Attributes:
-        critic_steps: Critic updates a step.
-        make_gan_model: From (latents, real batch) to a TF-GAN ``GANModel``; called once, the critic
-            updates use its networks again.
-        make_gan_loss: From a ``GANModel`` to a TF-GAN ``GANLoss``.
+        critic_steps: Critic updates per step.
+        make_gan_model: Function from (latents, real batch) to a TF-GAN ``GANModel``; called once,
+            since the critic updates reuse its networks.
+        make_gan_loss: Function from a ``GANModel`` to a TF-GAN ``GANLoss``.
         generator_optimizer: Optimizer of the generator.
         critic_optimizer: Optimizer of the critic.
         critic_weight_clip: Bound of the critic's weights after each of its updates, or None.
-        critic_penalty: From (``GANModel``, completed steps, number of the critic update) to a
-            scalar that is added to the critic's loss, or None.
+        critic_penalty: Function from (``GANModel``, completed steps, number of the critic update)
+            to a scalar that is added to the critic's loss, or None.
     """
 
     critic_steps: int
@@ -56,15 +57,15 @@ def build_step(updates: Updates, inputs: Any, real: tf.Tensor) -> StepOutcome:
 
     Args:
         updates: The networks' losses and optimizers.
-        inputs: The generator's inputs, each tensor [1 + critic_steps, batch, ...], the first for
-            the generator's update. In a dictionary with ``labels`` these are the labels of the real
-            images: generated ones have the labels of the real batch that their update sees.
-        real: [critic_steps, batch, ...], or [1 + critic_steps, batch, ...] where the first batch
-            belongs to the generator's update (only relativistic losses look at it). With fewer the
-            generator's update looks at that of the first critic update.
+        inputs: The generator's inputs, each a tensor [1 + critic_steps, batch, ...] that starts
+            with the generator's update. ``labels`` in a dictionary are those of the real images:
+            generated images get the labels of the real batch of the same update.
+        real: [critic_steps, batch, ...], or [1 + critic_steps, batch, ...] if the generator's
+            update has a real batch of its own, which only relativistic losses use. Otherwise it
+            shares that of the first critic update.
 
     Returns:
-        The step's outcome; fetching any of it executes the whole step.
+        The step's outcome; fetching any part of it executes the whole step.
     """
     critic_steps = updates.critic_steps
     shared_batch = int(real.shape[0]) == critic_steps
@@ -91,9 +92,9 @@ def build_step(updates: Updates, inputs: Any, real: tf.Tensor) -> StepOutcome:
     for update in range(critic_steps):
         with tf.control_dependencies([done]):
             moved = power_iterations()
-        # What an update reads waits for who wrote it, and for nothing else: samples for the
-        # generator's update, scores for the critic update before. So what needs neither runs
-        # beside them, such as the scores of the first real batch.
+        # Operations wait only for the update that wrote what they read: samples for that of the
+        # generator, scores for the previous one of the critic. Everything else runs in parallel
+        # with the updates, such as the scores of the first real batch.
         critic_ready = moved if update == 0 else [done, *moved]
         batch = update if shared_batch else 1 + update
         gan_model = _built_again(
@@ -128,17 +129,17 @@ def build_step(updates: Updates, inputs: Any, real: tf.Tensor) -> StepOutcome:
 def _built_again(
     gan_model: Any, inputs: Any, real: tf.Tensor, generator_ready: Any, critic_ready: Any
 ) -> Any:
-    """Build the two networks once more, on other inputs.
+    """Build the two networks again, on other inputs.
 
     Args:
-        gan_model: A TF-GAN ``GANModel``, whose scopes, variables and functions are used.
+        gan_model: A TF-GAN ``GANModel``, whose scopes, variables and functions are reused.
         inputs: The generator's inputs.
         real: The real batch.
-        generator_ready: What the generator waits for before it reads its weights.
-        critic_ready: What the critic waits for before it reads its weights.
+        generator_ready: Operations that the generator awaits before it reads its weights.
+        critic_ready: Operations that the critic awaits before it reads its weights.
 
     Returns:
-        A ``GANModel`` of these inputs.
+        A ``GANModel`` for these inputs.
     """
     generator, critic = gan_model.generator_scope, gan_model.discriminator_scope
     scope = tf.compat.v1.variable_scope
@@ -158,7 +159,7 @@ def _built_again(
 
 
 def _mean_of_replicas(losses: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Average what each replica of a distribution strategy found on its own batch."""
+    """Average the losses that the replicas of a distribution strategy found on their batches."""
     replica = tf.distribute.get_replica_context()
     if replica.num_replicas_in_sync == 1:
         return losses
@@ -166,7 +167,7 @@ def _mean_of_replicas(losses: list[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def _of_update(inputs: Any, update: int, batch: int) -> Any:
-    """Take the inputs of an update, and the labels of a real batch where there are any."""
+    """Return the inputs of one update, with the labels of its real batch if there are labels."""
     if not isinstance(inputs, dict) or "labels" not in inputs:
         return tf.nest.map_structure(lambda tensor: tensor[update], inputs)
     others = {name: value for name, value in inputs.items() if name != "labels"}
@@ -174,13 +175,16 @@ def _of_update(inputs: Any, update: int, batch: int) -> Any:
 
 
 class _UpdateOps:
-    """The update operations that appeared since the last look."""
+    """Tracks the update operations of batch norm, to give each update only its own."""
 
     def __init__(self) -> None:
         self._known: set[Any] = set()
 
     def new_ones_in(self, scope: str) -> list[tf.Operation]:
-        """Return those of one network; a second build of it lives in ``<scope>_1`` and so on."""
+        """Return those added to one network since the last call.
+
+        The first build is in the name scope ``<scope>``, the next in ``<scope>_1``, and so on.
+        """
         operations = tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.UPDATE_OPS)
         new = [operation for operation in operations if operation not in self._known]
         self._known.update(new)

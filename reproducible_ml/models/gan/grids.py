@@ -1,7 +1,8 @@
-"""Inputs of the sample grids, which no training step sees."""
+"""Inputs of the sample grids, which no training step uses."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,13 @@ import numpy as np
 from reproducible_ml.utils.seeds import child_seed
 
 GRID_SAMPLES = 64
-# A grid shows this many samples of a class, of the first classes.
+# Samples of each class in the grid of a conditional GAN, one row per class.
 GRID_COLUMNS = 8
 _MOST_ROWS = 16
 
 
-def evaluation_latents(seed: int, count: int, noise_dims: int) -> np.ndarray[Any, Any]:
-    """Draw the latents of the sample grids, which no training step sees.
+def grid_latents(seed: int, count: int, noise_dims: int) -> np.ndarray[Any, Any]:
+    """Draw the latents of the sample grids, which no training step uses.
 
     Args:
         seed: The run's root seed.
@@ -25,8 +26,19 @@ def evaluation_latents(seed: int, count: int, noise_dims: int) -> np.ndarray[Any
     Returns:
         float32 array [count, noise_dims], standard normal, from NumPy's Philox generator.
     """
+    # The stream's name predates this function's; another one would give other latents.
     draw = np.random.Generator(np.random.Philox(child_seed(seed, "evaluation")))
     return draw.standard_normal((count, noise_dims), dtype=np.float32)
+
+
+def evaluation_latents(seed: int, count: int, noise_dims: int) -> np.ndarray[Any, Any]:
+    """Call ``grid_latents``, whose name in version 1.0 this was; removed in 1.2."""
+    warnings.warn(
+        "evaluation_latents is deprecated and goes with version 1.2: use grid_latents.",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return grid_latents(seed, count, noise_dims)
 
 
 def grid_inputs(seed: int, noise_dims: int, classes: int = 0) -> Any:
@@ -38,16 +50,16 @@ def grid_inputs(seed: int, noise_dims: int, classes: int = 0) -> Any:
         classes: Number of classes, 0 for a GAN without labels.
 
     Returns:
-        Latents [64, noise_dims]; or for a conditional GAN a dictionary of ``latents`` and
-        ``labels``, eight samples a class, from the same eight latents for each.
+        Latents [64, noise_dims]; for a conditional GAN a dictionary of ``latents`` and ``labels``
+        with eight samples of each class, drawn from the same eight latents.
     """
     if not classes:
-        return evaluation_latents(seed, GRID_SAMPLES, noise_dims)
-    return class_rows(evaluation_latents(seed, GRID_COLUMNS, noise_dims), classes)
+        return grid_latents(seed, GRID_SAMPLES, noise_dims)
+    return class_rows(grid_latents(seed, GRID_COLUMNS, noise_dims), classes)
 
 
 def class_rows(latents: np.ndarray[Any, Any], classes: int) -> dict[str, Any]:
-    """Make the inputs of a grid with one row a class and the same latents in every row.
+    """Make the inputs of a grid with one row per class and the same latents in every row.
 
     Args:
         latents: float32 array [columns, dims].

@@ -1,7 +1,7 @@
-"""The losses of the GAN types: from a TF-GAN ``GANModel`` to a scalar.
+"""Losses of the GAN types: functions from a TF-GAN ``GANModel`` to a scalar.
 
-D(x) is the critic's score of a real image, D(g) that of a generated one, s the sigmoid, E the mean
-over the batch. They are TF-GAN's functions, without label smoothing.
+D(x) is the critic's score of a real image, D(g) that of a generated image, s the sigmoid and E the
+mean over the batch. The functions are TF-GAN's, without label smoothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from reproducible_ml.models.gan.tf_gan import tfgan
 
 
 def _relativistic_generator(gan_model: Any) -> tf.Tensor:
-    # Named arguments alone: TF-GAN hands others on, which these two do not take.
+    # A wrapper without keyword arguments: TF-GAN passes some on that its own function rejects.
     return tfgan.losses.relativistic_generator_loss(gan_model)
 
 
@@ -31,7 +31,7 @@ def _one_hot(gan_model: Any, logits: tf.Tensor) -> tf.Tensor:
 def _auxiliary_generator(gan_model: Any) -> tf.Tensor:
     """-E log s(D(g)), and the cross-entropy of the label in a generated image.
 
-    The critic gives [batch, 1 + classes]: the score, then the classes' logits.
+    The critic returns [batch, 1 + classes]: the score, then the logits of the classes.
     """
     outputs = gan_model.discriminator_gen_outputs
     return tfgan.losses.wargs.modified_generator_loss(

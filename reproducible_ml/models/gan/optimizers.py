@@ -1,6 +1,6 @@
-"""The optimizers: a table of what a GAN type may name for both its networks.
+"""Optimizers that a GAN type may name for both its networks.
 
-Reading the table loads no TensorFlow, see ``networks``.
+Reading the table does not load TensorFlow, see ``networks``.
 """
 
 from __future__ import annotations

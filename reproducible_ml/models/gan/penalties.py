@@ -1,7 +1,7 @@
 """Gradient penalties of the critic, with noise that is a pure function of (seed, step, update).
 
-TF-GAN's own penalty draws from a stateful operation, so a resumed run would continue with other
-noise than an uninterrupted one.
+TF-GAN's own penalty draws from a stateful operation, so a resumed run would get different noise
+than an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import tensorflow as tf
 from reproducible_ml.input_fn import stream_key
 from reproducible_ml.utils.errors import chosen
 
-# Below the square root: its gradient at 0 is infinite, and a critic may start flat.
+# Added under the square root, whose gradient is infinite at 0, where a critic may start.
 _TINY = 1e-12
-# Standard deviations that the authors of DRAGAN perturb by.
+# Noise in standard deviations of the batch, as in the code of DRAGAN's authors.
 _PERTURBATION = 0.5
 
 
 def critic_penalty(penalty: str, weight: float, seed: int) -> Callable[[Any, Any, int], tf.Tensor]:
-    """Make the penalty of a GAN type.
+    """Make a penalty for the critic.
 
     Args:
         penalty: A name of ``PENALTIES``.
@@ -29,7 +29,7 @@ def critic_penalty(penalty: str, weight: float, seed: int) -> Callable[[Any, Any
         seed: The run's root seed.
 
     Returns:
-        A function of (TF-GAN ``GANModel``, step, number of the critic update) that gives the scalar
+        A function from (TF-GAN ``GANModel``, step, number of the critic update) to the scalar
         weight * E (|gradient of the score by the image| - 1)^2.
     """
     points = chosen(PENALTIES, penalty, "penalty")
@@ -56,10 +56,10 @@ def penalty_noise(
     Args:
         seed: The run's root seed.
         name: "share" or "noise".
-        shape: Of what is drawn.
+        shape: Shape of the result.
         step: Completed steps.
         update: Number of the critic update in its step.
-        worker: Which replica draws.
+        worker: Number of the replica that draws.
 
     Returns:
         float32 tensor, uniform in [0, 1).
@@ -69,10 +69,10 @@ def penalty_noise(
 
 
 def squared_slope_error(gan_model: Any, images: tf.Tensor) -> tf.Tensor:
-    """Measure how far the critic's slope is from 1 at given images.
+    """Measure how far the critic's slope is from 1 at some images.
 
     Args:
-        gan_model: A TF-GAN ``GANModel``, whose critic is used.
+        gan_model: A TF-GAN ``GANModel`` with the critic.
         images: [batch, height, width, channels].
 
     Returns:
@@ -86,18 +86,18 @@ def squared_slope_error(gan_model: Any, images: tf.Tensor) -> tf.Tensor:
 
 
 def _interpolated(real: tf.Tensor, generated: tf.Tensor, uniform: Any) -> tf.Tensor:
-    """Points between a real and a generated image, one fraction an image."""
+    """Return points between real and generated images, with one random fraction per image."""
     share = uniform("share", [tf.shape(real)[0], 1, 1, 1])
     return share * real + (1.0 - share) * generated
 
 
 def _perturbed(real: tf.Tensor, generated: tf.Tensor, uniform: Any) -> tf.Tensor:
-    """Points between a real image and itself with noise of half the batch's deviation."""
+    """Return points between real images and their copies with noise."""
     del generated
     shape = tf.shape(real)
     noise = _PERTURBATION * tf.math.reduce_std(real) * uniform("noise", shape)
     return real + uniform("share", [shape[0], 1, 1, 1]) * noise
 
 
-# Name -> where the critic's slope is held near 1: of WGAN-GP, and of DRAGAN.
+# Name -> function of the points where the critic's slope is held near 1: WGAN-GP, DRAGAN.
 PENALTIES = {"interpolated": _interpolated, "perturbed": _perturbed}

@@ -1,4 +1,4 @@
-"""The end of a training: the last grid, the digests, and the file that holds them."""
+"""The result of a training: the last grid, the digests, and the file that holds them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class TrainingResult:
     Attributes:
         step: Completed steps.
         resumed_from: Step of the checkpoint that this process resumed from; 0 for a fresh start.
-        generator_loss: The last step's loss of the generator.
-        critic_loss: The last step's loss of the critic.
-        digests: Digests of ``weights``, ``losses`` and ``samples``, and of all three, ``run``.
+        generator_loss: The generator's loss in the last step.
+        critic_loss: The critic's loss in the last step.
+        digests: Digests of ``weights``, ``losses`` and ``samples``, and of all three as ``run``.
         grid: PNG of the final samples.
         checkpoint: Prefix of the final checkpoint.
     """
@@ -41,15 +41,15 @@ class TrainingResult:
 def finish_training(
     estimator: Any, shown: Any, model_dir: Path, restored_step: int
 ) -> TrainingResult:
-    """Draw the last grid, digest the result, and write ``result.json``.
+    """Draw the last grid, digest the result and write ``result.json``.
 
     Args:
         estimator: The trained estimator.
-        shown: The grids' inputs, see ``grids.grid_inputs``.
+        shown: Inputs of the grids, see ``grid_inputs``.
         model_dir: Folder of the checkpoints.
         restored_step: Step of the checkpoint that this process resumed from; 0 for a fresh start.
     """
-    # It loads TensorFlow, whose environment is set before its first import.
+    # This loads TensorFlow, whose environment must be set before its first import.
     from reproducible_ml.models.gan.sampling import draw_samples
 
     steps = read_steps(model_dir)

@@ -1,7 +1,7 @@
-"""Draw samples of a trained GAN for judging, from a stream of latents of their own.
+"""Samples of a trained GAN for evaluation, drawn from their own stream of latents.
 
-Sample i is a pure function of (weights, seed, i): neither the number of samples nor what was drawn
-before changes it.
+Sample i is a pure function of (weights, seed, i): it depends neither on the number of samples nor
+on earlier draws.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ _DRAWN_BATCH = 250
 
 
 class TrainedGAN:
-    """The newest checkpoint of a training, to draw from.
+    """The newest checkpoint of a training, from which samples are drawn.
 
     Attributes:
-        settings: What it was trained with.
+        settings: Settings of the training.
         step: The checkpoint's global step.
         digest: Digest of the generator's weights.
-        classes: Number of classes that it was told, 0 for a GAN without labels.
+        classes: Number of classes, 0 for a GAN without labels.
     """
 
     def __init__(self, model_dir: str | Path, record_dir: str | Path) -> None:
-        """Open it.
+        """Open the checkpoint.
 
         Args:
             model_dir: Folder of the checkpoints.
-            record_dir: The data set that it was trained on.
+            record_dir: The data set of the training.
 
         Raises:
             DataError: There is no trained GAN in the folder.
-            ConfigError: It was trained on other data.
+            ConfigError: The GAN was trained on other data.
         """
         path = Path(model_dir) / IDENTITY_FILE
         if not path.exists() or tf.train.latest_checkpoint(str(model_dir)) is None:
@@ -60,8 +60,8 @@ class TrainedGAN:
             raise ConfigError(
                 f"The GAN in {model_dir} was trained on data of fingerprint "
                 f"{trained_on[:SHORT_DIGEST]}, {record_dir} has "
-                f"{manifest.fingerprint[:SHORT_DIGEST]}. Give the record_dir of its training: only "
-                "its own test split judges it."
+                f"{manifest.fingerprint[:SHORT_DIGEST]}. Use the record_dir of its training: a GAN "
+                "is only compared with the test split of its own data."
             )
         self.settings = settings_from(identity["settings"])
         self.classes = int(identity["data"].get("classes", 0))
@@ -76,14 +76,14 @@ class TrainedGAN:
         )
 
     def labels(self, count: int) -> np.ndarray[Any, np.dtype[np.int32]]:
-        """Return the labels of samples 0 to ``count - 1``: the classes in turn.
+        """Return the labels of samples 0 to ``count - 1``, which cycle through the classes.
 
         Raises:
-            ConfigError: The GAN draws without labels.
+            ConfigError: The GAN has no labels.
         """
         if not self.classes:
             raise ConfigError(
-                f"gan_type {self.settings.gan_type!r} draws no chosen class. Train a conditional "
+                f"gan_type {self.settings.gan_type!r} draws without labels. Train a conditional "
                 "one: cgan or acgan."
             )
         return (np.arange(count) % self.classes).astype(np.int32)
@@ -91,19 +91,19 @@ class TrainedGAN:
     def draw(
         self, count: int, seed: int, labels: Any | None = None
     ) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Draw samples 0 to ``count - 1`` of a seed.
+        """Draw samples 0 to ``count - 1`` for a seed.
 
         Args:
             count: Number of samples.
             seed: Root seed of the evaluation.
-            labels: The class of each sample, integers [count]; None takes ``labels(count)`` where
-                the GAN is conditional.
+            labels: The class of each sample, integers [count]; None for ``labels(count)`` if the
+                GAN is conditional.
 
         Returns:
             float32 array [count, height, width, channels] in [-1, 1].
 
         Raises:
-            ConfigError: The labels are not ``count`` classes, or the GAN draws without labels.
+            ConfigError: The labels are not ``count`` classes, or the GAN has no labels.
         """
         if labels is None and self.classes:
             labels = self.labels(count)
@@ -139,11 +139,11 @@ def latents_of_batch(seed: int, batch: Any, noise_dims: int) -> Any:
 
 
 def add_samples(generator: Any, inputs: Any) -> Any:
-    """Add the generator once more to the training graph, as it is when it predicts.
+    """Add the generator to the training graph a second time, in its prediction mode.
 
     Args:
         generator: The generator network, ``generator(inputs, mode=...)``.
-        inputs: Latents [count, dims], or a dictionary of them and of ``labels``.
+        inputs: Latents [count, dims], or a dictionary of ``latents`` and ``labels``.
 
     Returns:
         The samples, a tensor [count, height, width, channels].
@@ -166,10 +166,10 @@ def draw_samples(
         float32 array [count, height, width, channels] in [-1, 1].
 
     Raises:
-        ConfigError: The labels are not ``count`` classes of the GAN, are missing for a conditional
-            one, or are given to one that draws without.
+        ConfigError: The labels are not ``count`` classes, are missing for a conditional GAN, or are
+            given for a GAN without labels.
     """
-    # An estimator that was not made by make_gan_estimator does not say what it was told.
+    # Only make_gan_estimator sets the number of classes; TF-GAN's estimator lacks the attribute.
     classes = getattr(estimator, "classes", None)
     if classes is not None:
         labels = check_labels(labels, len(latents), classes)
@@ -184,30 +184,30 @@ def draw_samples(
 
 
 def check_labels(labels: Any, count: int, classes: int) -> np.ndarray[Any, Any] | None:
-    """Refuse labels that a generator would take for something else, or for none at all.
+    """Refuse labels that a generator would misread or silently ignore.
 
     Args:
         labels: The class of each sample, or None.
         count: Number of samples.
-        classes: Number of classes that the GAN was told, 0 for one without labels.
+        classes: Number of classes, 0 for a GAN without labels.
 
     Returns:
         int32 array [count]; None for a GAN without labels.
 
     Raises:
-        ConfigError: The labels are not ``count`` classes, or there are some where there may be
-            none, or the other way round.
+        ConfigError: The labels are not ``count`` classes, are missing, or are given for a GAN
+            without labels.
     """
     if not classes:
         if labels is not None:
             raise ConfigError(
-                "This GAN draws no chosen class, and labels are given. Leave them out, or train a "
+                "This GAN draws without labels, but labels are given. Leave them out, or train a "
                 "conditional gan_type: cgan or acgan."
             )
         return None
     if labels is None:
         raise ConfigError(
-            f"This GAN draws a chosen class, and no labels are given: pass {count} integers from 0 "
+            f"This GAN is conditional, but no labels are given: pass {count} integers from 0 "
             f"to {classes - 1}."
         )
     found = np.asarray(labels)

@@ -1,4 +1,4 @@
-"""What training is told: settings that the weights depend on, and a cadence that they do not."""
+"""Settings of a training that the weights depend on, and a cadence that they do not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reproducible_ml.models.exact import COMPUTE_DTYPES, Determinism, check_stra
 from reproducible_ml.models.gan.types import gan_type_row
 from reproducible_ml.utils.errors import ConfigError
 
-# Filled in from the GAN type's row; never None once the settings are made.
+# Default of the fields that __post_init__ fills in from the GAN type's row.
 _OF_ITS_ROW: Any = None
 
 
@@ -18,28 +18,28 @@ _OF_ITS_ROW: Any = None
 class GANSettings:
     """Everything that the weights depend on besides data and code.
 
-    Values that are None when the settings are made become those of the GAN type's row.
+    Values that are None become those of the GAN type's row.
 
     Attributes:
         gan_type: A name of ``models.GAN_TYPES``.
         gen_lr: Learning rate of the generator.
         crit_lr: Learning rate of the critic.
-        batch_size: Images a batch.
-        critic_steps: Critic updates a step.
-        critic_weight_clip: Bound of the critic's weights; None for a type that has none.
-        penalty_weight: Factor of the critic's penalty; None for a type that has none.
+        batch_size: Images per batch.
+        critic_steps: Critic updates per step.
+        critic_weight_clip: Bound of the critic's weights; None for types without clipping.
+        penalty_weight: Factor of the critic's penalty; None for types without a penalty.
         noise_dims: Length of a latent vector.
         seed: The run's root seed.
-        compute_dtype: What the networks compute in, "float32" or "bfloat16".
-        label_key: Feature that holds the label; only conditional types look at it.
+        compute_dtype: Type in which the networks compute, "float32" or "bfloat16".
+        label_key: Feature that holds the label; only conditional types use it.
         strategy: None, "mirrored" or "multi_worker", see ``distribution``.
-        replicas: Devices or workers among which an update is shared, each with ``batch_size``
-            images of its own.
-        defaults: Which values of the row to take, "practical" or "paper".
+        replicas: Number of devices or workers that share an update, each with ``batch_size`` images
+            of its own.
+        defaults: Values of the row to use, "practical" or "paper".
         determinism: Threads and kernels.
 
     Raises:
-        ConfigError: The GAN type is unknown, or a value can't work.
+        ConfigError: The GAN type is unknown, or a value is invalid.
     """
 
     gan_type: str = "wgan"
@@ -72,7 +72,7 @@ class GANSettings:
         if self.penalty_weight is not None and row.penalty is None:
             raise ConfigError(
                 f"gan_type {self.gan_type!r} has no penalty, found penalty_weight="
-                f"{self.penalty_weight}. Leave it out, or take gan_type wgan_gp or dragan."
+                f"{self.penalty_weight}. Leave it out, or use gan_type wgan_gp or dragan."
             )
         check_strategy(self.strategy, self.replicas)
         if self.compute_dtype not in COMPUTE_DTYPES:
@@ -83,7 +83,7 @@ class GANSettings:
 
 @dataclass(frozen=True)
 class Cadence:
-    """How long to train and how often to look; none of it changes the weights.
+    """Length of a training and intervals of its outputs, which do not change the weights.
 
     Attributes:
         max_steps: The step at which training ends.
@@ -91,7 +91,7 @@ class Cadence:
         grid_every_steps: Steps between two sample grids.
         checkpoint_every_steps: Steps between two checkpoints.
         digest_every_steps: Steps between two digests of all variables.
-        evaluate_every_steps: Steps between two judgements by a classifier, where there is one.
+        evaluate_every_steps: Steps between two evaluations by a classifier, if there is one.
     """
 
     max_steps: int
@@ -108,13 +108,13 @@ class Cadence:
 
 
 def type_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the GAN type gives to those settings that are None.
+    """Return the GAN type's values of those settings that are None.
 
     Args:
         values: Settings by name, or a configuration that holds some of them.
 
     Raises:
-        ConfigError: The GAN type, or what ``defaults`` names, is unknown.
+        ConfigError: ``gan_type`` or ``defaults`` is unknown.
     """
     gan_type = values.get("gan_type", GANSettings.gan_type)
     defaults = gan_type_row(gan_type).defaults(values.get("defaults", GANSettings.defaults))
@@ -122,13 +122,13 @@ def type_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in asdict(defaults).items()
-        # Adam's decays are not settings: only the type says what they are.
+        # Adam's decays are not settings, since only the GAN type determines them.
         if name in settings and name in values and values[name] is None and value is not None
     }
 
 
 def settings_from(values: Mapping[str, Any]) -> GANSettings:
-    """Make settings from what ``training.json`` says of them; names unknown here are left out."""
+    """Make settings from those in ``training.json``, without names that are unknown here."""
 
     def known(kind: Any) -> dict[str, Any]:
         return {

@@ -1,7 +1,7 @@
 """TF-GAN and TF-slim, imported in one place and made to work on Python 3.11.
 
-TF-GAN 2.1.0 calls ``inspect.getargspec``, which Python 3.11 removed and older ones deprecate. Only
-the module that calls it gets the substitute; ``inspect`` stays as it is for everybody else.
+TF-GAN 2.1.0 calls ``inspect.getargspec``, which older Pythons deprecate and Python 3.11 removed.
+Only the module that calls it gets a substitute; ``inspect`` itself is unchanged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ require_tensorflow()
 
 @contextmanager
 def _without_scikit_learn() -> Iterator[None]:
-    """Let scikit-learn seem missing: TF-slim loads it, half a second, for a loss not used here."""
+    """Hide scikit-learn: TF-slim takes half a second to load it, for a loss not used here."""
     if "sklearn" in sys.modules:
         yield
         return
@@ -34,7 +34,7 @@ def _without_scikit_learn() -> Iterator[None]:
 
 
 class _HidesItsNames(types.ModuleType):
-    """A stand-in for a module that has all its names and tells of none."""
+    """A module with all names of another one, but an empty ``dir``."""
 
     def __init__(self, module: types.ModuleType) -> None:
         super().__init__(module.__name__)
@@ -49,10 +49,10 @@ class _HidesItsNames(types.ModuleType):
 
 @contextmanager
 def _probability_on_demand() -> Iterator[None]:
-    """Let TensorFlow Probability load its parts when they are used.
+    """Let TensorFlow Probability load its parts on first use.
 
-    Where it finds TensorFlow loaded, by its names, it loads layers and experiments at once, for
-    SavedModels that hold them: most of a second, for the covariance that TF-GAN takes from it.
+    If it sees from ``dir`` that TensorFlow is loaded, it loads all layers and experiments for use
+    in SavedModels. That takes most of a second, and TF-GAN only needs a covariance.
     """
     if "tensorflow_probability" in sys.modules:
         yield
@@ -66,11 +66,11 @@ def _probability_on_demand() -> Iterator[None]:
 
 
 with warnings.catch_warnings(), _without_scikit_learn():
-    # TF-GAN and what it imports still ask setuptools for pkg_resources and Python for distutils.
+    # TF-GAN and its imports still use pkg_resources of setuptools and Python's distutils.
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
     warnings.filterwarnings("ignore", message="distutils Version classes are deprecated")
     with _probability_on_demand():
-        import tensorflow_probability  # noqa: F401 - as TF-GAN finds it below
+        import tensorflow_probability  # noqa: F401 - TF-GAN imports it below
     import tensorflow_gan as tfgan
     import tf_slim as slim
     from tensorflow_gan.python import contrib_utils
@@ -79,7 +79,7 @@ with warnings.catch_warnings(), _without_scikit_learn():
 
 
 class _InspectWithArgspec(types.ModuleType):
-    """Python's ``inspect`` with the removed ``getargspec`` answered by ``getfullargspec``."""
+    """Python's ``inspect``, with a ``getargspec`` that calls ``getfullargspec``."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(inspect, name)
@@ -91,7 +91,7 @@ class _InspectWithArgspec(types.ModuleType):
         return types.SimpleNamespace(args=spec.args, keywords=spec.varkw)
 
 
-# On older Pythons too, where the function is there and warns of its end.
+# Also on older Pythons, whose own function warns that it is deprecated.
 _train.inspect = _InspectWithArgspec("inspect")
 
 __all__ = ["contrib_utils", "slim", "stock", "tfgan"]

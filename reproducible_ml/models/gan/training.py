@@ -26,22 +26,22 @@ from reproducible_ml.models.gan.settings import Cadence, GANSettings
 from reproducible_ml.models.gan.types import gan_type_row
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
 
-# Warnings of TensorFlow about its own calls; the second appears because replicas are built in
-# threads, where the networks can't silence it.
+# Warnings of TensorFlow about its own calls. The networks can't silence the second one, since
+# replicas are built in threads.
 _SAID_BY_STRATEGIES = ("To make it possible to preserve tf.data options", "`layer.apply` is depr")
 
 
 class Watcher:
-    """Receives what happens during training; does nothing by itself."""
+    """Receives the events of a training; subclasses decide what to do with them."""
 
     def scalar(self, name: str, value: float, step: int) -> None:
-        """A point of a metric."""
+        """Receive a point of a metric."""
 
     def grid(self, path: Path, step: int) -> None:
-        """A sample grid was written."""
+        """Receive the path of a sample grid that was written."""
 
     def judged_by(self, basis: Mapping[str, Any]) -> None:
-        """Figures are computed while it trains; ``basis`` says what they rest on."""
+        """Receive what the figures computed during training are based on."""
 
 
 def train_gan(
@@ -55,26 +55,26 @@ def train_gan(
     *,
     judge: Callable[..., Any] | None = None,
 ) -> TrainingResult:
-    """Train, or resume what ``model_dir`` holds, up to ``cadence.max_steps``.
+    """Train a GAN up to ``cadence.max_steps``, or resume the training in ``model_dir``.
 
     Args:
         record_dir: A serialized data set with images as feature ``image``.
-        model_dir: Folder of checkpoints; made when missing.
+        model_dir: Folder of checkpoints; created if missing.
         settings: What the weights depend on.
-        cadence: How long, and how often to look.
+        cadence: When training ends, and the intervals of its outputs.
         watcher: Receives points and grids.
-        allow_changed: Resume a run of other settings, data or code.
-        classifier_dir: Deprecated: ``judge`` from ``evaluate_small`` with this folder.
-        judge: Makes the hook that evaluates samples while the GAN trains, such as
+        allow_changed: Resume even if settings, data or code differ.
+        classifier_dir: Deprecated; use ``judge`` with ``evaluate_small`` and this folder.
+        judge: Makes the hook that evaluates samples during training, such as
             ``functools.partial(evaluate_small, classifier_dir=...)``; called with ``generator``,
             ``noise_dims``, ``record_dir``, ``write``, ``every_steps``, ``seed`` and ``classes``.
-            None for no such figures.
+            None for no evaluation.
 
     Returns:
-        The final step's losses, digests and files.
+        The losses of the last step, digests and files.
 
     Raises:
-        ConfigError: A setting can't work, or ``model_dir`` belongs to another run.
+        ConfigError: A setting is invalid, or ``model_dir`` belongs to another run.
         DataError: The data set is missing or damaged.
         TrainingDiverged: A loss is not finite.
     """
@@ -106,7 +106,7 @@ def train_gan(
         judge = _judge_of(classifier_dir)
     judging = []
     if judge is not None:
-        # Before anything is written: the folder may be that of no classifier.
+        # Before anything is written, since the folder may not hold a classifier.
         hook = judge(
             generator=parts.estimator.generator,
             noise_dims=settings.noise_dims,
@@ -150,7 +150,7 @@ def train_gan(
         try:
             _train(parts, settings, cadence.max_steps, hooks)
         finally:
-            # The estimator's own summary writers hold their files open otherwise.
+            # Otherwise the estimator's summary writers would keep their files open.
             tf.compat.v1.summary.FileWriterCache.clear()
     result = finish_training(parts.estimator, shown, model_dir, restored_step)
     watcher.grid(Path(result.grid), result.step)
@@ -158,7 +158,7 @@ def train_gan(
 
 
 def _judge_of(classifier_dir: str | Path) -> Callable[..., Any]:
-    """Return the judge that ``classifier_dir`` stood for; goes with the argument in 1.2."""
+    """Return the judge for the deprecated ``classifier_dir``; removed with it in 1.2."""
     warnings.warn(
         "train_gan(classifier_dir=...) is deprecated; pass judge=functools.partial(evaluate_small, "
         "classifier_dir=...) with evaluate_small from reproducible_ml.models.evaluation.",
@@ -176,14 +176,14 @@ def follow_training(
     max_steps: int,
     wait_seconds: float = 120.0,
 ) -> None:
-    """Compute as a worker other than the chief, which calls ``train_gan`` with the same values.
+    """Train as a worker other than the chief, which calls ``train_gan`` with the same values.
 
     Args:
-        record_dir: The data set, with the chief's fingerprint.
-        model_dir: The chief's folder, seen from here too: a resume reads its checkpoint.
-        settings: What the weights depend on, with ``strategy="multi_worker"``.
+        record_dir: The data set, with the same fingerprint as the chief's.
+        model_dir: The chief's folder, which this worker must see to resume from a checkpoint.
+        settings: Everything that the weights depend on, with ``strategy="multi_worker"``.
         max_steps: The step at which training ends.
-        wait_seconds: How long to wait for the chief to begin.
+        wait_seconds: How long to wait for the chief to start.
 
     Raises:
         ConfigError: Settings, data or code differ from the chief's, or its folder is not visible.
@@ -244,7 +244,7 @@ def _prepare(
         )
     identity = {
         "settings": {**asdict(settings), **settings.determinism.as_dict(), "determinism": None},
-        # Shape and classes give the size of the networks where the data set is not available.
+        # Shape and classes determine the networks' size, as an export needs without the data set.
         "data": {
             "fingerprint": manifest.fingerprint,
             "image_shape": list(shape),
@@ -265,7 +265,7 @@ def _train(parts: _Parts, settings: GANSettings, max_steps: int, hooks: list[Any
         if settings.strategy != MULTI_WORKER:
             parts.estimator.train(parts.train_input, max_steps=max_steps, hooks=hooks)
             return
-        # Only this joins a cluster; where that has no evaluator, it evaluates nothing.
+        # Only this call joins a cluster; without an evaluator in it, nothing is evaluated.
         tf.estimator.train_and_evaluate(
             parts.estimator,
             tf.estimator.TrainSpec(parts.train_input, max_steps=max_steps, hooks=hooks),
@@ -275,7 +275,7 @@ def _train(parts: _Parts, settings: GANSettings, max_steps: int, hooks: list[Any
 
 @contextmanager
 def _ends_with_the_chief(model_dir: str | Path) -> Iterator[None]:
-    """Turn the traceback of a worker that loses its cluster into a sentence."""
+    """Turn the traceback of a worker that loses its cluster into one sentence."""
     import tensorflow as tf
 
     from reproducible_ml.models.exact import TrainingDiverged, what_is_kept
@@ -296,7 +296,7 @@ def _ends_with_the_chief(model_dir: str | Path) -> Iterator[None]:
 
 
 def _replay(steps: np.ndarray[Any, Any], every_steps: int, watcher: Watcher) -> None:
-    """Report the points that the interrupted run had reached, so that the metrics are complete."""
+    """Report the points of the interrupted run again, so that the metrics are complete."""
     for entry in steps[every_steps - 1 :: every_steps]:
         for name in steps.dtype.names[1:]:
             watcher.scalar(name, float(entry[name]), int(entry["step"]))

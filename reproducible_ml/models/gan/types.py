@@ -1,7 +1,7 @@
-"""The GAN types: one row each, with losses, constraint, source and default values.
+"""Table of the GAN types, with the losses, constraints, source and default values of each.
 
-The rows are plain values, so that reading them loads no TensorFlow; ``losses`` and ``penalties``
-hold the functions that they name. ``make pages`` writes the table into ``docs/gan-types.md``.
+The rows are plain values, so reading them does not load TensorFlow; ``losses`` and ``penalties``
+hold the functions that they name. ``make pages`` writes the table to ``docs/gan-types.md``.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from reproducible_ml.utils.errors import ConfigError, chosen
 
 @dataclass(frozen=True)
 class Defaults:
-    """Values that a training takes where its configuration gives none.
+    """Values that a training uses where its configuration leaves None.
 
     Attributes:
         gen_lr: Learning rate of the generator.
         crit_lr: Learning rate of the critic.
-        critic_steps: Critic updates a step.
-        batch_size: Images a batch.
-        critic_weight_clip: After each critic update every critic weight is cut to
-            [-critic_weight_clip, critic_weight_clip]; None leaves the weights alone.
-        penalty_weight: Factor of the critic's penalty; None where the type has no penalty.
+        critic_steps: Critic updates per step.
+        batch_size: Images per batch.
+        critic_weight_clip: After each critic update every critic weight is clipped to
+            [-critic_weight_clip, critic_weight_clip]; None for no clipping.
+        penalty_weight: Factor of the critic's penalty; None for types without a penalty.
         beta1: Adam's decay of the mean.
         beta2: Adam's decay of the square.
     """
@@ -41,26 +41,26 @@ class Defaults:
 
 @dataclass(frozen=True)
 class GanType:
-    """What makes one GAN type.
+    """One GAN type.
 
     Attributes:
-        source: The paper that the type comes from.
+        source: The paper that describes the type.
         generator_loss: Name of its loss in ``losses.GENERATOR_LOSSES``.
         critic_loss: Name of its loss in ``losses.CRITIC_LOSSES``.
         paper: The paper's values.
-        practical: Values for the networks and the short runs here; the default.
+        practical: Values for the networks and short runs of this project; the default.
         optimizer: Name of both networks' optimizer in ``optimizers.OPTIMIZERS``.
         networks: Name of both networks in ``networks.NETWORKS``.
         penalty: Name of the critic's penalty in ``penalties.PENALTIES``, or None.
         critic_batch_norm: Whether the critic's inner layers have batch norm.
-        critic_head: How the critic comes from its last layer to a score: "mean", a convolution
-            averaged over the image, or "dense", ``HEAD_UNITS`` units with batch norm. This and the
-            constraints around it are for the convolutional networks.
+        critic_head: How the critic's last layer becomes a score: "mean" averages a convolution over
+            the image, "dense" has ``HEAD_UNITS`` units with batch norm. This and the constraints
+            around it apply to the convolutional networks.
         spectral_norm: Whether the critic's weights are divided by their spectral norm.
-        conditional: Whether both networks are told the label.
-        classifies: Whether the critic also says which label it sees.
-        generator_sees_real: Whether the generator's loss looks at a real batch.
-        remark: Where the row departs from the paper.
+        conditional: Whether both networks get the label.
+        classifies: Whether the critic also predicts the label.
+        generator_sees_real: Whether the generator's loss uses a real batch.
+        remark: How the row differs from the paper.
     """
 
     source: str
@@ -81,23 +81,23 @@ class GanType:
 
     @property
     def generator_loss_fn(self) -> Callable[..., Any]:
-        """The generator's loss: from a TF-GAN ``GANModel`` to a scalar."""
+        """The generator's loss, a function from a TF-GAN ``GANModel`` to a scalar."""
         from reproducible_ml.models.gan.losses import GENERATOR_LOSSES
 
         return chosen(GENERATOR_LOSSES, self.generator_loss, "generator loss")
 
     @property
     def critic_loss_fn(self) -> Callable[..., Any]:
-        """The critic's loss, without its penalty: from a TF-GAN ``GANModel`` to a scalar."""
+        """The critic's loss without its penalty, a function from a ``GANModel`` to a scalar."""
         from reproducible_ml.models.gan.losses import CRITIC_LOSSES
 
         return chosen(CRITIC_LOSSES, self.critic_loss, "critic loss")
 
     def defaults(self, which: str) -> Defaults:
-        """Return the values "practical" or "paper".
+        """Return the "practical" values or those of the "paper".
 
         Raises:
-            ConfigError: There are no others.
+            ConfigError: ``which`` is neither.
         """
         if which not in ("practical", "paper"):
             raise ConfigError(f"defaults is {which!r}, expected practical or paper.")
@@ -106,13 +106,11 @@ class GanType:
 
 # Radford, Metz, Chintala: DCGAN, 2015, arXiv:1511.06434, section 4.
 _DCGAN = Defaults(gen_lr=2e-4, crit_lr=2e-4, batch_size=128)
-# Chosen by grids of nsgan, lsgan, relativistic and acgan after 300 to 400 steps on the bundled
-# digits: with a critic that learns this fast and has batch norm the digits are sharp and varied,
-# without they are blurred or one a class. mmgan takes them over.
+# Chosen from sample grids of nsgan, lsgan, relativistic and acgan after 300 to 400 steps on the
+# bundled digits. With batch norm and these rates of the critic, digits are sharp and varied;
+# otherwise they are blurred, or all alike in a class. mmgan uses the same values.
 _PRACTICAL = Defaults(gen_lr=1e-3, crit_lr=5e-4)
-_DCGAN_REMARK = (
-    "The paper gives no rates for convolutions; those of DCGAN (arXiv:1511.06434) stand in."
-)
+_DCGAN_REMARK = "The paper gives no rates for convolutions; these are DCGAN's (arXiv:1511.06434)."
 
 GAN_TYPES = {
     "wgan": GanType(
@@ -171,9 +169,9 @@ GAN_TYPES = {
         spectral_norm=True,
         critic_head="dense",
         paper=Defaults(2e-4, 2e-4, critic_steps=5, batch_size=64, beta1=0.0, beta2=0.9),
-        # Adam as in the paper's setting C; the rates are those of TF-GAN's example for MNIST, with
-        # twice its critic's. A critic with the mean head and (5e-4, 5e-4, 2) came to a Frechet
-        # distance of 80 after 2,500 critic updates, this one to 16.
+        # Adam as in the paper's setting C, with the rates of TF-GAN's example for MNIST, but twice
+        # the critic's. After 2,500 critic updates the Frechet distance is 16; a critic with the
+        # mean head and (5e-4, 5e-4, 2) only reached 80.
         practical=Defaults(1e-3, 2e-4),
         remark="With the dense head of TF-GAN's example for MNIST.",
     ),
@@ -228,6 +226,6 @@ def gan_type_row(gan_type: str) -> GanType:
     """Return the row of a GAN type.
 
     Raises:
-        ConfigError: There is no such type; the message lists those that there are.
+        ConfigError: There is no such type; the message lists all types.
     """
     return chosen(GAN_TYPES, gan_type, "gan_type")

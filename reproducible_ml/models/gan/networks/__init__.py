@@ -1,4 +1,4 @@
-"""Networks: a table of generators and critics, the convolutional ones, spectral normalization."""
+"""Generator and critic networks: their table, convolutional networks, spectral normalization."""
 
 from __future__ import annotations
 

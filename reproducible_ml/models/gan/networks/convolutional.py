@@ -1,8 +1,8 @@
-"""Convolutional networks: the layers of the project's first description, sized by the images.
+"""Convolutional networks, with a depth that depends on the size of the images.
 
-For 28 x 28 images they are exactly those: 1024 units, 7 x 7 x 256, two transposed convolutions; the
-critic has three convolutions. Other sizes repeat the doubling (or halving) step as often as needed.
-A type may give its critic a dense head in place of the last convolution.
+For 28 x 28 images the generator has 1024 units, 7 x 7 x 256 units and two transposed convolutions,
+and the critic has three convolutions. For other sizes the doubling (or halving) layer is repeated
+as often as needed. A GAN type may give its critic a dense head instead of the last convolution.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from reproducible_ml.models.gan.tf_gan import slim
 from reproducible_ml.models.gan.types import GanType
 from reproducible_ml.utils.errors import ConfigError, chosen
 
-# The generator starts from a square of at most this many pixels a side.
+# The generator starts from a square whose side is at most this many pixels.
 _LARGEST_START = 8
 _BASE_CHANNELS = 256
-# The running mean and variance of batch norm forget with this factor a step. slim's own 0.999 needs
-# thousands of steps to settle; the runs here begin with a few hundred.
+# Decay per step of batch norm's running mean and variance. slim's default of 0.999 takes thousands
+# of steps to settle, and the shortest runs here have a few hundred.
 _BATCH_NORM_DECAY = 0.9
 _LEAK = 0.2
 # Units of the critic's dense head, as in TF-GAN's example for MNIST.
@@ -39,7 +39,7 @@ def _upsampling_channels(image_shape: Sequence[int]) -> tuple[int, list[int]]:
         image_shape: (height, width, channels) of the images.
 
     Returns:
-        The side of the starting square and one channel count a doubling, largest first.
+        The side of the starting square, and the channels of each doubling, largest first.
 
     Raises:
         ConfigError: The images are not square or their side can't be reached by doublings.
@@ -75,8 +75,8 @@ def convolutional_generator(
             )
         else:
             layer = noise
-        # No slim.arg_scope: the replicas of a distribution strategy build side by side in threads,
-        # and would share the scope's one stack.
+        # No slim.arg_scope: a distribution strategy builds its replicas in parallel threads, which
+        # would share the scope's only stack.
         weights = {"weights_initializer": GlorotUniform(seed)}
         inner = {**weights, "normalizer_fn": _batch_norm(mode)}
         with _quiet(), seeded_variables():
@@ -95,10 +95,9 @@ def convolutional_critic(
 ) -> Callable[..., tf.Tensor]:
     """Make the critic; see ``networks.critic_fn``.
 
-    The convolutions have batch norm only where the type's row says so: a Wasserstein critic scores
-    each image alone. The row also names the head that comes to the score. Conditional types see
-    the label as one plane a class beside the image's channels, or, where the critic classifies,
-    not at all.
+    The convolutions have batch norm only if the type's row says so, since a Wasserstein critic must
+    score each image independently. The row also names the head that computes the score. Critics of
+    conditional types get the label as additional channels, one per class, unless they classify.
     """
     _, channels = _upsampling_channels(image_shape)
 
@@ -138,7 +137,7 @@ def _mean_head(layer: tf.Tensor, outputs: int, weights: dict[str, Any]) -> tf.Te
 
 
 def _dense_head(layer: tf.Tensor, outputs: int, weights: dict[str, Any]) -> tf.Tensor:
-    # A pixel of one by one, whose batch norm is that of the convolutions.
+    # Images of 1 x 1 pixel, so that the batch norm of the convolutions fits.
     layer = tf.reshape(layer, [-1, 1, 1, math.prod(layer.shape[1:])])
     layer = slim.fully_connected(
         layer, HEAD_UNITS, activation_fn=_leaky_relu, normalizer_fn=_norm_of_the_batch, **weights
@@ -160,7 +159,7 @@ def _batch_norm(mode: str) -> Callable[[tf.Tensor], tf.Tensor]:
         with tf.compat.v1.variable_scope(
             scope, custom_getter=_averaged_when_written, auxiliary_name_scope=False
         ):
-            # Not slim.batch_norm: it asks for a name that TensorFlow 2.15 no longer has.
+            # Not slim.batch_norm, which uses a name that TensorFlow 2.15 no longer has.
             return tf.compat.v1.layers.batch_normalization(
                 layer,
                 momentum=_BATCH_NORM_DECAY,
@@ -174,8 +173,8 @@ def _batch_norm(mode: str) -> Callable[[tf.Tensor], tf.Tensor]:
 def _averaged_when_written(getter: Any, name: str, *args: Any, **kwargs: Any) -> Any:
     """Make a variable whose value is the same in all replicas of a distribution strategy.
 
-    The layer asks for one that is averaged when it is read. Reading it then needs every worker,
-    and the chief, which reads all variables for checkpoints and digests, would wait for ever.
+    The layer asks for a variable that is averaged on reading, which needs every worker. The chief
+    alone reads all variables for checkpoints and digests, and would wait forever.
     """
     if kwargs.get("synchronization") == tf.VariableSynchronization.ON_READ:
         kwargs["synchronization"] = tf.VariableSynchronization.ON_WRITE
@@ -183,10 +182,10 @@ def _averaged_when_written(getter: Any, name: str, *args: Any, **kwargs: Any) ->
 
 
 def _norm_of_the_batch(layer: tf.Tensor) -> tf.Tensor:
-    """Normalize by the batch at hand, in training and evaluation.
+    """Normalize by the current batch, in training and evaluation.
 
-    Running averages would be moved by the passes over real and generated images at once, in either
-    order, which leaves other bits each time; and nothing but evaluation would read them.
+    The passes over real and generated images would update running averages in an undefined order,
+    so their bits would not repeat; and only evaluation would read them.
     """
     with tf.compat.v1.variable_scope("batch_norm"):
         channels = [int(layer.shape[-1])]
@@ -198,14 +197,14 @@ def _norm_of_the_batch(layer: tf.Tensor) -> tf.Tensor:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the layers: each call says that it is deprecated, which is known and decided."""
+    """Silence the layers, each of which warns that it is deprecated; they are used deliberately."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield
 
 
 def _pixels(layer: tf.Tensor) -> tf.Tensor:
-    """Map to [-1, 1], in float32 whatever the layers compute in: bfloat16 has too few levels."""
+    """Map to [-1, 1], always in float32, since bfloat16 has too few levels for pixels."""
     return tf.tanh(tf.cast(layer, tf.float32))
 
 

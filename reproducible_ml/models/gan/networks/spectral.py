@@ -1,12 +1,13 @@
 """Spectral normalization: weights divided by an estimate of their largest singular value.
 
 Source: Miyato and others, "Spectral Normalization for Generative Adversarial Networks", 2018,
-arXiv:1802.05957, algorithm 1, with one power iteration an update.
+arXiv:1802.05957, algorithm 1, with one power iteration per update.
 
-A weight seen as a matrix W [inputs, outputs] has a vector u [outputs] that is a variable, saved in
-checkpoints. Reading the weight gives W / |W u| and changes nothing, so both networks' passes, the
-penalty and evaluation see the same; ``power_iterations`` moves u, and the fused step runs it once
-before each critic update. TF-GAN's version moves u in each pass instead, in an order of its own.
+Each weight, as a matrix W [inputs, outputs], has a vector u [outputs], a variable that is saved in
+checkpoints. Reading the weight returns W / |W u| and has no side effect, so all passes of both
+networks, the penalty and evaluation use the same value. ``power_iterations`` updates u, and the
+fused step runs it once before each critic update. TF-GAN's version updates u in every pass instead,
+in its own order.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ import tensorflow as tf
 
 from reproducible_ml.utils.seeds import seed_pair
 
-# The graph collection of (name, W as a variable, u).
+# Graph collection of (name, variable W, u).
 _NORMALIZED = "reproducible_ml/spectrally_normalized"
 
 
 @contextmanager
 def spectral_norm(seed: int) -> Iterator[None]:
-    """Divide every variable named ``weights`` that is read inside by its spectral norm.
+    """Divide every variable named ``weights`` that is read in this context by its spectral norm.
 
     Args:
-        seed: The run's root seed; the vectors u start from it and the variable's name.
+        seed: The run's root seed; it and the variable's name determine the initial u.
     """
 
     def normalized(getter: Any, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -47,7 +48,7 @@ def spectral_norm(seed: int) -> Iterator[None]:
             trainable=False,
             reuse=kwargs.get("reuse"),
             use_resource=kwargs.get("use_resource"),
-            # Every replica computes the same vector.
+            # Every replica computes the same vector, so there is nothing to average.
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
         known = tf.compat.v1.get_collection_ref(_NORMALIZED)
@@ -62,11 +63,10 @@ def spectral_norm(seed: int) -> Iterator[None]:
 
 
 def power_iterations() -> list[tf.Operation]:
-    """Make the operations that move each vector u of the graph by one power iteration.
+    """Make the operations that update each vector u of the graph by one power iteration.
 
     Returns:
-        One operation a weight; none where nothing is normalized. They read the weights when they
-        are executed.
+        One operation per normalized weight; it reads the weight when it is executed.
     """
     operations = []
     for _, weight, vector in tf.compat.v1.get_collection(_NORMALIZED):

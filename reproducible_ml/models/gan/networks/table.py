@@ -1,7 +1,7 @@
-"""The networks: a table of what a GAN type may name.
+"""Networks that a GAN type may name.
 
-Reading the table loads no TensorFlow, whose kernels are chosen when it is imported: an entry of
-one's own can be added where an experiment is defined, if its functions import TensorFlow
+Reading the table does not load TensorFlow, which chooses its kernels when it is imported. So you
+can add your own entry where an experiment is defined, if its functions import TensorFlow
 themselves.
 """
 
@@ -23,11 +23,11 @@ Maker = Callable[[GanType, Sequence[int], int, int], Callable[..., "tf.Tensor"]]
 
 @dataclass(frozen=True)
 class Networks:
-    """Makes a generator and a critic that fit each other.
+    """A generator and a critic that fit each other.
 
     Attributes:
-        generator: Returns ``generator(noise, mode)``, see ``generator_fn``.
-        critic: Returns ``critic(images, conditioning)``, see ``critic_fn``.
+        generator: Function that returns ``generator(noise, mode)``, see ``generator_fn``.
+        critic: Function that returns ``critic(images, conditioning)``, see ``critic_fn``.
     """
 
     generator: Maker
@@ -88,9 +88,9 @@ def critic_fn(
 
     Returns:
         A function ``critic(images, conditioning)`` from images [batch, height, width, channels] to
-        one score each, [batch]; where the critic classifies to [batch, 1 + classes], the score and
-        the classes' logits. TF-GAN passes the generator's inputs as ``conditioning``; only their
-        labels are used.
+        one score each, [batch]. A critic that classifies returns [batch, 1 + classes], the score
+        and the logits of the classes. TF-GAN passes the generator's inputs as ``conditioning``;
+        only their labels are used.
 
     Raises:
         ConfigError: The GAN type is unknown or the networks can't judge such images.
