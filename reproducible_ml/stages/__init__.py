@@ -1,4 +1,4 @@
-"""Stages: what an experiment's main does with data, training and evaluation."""
+"""Stages, which an experiment's main runs: serializing data, training and evaluation."""
 
 from __future__ import annotations
 

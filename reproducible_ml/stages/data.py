@@ -19,9 +19,9 @@ def serialize_stage(
 
     Args:
         run: The running Sacred run.
-        config: Keys as in ``experiments.mnist_serialize``; those that name the source are not
-            needed when it is given.
-        source: Where the rows come from; None: the source that the configuration names.
+        config: Keys as in ``experiments.mnist_serialize``; those that name the source may be
+            missing if ``source`` is given.
+        source: Source of the rows; None for the source that the configuration names.
 
     Returns:
         The run's result: records by split, and the fingerprint.

@@ -1,8 +1,8 @@
-"""Whether the source that a run names is the one that its data set was, or may be, written from.
+"""Checks that the source which a run names is that of its data set.
 
-A data set that is there is read whatever ``source`` says, since trainings go on where the raw data
-is gone. So a source that was asked for by hand, and isn't what the data set holds, is an error: the
-record would state it. What a preset brings along counts as a default.
+An existing data set is read whatever ``source`` says, since trainings must resume where the raw
+data is gone. So it is an error to ask for another source than the data set's: the record would
+state the wrong one. Values of a named configuration count as defaults, not as asked for.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from reproducible_ml.datasets.sources import SOURCES, make_source, recorded_path
 from reproducible_ml.tracking.runs import as_typed, source_text
 from reproducible_ml.utils.errors import ConfigError, DataError
 
-# What says where a source's rows lie; and with them, what a source takes.
+# Keys of the paths of a source's rows, and all keys of a source's arguments.
 SOURCE_PATHS = ("npz_file", "image_dir")
 SOURCE_KEYS = (*SOURCE_PATHS, "image_shape")
 _CHOICES = ("source", *SOURCE_KEYS)
 
 
 def check_place(run: Any, config: Mapping[str, Any]) -> None:
-    """Refuse to write a source into the folder that is the default of another.
+    """Refuse to write a source to the default folder of another.
 
     Args:
         run: The running Sacred run.
-        config: Its configuration; without ``source`` there is nothing to check.
+        config: The run's configuration; nothing is checked without the key ``source``.
 
     Raises:
-        ConfigError: ``source`` was set and ``record_dir`` was not, or a path was set that the
-            source does not take.
+        ConfigError: ``source`` was set without ``record_dir``, or a path was set that the source
+            does not take.
     """
     if "source" not in config:
         return
@@ -45,9 +45,9 @@ def check_place(run: Any, config: Mapping[str, Any]) -> None:
             )
     changed = run.config_modifications.modified
     of_another = "source" in changed and "record_dir" not in changed
-    # "with digits source=folder" would put photographs into what digits names.
+    # "with digits source=folder" would write photographs to the folder of digits.
     of_preset = "source" in given and "record_dir" not in given and "record_dir" in changed
-    # But "with digits source=digits" says twice what digits names.
+    # But "with digits source=digits" only repeats what digits sets.
     is_its_own = os.path.basename(str(config["record_dir"])) == source
     if (of_another or of_preset) and not is_its_own:
         raise ConfigError(
@@ -57,15 +57,15 @@ def check_place(run: Any, config: Mapping[str, Any]) -> None:
 
 
 def check_source(run: Any, config: Mapping[str, Any], manifest: Manifest) -> None:
-    """Refuse a source that was asked for where the data set was written from another.
+    """Refuse a source that was asked for if the data set was written from another.
 
     Args:
         run: The running Sacred run.
-        config: Its configuration.
-        manifest: Of the data set that is there.
+        config: The run's configuration.
+        manifest: Manifest of the existing data set.
 
     Raises:
-        ConfigError: They are not the same.
+        ConfigError: The sources differ.
     """
     given = {key: value for key, value in _given(run).items() if key in _CHOICES}
     asked = {key: value for key, value in given.items() if value is not None and key in config}
@@ -103,7 +103,7 @@ def _same(key: str, value: Any, arguments: Mapping[str, Any]) -> bool:
 
 
 def _same_rows(written: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
-    """Tell whether rows that lie elsewhere now are the same: a moved file, or another machine."""
+    """Tell whether rows at another path are the same: the file moved, or the machine is another."""
     recorded = written.get("arguments") or {}
     if any(
         not _same(key, arguments[key], recorded) for key in arguments if key not in SOURCE_PATHS

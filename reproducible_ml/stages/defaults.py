@@ -1,4 +1,4 @@
-"""Values that a configuration leaves at None, taken from where its stage takes them."""
+"""Values for what a configuration leaves at None, as its stage will use them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from reproducible_ml.models.gan import type_values
 
 
 def fill_in_defaults(config: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
-    """Fill in what a GAN's configuration leaves at None; for ``experiment(..., fill_in=)``.
+    """Return values for what a GAN's configuration leaves at None; for ``experiment(fill_in=...)``.
 
     Args:
         config: Keys as in ``experiments.mnist_wgan``; any may be missing.
 
     Returns:
-        Key -> its value and where that comes from, such as "wgan, practical".
+        Key -> its value and origin, such as "wgan, practical".
 
     Raises:
-        ConfigError: The GAN type, or what ``defaults`` names, is unknown.
+        ConfigError: ``gan_type`` or ``defaults`` is unknown.
     """
     origin = ", ".join(str(config[key]) for key in ("gan_type", "defaults") if key in config)
     return {name: (value, origin) for name, value in type_values(config).items()}

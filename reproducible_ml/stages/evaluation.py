@@ -1,6 +1,6 @@
-"""The stages that judge a GAN: training of a classifier, and the figures of a trained GAN.
+"""Stages that evaluate a GAN: the training of a classifier, and the figures of a trained GAN.
 
-They record as the stages in ``stages`` do; what the figures rest on stands beside every value.
+Each figure is recorded with what it is based on: counts, layer and classifier.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from reproducible_ml.utils.text import SHORT_DIGEST, table
 
 
 def classifier_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, Any]:
-    """Train a classifier, after serializing its data set when there is none yet.
+    """Train a classifier; serialize its data set first if there is none yet.
 
     Args:
         run: The running Sacred run.
@@ -53,7 +53,7 @@ def classifier_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
         The run's result: steps, last loss, accuracies and digest.
     """
     determinism = Determinism(**values_of(Determinism, config))
-    # Before the serialization below, which may load TensorFlow.
+    # Serialization may load TensorFlow, which reads the environment when it is imported.
     set_environment(determinism)
     settings = ClassifierSettings(determinism=determinism, **values_of(ClassifierSettings, config))
     need_data(run, config, serialize)
@@ -88,7 +88,7 @@ def classifier_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
 
 
 def evaluation_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, Any]:
-    """Judge a trained GAN.
+    """Evaluate a trained GAN.
 
     Args:
         run: The running Sacred run.
@@ -99,15 +99,15 @@ def evaluation_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
         The run's result: the GAN's step, the figures by name, and the digest.
 
     Raises:
-        ConfigError: A folder is not given, or the parts do not fit together.
+        ConfigError: A folder is not given, or GAN, classifier and data do not match.
         DataError: A folder is missing or damaged.
     """
     determinism = Determinism(**values_of(Determinism, config))
     for name, trained_by in WRITTEN_BY.items():
         if config[name] is None:
             raise ConfigError(
-                f"Say what to judge, and by what: {name} is not given. It is written by: "
-                f"python -m experiments.{trained_by}"
+                f"An evaluation needs a trained GAN and a classifier: {name} is not given. It is "
+                f"written by: python -m experiments.{trained_by}"
             )
     record_dir, model_dir = Path(config["record_dir"]), Path(config["model_dir"])
     classifier_dir = Path(config["classifier_dir"])
@@ -131,7 +131,7 @@ def evaluation_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
     judge = result.digests["classifier"]
     record_origin(run, "classifier_dir", classifier_dir, "weights", judge)
     run.add_resource(str(classifier_dir / DESCRIPTION_FILE))
-    # What each value rests on, beside it: N, the layer and the classifier.
+    # Each value with what it is based on: N, the layer and the classifier.
     run.info["evaluation"] = [asdict(one) for one in result.figures]
     points = Points(run)
     for one in result.figures:
@@ -151,10 +151,10 @@ def evaluation_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
 
 
 def figures_table(figures: Sequence[Any]) -> str:
-    """Lay figures out for reading.
+    """Format figures as a table.
 
     Args:
-        figures: As ``models.evaluation.Evaluation`` holds them.
+        figures: ``figures`` of a ``models.evaluation.Evaluation``.
     """
     rows = [("figure", "value", "N", "floor", "N of floor", "against", "layer")]
     for one in figures:
@@ -169,13 +169,13 @@ def figures_table(figures: Sequence[Any]) -> str:
                 one.layer,
             )
         )
-    # As wide as it gets, whatever the terminal: a cut number is worse than a long line.
+    # Not cut to the terminal's width: a cut number is worse than a long line.
     lines = table(rows, right=range(1, 6))
     return "\n".join([*lines, f"Classifier {figures[0].classifier[:SHORT_DIGEST]}"])
 
 
 def _against(figure: Any) -> str:
-    """Say with how many real images a figure and its floor are compared."""
+    """Return the number of real images with which a figure and its floor are compared."""
     if not figure.references:
         return ""
     found = f"{figure.references:,}"
@@ -185,7 +185,7 @@ def _against(figure: Any) -> str:
 
 
 def _result_digest(path: Path, step: int) -> str | None:
-    """Return the digest of a finished training; None when it was interrupted or went on since."""
+    """Return the digest of a finished training; None if it was interrupted or resumed since."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
         return str(result["digests"]["run"]) if result["step"] == step else None
@@ -195,7 +195,7 @@ def _result_digest(path: Path, step: int) -> str | None:
 
 @contextmanager
 def _numpy_threads(count: int) -> Iterator[None]:
-    """Let NumPy's matrix products share out their work as on the machine of the first execution."""
+    """Limit NumPy's threads, since the order of sums in its matrix products depends on them."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(count, "blas"):

@@ -1,4 +1,4 @@
-"""Which recorded run wrote the model or the classifier that a stage reads."""
+"""Search for the recorded run that wrote the model or the classifier which a stage reads."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from reproducible_ml.tracking.folder import read_json, run_directories
 from reproducible_ml.tracking.recording import LocalStore, record_upstream
 from reproducible_ml.utils.errors import TrackingError
 
-# What a stage reads, and the experiment that writes it where no recorded run did.
+# Key of what a stage reads -> the experiment to name if no recorded run wrote it.
 WRITTEN_BY = {"model_dir": "mnist_wgan", "classifier_dir": "mnist_classifier"}
 
 
 def record_origin(run: Any, key: str, path: Path, covers: str, digest: str | None) -> None:
     """Record the run that wrote what a configuration key names, found by a digest of its result.
 
-    Of several with the same bits it is the one that wrote this path, else the first: later ones
-    may be second executions, whose folders are gone.
+    If several runs have the same bits, the one that wrote this path is preferred, then the first,
+    since later ones may be reproductions whose folders are gone.
 
     Args:
         run: The running Sacred run.
         key: ``model_dir`` or ``classifier_dir``.
-        path: What it names.
+        path: Value of the key.
         covers: Name of the digest in the other run's ``info["digest"]``.
-        digest: Its value; None where the result is not known to be whole.
+        digest: Value of the digest; None if the result may be incomplete.
     """
     name: str = WRITTEN_BY[key]
     origin: int | str | None = None

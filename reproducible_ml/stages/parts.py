@@ -1,4 +1,4 @@
-"""What the stages share: settings from a configuration, the data set, points, the probe."""
+"""Parts that the stages share: settings from a configuration, the data set, points, the probe."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MANIFEST = "dataset.json"
 
 
 class Points:
-    """Logs points to the run and keeps them for the seal.
+    """Records points in the run and keeps them for its seal.
 
     Attributes:
         points: Metric -> its steps and values.
@@ -41,26 +41,26 @@ class Points:
 
 
 def values_of(settings: Any, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those values of a configuration that a settings class has fields for."""
+    """Return those values of a configuration for which a settings class has fields."""
     names = {field.name for field in fields(settings)}
     return {name: config[name] for name in names if name in config}
 
 
 def has_data(config: Mapping[str, Any]) -> bool:
-    """Tell whether the data set of a configuration is there."""
+    """Tell whether the data set of a configuration exists."""
     return (Path(config["record_dir"]) / _MANIFEST).exists()
 
 
 def need_data(run: Any, config: Mapping[str, Any], serialize: Any) -> Manifest:
-    """Serialize the data set when there is none yet; record it and the stage that wrote it.
+    """Serialize the data set if there is none yet; record it and the stage that wrote it.
 
     Args:
         run: The running Sacred run.
-        config: ``record_dir``, and what ``serialize`` takes of the source's keys.
+        config: ``record_dir``, and those of the source's keys that ``serialize`` takes.
         serialize: The Sacred experiment that writes ``record_dir``.
 
     Raises:
-        ConfigError: A source was asked for that is not the one of ``record_dir``.
+        ConfigError: A source was asked for that is not that of ``record_dir``.
     """
     record_dir = Path(config["record_dir"])
     if has_data(config):
@@ -78,14 +78,14 @@ def need_data(run: Any, config: Mapping[str, Any], serialize: Any) -> Manifest:
 
 
 def default_dir(run: Any) -> Path:
-    """Return the folder of a run's model where its configuration names none."""
+    """Return the folder of a run's model if its configuration names none."""
     return Path(f"models/{run.experiment_info['name']}-{run._id}")
 
 
 def record_probe(run: Any, determinism: Determinism) -> None:
-    """Record what the bits depend on, and how this machine computes.
+    """Record the determinism settings, and a probe of how this machine computes.
 
-    Call it at the end: the probe must not be the first to start TensorFlow's threads.
+    Call it at the end, since the probe must not be the first to start TensorFlow's threads.
     """
     probes = [probe_digest(), probe_digest()]
     measured = {"probe": probes[0], "probe_repeats": probes[0] == probes[1]}

@@ -1,4 +1,4 @@
-"""The stage that trains a GAN: metrics, sample grids, checkpoint and digests go into the run."""
+"""Stage that trains a GAN and records its metrics, sample grids, checkpoint and digests."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ from reproducible_ml.utils.text import SHORT_DIGEST
 
 
 def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, Any]:
-    """Train a GAN, after serializing its data set when there is none yet.
+    """Train a GAN; serialize its data set first if there is none yet.
 
     Args:
         run: The running Sacred run.
         config: Keys as in ``experiments.mnist_wgan``; those that name the source may be missing
-            when ``serialize`` does without them.
+            if ``serialize`` does not need them.
         serialize: The Sacred experiment that writes ``record_dir``.
 
     Returns:
         The run's result: last step, losses and digests.
     """
     determinism = Determinism(**values_of(Determinism, config))
-    # Before the serialization below, which may load TensorFlow.
+    # Serialization may load TensorFlow, which reads the environment when it is imported.
     set_environment(determinism)
     settings = GANSettings(determinism=determinism, **values_of(GANSettings, config))
     cadence = Cadence(**values_of(Cadence, config))
-    # What can't work is refused before anything is written.
+    # Invalid settings are refused before anything is written.
     refuse_cluster(settings.strategy)
     if settings.strategy == MULTI_WORKER:
         task = _join_cluster(settings, config, serialize)
@@ -75,13 +75,13 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
             follow_training(config["record_dir"], config["model_dir"], settings, cadence.max_steps)
             print(f"Worker {task.index} is done; the record is the chief's, {task.addresses[0]}.")
             return {"worker": task.index}
-    # Also those that the configuration has no key for; the GAN type's values may change one day.
+    # All settings, since those without a configuration key may get other defaults one day.
     run.info["settings"] = asdict(settings)
     need_data(run, config, serialize)
     record_dir = Path(config["record_dir"])
     model_dir = Path(config["model_dir"] or default_dir(run))
     inputs = ("record_dir", "classifier_dir", *SOURCE_PATHS)
-    # On one machine, as many devices of it give the bits of as many workers.
+    # Reproduced on one machine, as many mirrored devices as workers give the same bits.
     again = {"strategy": MIRRORED} if settings.strategy == MULTI_WORKER else {}
     record_stage(run, inputs=inputs, outputs=("model_dir",), again=again)
     record_model_dir(run, model_dir)
@@ -111,7 +111,7 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
 
 
 def _judge(classifier_dir: str | None) -> Any:
-    """Return what evaluates samples while the GAN trains; None without a classifier."""
+    """Return what evaluates samples during training; None without a classifier."""
     if classifier_dir is None:
         return None
     from reproducible_ml.models.evaluation import evaluate_small
@@ -133,14 +133,14 @@ def _join_cluster(settings: GANSettings, config: Mapping[str, Any], serialize: A
             f"record_dir={config['record_dir']}"
         )
     print(
-        f"Worker {task.index} of {len(task.addresses)}: begins when all of "
+        f"Worker {task.index} of {len(task.addresses)}: starts when all of "
         f"{', '.join(task.addresses)} are there."
     )
     return task
 
 
 class _RunWatcher(Points, Watcher):
-    """Hands points, grids and what figures rest on to the Sacred run."""
+    """Passes points, grids and the basis of the figures on to the Sacred run."""
 
     def __init__(self, run: Any, classifier_dir: str | None) -> None:
         super().__init__(run)
@@ -152,7 +152,7 @@ class _RunWatcher(Points, Watcher):
     def judged_by(self, basis: Mapping[str, Any]) -> None:
         assert self._classifier_dir is not None
         folder = Path(self._classifier_dir)
-        # Once for all: N, split, layer and classifier are the same for every point.
+        # Recorded once, since N, split, layer and classifier are the same for every point.
         self._run.info["small_evaluation"] = dict(basis)
         record_origin(self._run, "classifier_dir", folder, "weights", basis["classifier"])
         self._run.add_resource(str(folder / DESCRIPTION_FILE))
