@@ -1,7 +1,7 @@
-"""One HTML file about recorded runs: nothing in it is loaded from elsewhere.
+"""A self-contained HTML report about recorded runs.
 
-``page.py`` gathers what the other modules say about the runs and fills the template. They return
-plain values; how these look is the business of ``templates/``.
+``page.py`` fills the template with plain values from the other modules; ``templates/`` determines
+how they look.
 """
 
 from __future__ import annotations

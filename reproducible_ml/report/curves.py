@@ -1,7 +1,7 @@
-"""Metric curves as SVG paths, thinned so that a long run stays a small file.
+"""Metric curves as SVG paths, thinned so that the report of a long run stays small.
 
-A plot's coordinates are 0 to ``WIDTH`` and 0 to ``HEIGHT``; the page stretches it to any size, and
-the lines keep their width.
+Coordinates of a plot are 0 to ``WIDTH`` and 0 to ``HEIGHT``. The page stretches plots to any size
+without changing the width of lines.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from reproducible_ml.tracking.runs import read_number
 MOST_POINTS = 2000
 WIDTH, HEIGHT = 1000.0, 300.0
 _TICKS = 5
-# What a curve may come near to above and below, as a share of its range.
+# Space above and below a curve, as a share of its range.
 _MARGIN = 0.06
 
 
@@ -26,12 +26,12 @@ class Line:
 
     Attributes:
         run: Index of the run in the report.
-        label: Its name in the legend.
+        label: Name of the run in the legend.
         steps: Steps, in order.
-        values: A value for each; "nan", "inf" or "-inf" where it is not finite.
-        path: The SVG path; empty when no value is finite.
-        points: Number of recorded points, of which ``steps`` may be a choice.
-        not_finite: How many of them are NaN or infinite.
+        values: Values at the steps; "nan", "inf" or "-inf" if not finite.
+        path: The SVG path; empty if no value is finite.
+        points: Number of recorded points, of which ``steps`` may be a selection.
+        not_finite: Number of recorded points that are NaN or infinite.
     """
 
     run: int
@@ -45,7 +45,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark on an axis: its share of the axis' length from the left or top, and its label."""
+    """A mark on an axis: its position in percent from the left or top, and its label."""
 
     percent: float
     label: str
@@ -53,13 +53,13 @@ class Tick:
 
 @dataclass(frozen=True)
 class Plot:
-    """One metric of all runs that have it.
+    """One metric of all runs that recorded it.
 
     Attributes:
         name: The metric.
         lines: A line for each run.
-        x_ticks: Marks of the steps.
-        y_ticks: Marks of the values.
+        x_ticks: Marks on the axis of steps.
+        y_ticks: Marks on the axis of values.
         first_step: The step at the left edge.
         last_step: The step at the right edge.
     """
@@ -78,13 +78,13 @@ class Plot:
 
 
 def make_plots(metrics: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]]) -> list[Plot]:
-    """Lay out the metrics of some runs, those of one name in one plot.
+    """Lay out the metrics of some runs, with one plot for each name.
 
     Args:
-        metrics: For each run its label and its points, as ``Run.points`` has them.
+        metrics: Label and ``Run.points`` of each run.
 
     Returns:
-        The plots by name; a metric without a point has none.
+        The plots, sorted by name; a metric without points has no plot.
     """
     names = sorted({name for _, points in metrics for name, one in points.items() if one["values"]})
     return [_plot(name, metrics) for name in names]
@@ -96,7 +96,7 @@ def _plot(name: str, metrics: Sequence[tuple[str, Mapping[str, Mapping[str, Any]
         one = points.get(name)
         if one and one["values"]:
             numbers = [_finite_or_not(value) for value in one["values"]]
-            # A run that was continued may have logged a step twice; sorting keeps their order.
+            # A resumed run may have logged a step twice; the sort is stable.
             pairs = sorted(zip(map(float, one["steps"]), numbers), key=lambda pair: pair[0])
             streams.append((run, label, pairs))
     x_low = min(pairs[0][0] for _, _, pairs in streams)
@@ -132,17 +132,17 @@ def _plot(name: str, metrics: Sequence[tuple[str, Mapping[str, Mapping[str, Any]
 
 
 def thinned(values: Sequence[float], most: int = MOST_POINTS) -> list[int]:
-    """Choose the points that a line is drawn through.
+    """Choose the points through which a line is drawn.
 
-    Of each of many equal stretches the lowest, the highest and the first not finite point are
-    kept, so no peak and no gap is lost; the first and the last point are kept too.
+    The line is divided into equal stretches. The lowest, the highest and the first non-finite point
+    of each are kept, so no peak or gap is lost, and so are the line's first and last point.
 
     Args:
         values: The line's values.
-        most: The most points that may be kept.
+        most: Largest number of points to keep.
 
     Returns:
-        Their indices, in order.
+        The indices of the points to keep, in order.
     """
     count = len(values)
     if count <= most:
@@ -166,7 +166,7 @@ def ticks(low: float, high: float, least: float = 0) -> list[tuple[float, str]]:
     Args:
         low: The lower bound.
         high: The upper bound.
-        least: The least distance between two; 1 for steps, of which there are no halves.
+        least: Smallest distance between two numbers; 1 for steps, which are integers.
     """
     if not high > low:
         return [(low, f"{low:g}")]
@@ -174,7 +174,7 @@ def ticks(low: float, high: float, least: float = 0) -> list[tuple[float, str]]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
     digits = max(0, -math.floor(math.log10(step)))
-    # A bound that is a round number but for its last bits is a tick too.
+    # A bound that is a round number except for rounding errors is a tick too.
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     large = max(abs(low), abs(high)) >= 1e6 or digits > 5
     return [
@@ -190,7 +190,7 @@ def _bounds(finite: Sequence[float]) -> tuple[float, float]:
     if low == high:
         around = abs(low) * 0.1 or 1.0
         return low - around, high + around
-    # Halves first: the range of two doubles need not be one.
+    # Halved first, since the range between two doubles may overflow.
     margin = (high / 2 - low / 2) * 2 * _MARGIN
     return (low - margin, high + margin) if math.isfinite(high - low + margin) else (low, high)
 
@@ -202,7 +202,7 @@ def _share(value: float, low: float, high: float) -> float:
 
 
 def _path(places: Sequence[tuple[float, float] | None]) -> str:
-    """Write an SVG path that is interrupted where there is no place."""
+    """Write an SVG path with gaps where there is no place."""
     parts = []
     letter = "M"
     for place in places:
@@ -210,7 +210,7 @@ def _path(places: Sequence[tuple[float, float] | None]) -> str:
             letter = "M"
             continue
         parts.append(f"{letter}{place[0]:.1f} {place[1]:.1f}")
-        # A lone point gets a line of no length, which round ends make a dot.
+        # A line of length 0 to itself: its round ends show a lone point as a dot.
         if letter == "M":
             parts.append(f"L{place[0]:.1f} {place[1]:.1f}")
         letter = "L"

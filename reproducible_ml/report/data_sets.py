@@ -1,4 +1,4 @@
-"""What the runs of a report read and wrote: each data set once, from its manifest."""
+"""Data sets that the runs of a report read or wrote, each described once from its manifest."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class DataSet:
 
     Attributes:
         fingerprint: Digest of its schema and ordered content.
-        facts: Name and value of what is known of it.
-        used_by: Which run has it under which key.
-        features: A row for each feature, as in ``FEATURE_COLUMNS``.
-        splits: A row for each split, as in ``SPLIT_COLUMNS``.
-        shards: A row for each file, as in ``SHARD_COLUMNS``.
-        missing: What is not known, and why.
+        facts: Names and values of known facts.
+        used_by: Runs that use it, each with its key.
+        features: A line for each feature, as in ``FEATURE_COLUMNS``.
+        splits: A line for each split, as in ``SPLIT_COLUMNS``.
+        shards: A line for each file, as in ``SHARD_COLUMNS``.
+        missing: What is unknown, and why.
     """
 
     fingerprint: str
@@ -43,7 +43,7 @@ class DataSet:
 
     @property
     def short(self) -> str:
-        """The fingerprint as it is shown where it need not be whole."""
+        """The fingerprint, shortened for headings."""
         return self.fingerprint[:SHORT_DIGEST]
 
 
@@ -71,9 +71,9 @@ def describe(
     """Describe one data set.
 
     Args:
-        fingerprint: Its fingerprint.
-        recorded: What the run's ``info`` says of it.
-        manifest: Its manifest; None when the run does not keep it.
+        fingerprint: Fingerprint of the data set.
+        recorded: Facts about it from the run's ``info``.
+        manifest: Manifest of the data set; None if the run does not keep it.
     """
     if manifest is None:
         counts = (recorded.get("records") or {}).items()

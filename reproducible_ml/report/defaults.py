@@ -1,12 +1,12 @@
-"""The defaults of a run's configuration, read from its recorded source and never executed.
+"""Defaults of a run's configuration, read from its recorded source files without executing them.
 
-A configuration function of this project holds literals with a comment each::
+A configuration function of this project assigns literals, with a comment for each::
 
     @ex.config
     def config():
-        batch_size = 32  # images a step
+        batch_size = 32  # images per step
 
-so the record alone says which values are not the default, and what they mean.
+So the record alone shows which values are not the default, and what they mean.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CONFIG = "config"
 
 @dataclass(frozen=True)
 class Default:
-    """A default of the configuration, with the comment that stands beside it."""
+    """A default of the configuration, with the comment on its line."""
 
     value: Any
     comment: str
@@ -42,8 +42,8 @@ class Setting:
     Attributes:
         name: Dotted key.
         value: The value.
-        default: What the recorded source has; None when it says nothing of it.
-        changed: Whether the value is not the default, or was given by hand.
+        default: Default in the recorded source file; None if it has none.
+        changed: Whether the value differs from the default or, without one, was given by hand.
     """
 
     name: str
@@ -53,14 +53,14 @@ class Setting:
 
 
 def settings(run: Run) -> list[Setting]:
-    """Return a run's configuration by name, each value with its default."""
+    """Return a run's configuration, sorted by name, each value with its default."""
     defaults = config_defaults(run)
     given = flat((run.entry.get("meta") or {}).get("config_updates") or {}, "")
     found = []
     for name, value in sorted(flat(run.config, "").items()):
         default = defaults.get(name)
         changed = name in given if default is None else not equal(value, default.value)
-        # A value that was left to a default is none that stands out.
+        # Filled in for a None, so the user did not change it.
         changed = changed and name not in run.filled_in
         found.append(Setting(name, value, default, changed))
     return found
@@ -85,7 +85,7 @@ def config_defaults(run: Run) -> dict[str, Default]:
         try:
             value = ast.literal_eval(node.value)
         except ValueError:
-            continue  # computed from others: no literal, no default
+            continue  # computed from other values, so there is no default to show
         comment = comments.get(node.end_lineno or node.lineno, "")
         if isinstance(value, dict) and value:
             for key, leaf in flat(value, f"{name.id}.").items():

@@ -1,7 +1,7 @@
-"""From the raw data to the samples: every run that a run builds on, and what each handed on.
+"""Lineage from the raw data to the samples: every run that a run builds on, and their results.
 
-raw data -> serializing run -> data set -> training run -> checkpoint -> samples, in an order in
-which each step stands behind those that it needs.
+raw data -> serializing run -> data set -> training run -> checkpoint -> samples; each step comes
+after those that it needs.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Node:
 
     Attributes:
         kind: One of the constants above.
-        title: What it is.
-        facts: Name and value of what identifies it.
-        run_id: Of a run: its id.
-        missing: What is not known, and why.
+        title: Name or path.
+        facts: Names and values that identify the step.
+        run_id: Id of the run; None for other kinds.
+        missing: What is unknown, and why.
     """
 
     kind: str
@@ -39,17 +39,17 @@ class Node:
 
 
 def lineage(run: Run) -> list[Node]:
-    """Follow a run's upstream through its store and return every step up to its samples."""
+    """Follow a run's upstream through its store, and return every step up to its samples."""
     return list(_steps(run, set(), set()))
 
 
 def _steps(run: Run, runs: set[RunId], data: set[str]) -> Iterator[Node]:
-    """Yield the steps of a run behind those of its upstream.
+    """Yield the steps of a run, after those of its upstream.
 
     Args:
         run: The run.
-        runs: Ids that are done, this one too from here on; so a circle ends.
-        data: Fingerprints that are done.
+        runs: Ids of runs already visited, to which this one is added, so a cycle ends.
+        data: Fingerprints already visited.
     """
     runs.add(run.id)
     absent = []
@@ -125,7 +125,7 @@ def _products(run: Run) -> Iterator[Node]:
         prefix = PurePath(str(checkpoint.get("path"))).name
         facts = [("step", f"{checkpoint.get('step')}")]
         facts += [
-            # MongoDB takes no dots in keys and has commas instead.
+            # Keys in MongoDB have commas instead of dots, which it does not allow.
             (
                 f"SHA-256 of {name if name.startswith(prefix) else name.replace(',', '.')}",
                 f"{one.get('sha256')} ({size(one.get('bytes') or 0)})",

@@ -1,7 +1,7 @@
-"""The report itself: what is known of the runs, put into the template.
+"""The page of a report: facts about the runs, rendered by the template.
 
-Style and script stand inline. The page's own security policy forbids it to load anything or to run
-another script, so what a record holds can do neither.
+Style and script are inline. The page's security policy forbids loading anything or running another
+script, so the content of a record can do neither.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from reproducible_ml.utils.text import counted
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs import Run
 
-# What a record that was damaged, cut short or written by another program makes a section raise.
+# Errors of sections for records that are damaged, truncated or written by another program.
 _DAMAGE = (TrackingError, OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 class _Part:
-    """A section's content, or the sentence that says why there is none."""
+    """A section's content, or a sentence that says why there is no content."""
 
     def __init__(self, find: Callable[..., Any], *arguments: Any) -> None:
         self.found: Any = None
@@ -61,7 +61,7 @@ def make_report(runs: Sequence[Run]) -> str:
     """Write the HTML of a report.
 
     Args:
-        runs: The runs, which may lie in different stores.
+        runs: The runs, which may be in different stores.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -80,19 +80,19 @@ def make_report(runs: Sequence[Run]) -> str:
     page = environment.get_template("report.html").render(
         **_content(runs),
         script=script,
-        # The template's line breaks around the script count.
+        # The digest includes the template's line breaks around the script.
         script_digest=_digest(f"\n{script}\n"),
         style=style,
     )
-    # Half a surrogate pair, which JSON can hold, has no UTF-8.
+    # JSON can hold half a surrogate pair, which UTF-8 cannot encode.
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
 def breakable(name: Any) -> Markup:
-    """Return a name that lines may break behind its ``_`` and ``.``, and nowhere in a word.
+    """Return a name with possible line breaks after ``_`` and ``.`` only.
 
     Args:
-        name: Text of any kind; markup in it stays text.
+        name: Any text; markup in it is escaped.
     """
     parts = re.split(r"(?<=[_.])(?=.)", str(name))
     return Markup("<wbr>").join(parts)

@@ -1,4 +1,4 @@
-"""The pictures of a run as data URIs, those of one name in the order of their steps."""
+"""Pictures of a run as data URIs, grouped by name and ordered by step."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Picture:
 
     Attributes:
         name: Name of the artifact.
-        step: The step that its name ends in; None without one.
-        uri: Its content.
-        width: In pixels.
-        height: In pixels.
+        step: Step at the end of the name; None if there is none.
+        uri: Content.
+        width: Width in pixels.
+        height: Height in pixels.
     """
 
     name: str
@@ -44,9 +44,9 @@ class Series:
     """Pictures of one kind.
 
     Attributes:
-        name: What their names begin with.
-        pictures: In the order of their steps.
-        notes: What is not shown, and why.
+        name: Common beginning of the pictures' names.
+        pictures: Pictures in the order of their steps.
+        notes: Sentences on what is not shown, and why.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Series:
 
 
 def picture_series(run: Run) -> list[Series]:
-    """Read the pictures of a run, at most ``MOST_PICTURES`` of them, evenly spread."""
+    """Read at most ``MOST_PICTURES`` evenly spread pictures of a run."""
     names: dict[str, list[tuple[int | None, str]]] = {}
     for one in run.artifacts.infos.values():
         if one.content_type.startswith("image/"):
@@ -93,7 +93,7 @@ def _read(run: Run, name: str, members: Sequence[tuple[int | None, str]], most: 
 
 
 def spread(count: int, most: int) -> list[int]:
-    """Choose indices evenly, the first and the last included; of one alone, the last."""
+    """Choose evenly spread indices, including the first and last; if only one, the last."""
     if count <= most:
         return list(range(count))
     if most == 1:
@@ -108,7 +108,7 @@ def _picture(name: str, step: int | None, content: bytes) -> Picture | None:
         with Image.open(io.BytesIO(content)) as image:
             kind, (width, height) = _FORMATS[str(image.format)], image.size
             image.verify()
-    except Exception:  # Pillow's decoders raise what they like on broken files
+    except Exception:  # Pillow's decoders raise any kind of error on broken files
         return None
     encoded = base64.b64encode(content).decode("ascii")
     return Picture(name, step, f"data:{kind};base64,{encoded}", width, height)

@@ -1,4 +1,4 @@
-"""The sections of a report that lay values of several runs side by side."""
+"""Sections of a report that show values of several runs side by side."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Cell:
 
     Attributes:
         text: The value.
-        mark: What stands out about it, such as that it is not the default.
+        mark: A remark on the value, such as its default if it differs.
     """
 
     text: str
@@ -39,10 +39,10 @@ class Row:
     """One fact of all runs.
 
     Attributes:
-        name: Which fact.
-        note: What it means.
+        name: Name of the fact.
+        note: Meaning of the fact.
         cells: A cell for each run.
-        differs: Whether the runs' values are not all the same.
+        differs: Whether the values of the runs differ.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Row:
 def side_by_side(
     columns: Sequence[Mapping[str, Cell]], notes: Mapping[str, str] | None = None
 ) -> list[Row]:
-    """Make a row of each name that any run has, in the order in which they come up."""
+    """Make a line for each name that any run has, in order of first appearance."""
     names = dict.fromkeys(name for column in columns for name in column)
     rows = []
     for name in names:
@@ -66,11 +66,11 @@ def side_by_side(
 
 
 def overview_facts(run: Run) -> dict[str, str]:
-    """Return what the head of a report says of a run."""
+    """Return the facts about a run for the head of a report."""
     facts = {name: _without_typed_secrets(text) for name, text in head_facts(run).items()}
     digests = run.info.get("digest") or {}
     for name, value in sorted(flat(without_secrets(run.result), "result ").items()):
-        # The digests of the result are told below, by what they cover.
+        # Digests follow below, under the names of what they cover.
         if value not in digests.values():
             facts[name.strip()] = shown(value)
     for name, value in sorted(digests.items()):
@@ -87,7 +87,7 @@ def _without_typed_secrets(text: str) -> str:
 
 
 def config_rows(runs: Sequence[Run]) -> list[Row]:
-    """Lay out the configurations; what is not the default is marked."""
+    """Lay out the configurations, and mark values that are not the default."""
     columns, notes = [], {}
     for run in runs:
         column = {}
@@ -108,12 +108,12 @@ def config_rows(runs: Sequence[Run]) -> list[Row]:
 
 
 def _setting(value: Any) -> str:
-    # A key that is None is another thing than a key that is not there.
+    # Shown as None, to tell it from a missing key.
     return "None" if value is None else shown(value)
 
 
 def single_rows(plots: Sequence[Plot], runs: int) -> list[Row]:
-    """Lay out the metrics of which no run has more than one point: no curve, but a table.
+    """Lay out the metrics with at most one point per run, which need a table instead of curves.
 
     Args:
         plots: Every metric.
@@ -162,7 +162,7 @@ def package_rows(runs: Sequence[Run]) -> list[Row]:
 
 
 def differences(a: Run, b: Run) -> dict[str, Any]:
-    """Compare two runs and return what the report says of it."""
+    """Compare two runs and return the comparison for the template."""
     conclusion = conclude(a, b)
     used = used_values(a), used_values(b)
     sections = []

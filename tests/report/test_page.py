@@ -87,7 +87,7 @@ def test_a_complete_run_fills_every_section(folder):
     assert "Run 1" in page.text("overview")
     assert "COMPLETED" in page.text("overview")
     assert f"Run 1: {0.5 / 3} at step 30" in page.text("curves")
-    assert "Run 1: 1 of 3 values are NaN or infinite and leave gaps." in page.text("curves")
+    assert "Run 1: 1 of 3 values are not finite and appear as gaps." in page.text("curves")
     data = page.text("data")
     assert manifest.fingerprint in data
     assert f"train | 4 | 1 | {manifest.splits['train'].shards[0].bytes} B" in data
@@ -132,7 +132,7 @@ def test_two_runs_are_compared_section_by_section(folder):
     assert "First differing point: loss at step 10: 0.5 / 1.0." in found
     assert "config: 2 differ" in found
     assert "| lr | 0.5 | 1.0 |" in found
-    assert "No difference in: sources, data" in found
+    assert "Sections without differences: sources, data" in found
 
 
 def test_values_that_are_not_the_default_are_marked_with_the_default(folder):
@@ -197,7 +197,7 @@ def test_a_run_that_recorded_nothing_says_so_in_every_section():
     assert f"Run {run_id} has no pictures" in page.text("pictures")
     assert f"Run {run_id} recorded no data set" in page.text("data")
     assert f"Run {run_id} recorded no environment" in page.text("environment")
-    assert "One run has nothing to differ from" in page.text("differences")
+    assert "This report has only one run." in page.text("differences")
 
 
 def test_lost_sources_resources_and_pictures_are_named_and_the_rest_is_shown(tmp_path, folder):
