@@ -305,7 +305,7 @@ def test_a_folder_that_is_not_given_is_named(tmp_path):
 
 
 def test_too_few_samples_are_refused(judged, tmp_path):
-    with pytest.raises(ConfigError, match=r"samples=128 .* takes 129 at least"):
+    with pytest.raises(ConfigError, match=r"samples=128 .* needs at least 129"):
         evaluate(judged, tmp_path, samples=128)
 
 

@@ -1,4 +1,4 @@
-"""The figures of a set of images, as a classifier sees them."""
+"""Figures of a set of images, computed from a classifier's outputs."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ from reproducible_ml.utils.errors import ConfigError
 FEWEST_SAMPLES = max(FEATURES, TUTORIAL_BATCH, NEIGHBOURS) + 1
 SAMPLES = 10_000
 _LOGITS = "logits"
-# Which real images a figure compares with.
+# Real images with which a figure compares.
 TEST, TRAIN, NOTHING = "test", "train", ""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One value and what it rests on.
+    """One value and what it is based on.
 
     Attributes:
-        name: Such as ``frechet_distance``.
-        value: Of the samples.
-        samples: N, how many samples.
-        floor: The same figure of real training images.
-        floor_samples: How many of those.
-        references: How many real images they are compared with; 0 for none.
-        floor_references: With how many the floor's are: of the training images one half, as the
-            other half is what is judged.
-        layer: What of the classifier is compared: ``features`` or ``logits``.
+        name: Name of the figure, such as ``frechet_distance``.
+        value: Value for the samples.
+        samples: N, the number of samples.
+        floor: Value for real training images instead of samples.
+        floor_samples: Number of these training images.
+        references: Number of real images with which the samples are compared; 0 for none.
+        floor_references: The same for the floor; of the training images only one half, since those
+            that are judged come from the other half.
+        layer: Layer of the classifier that is compared, ``features`` or ``logits``.
         classifier: Digest of the classifier's weights.
     """
 
@@ -69,11 +69,11 @@ class Figure:
 
 
 class Judged(NamedTuple):
-    """Images as the classifier sees them, and how near they are to training images.
+    """The classifier's outputs for images, and their distances to training images.
 
     Attributes:
         outputs: Features and logits.
-        neighbours: The nearest training image of each.
+        neighbours: The nearest training image of each image.
         test_distances: Distances of the test split's images to the same training images.
     """
 
@@ -83,11 +83,11 @@ class Judged(NamedTuple):
 
 
 def judge(outputs: Outputs, test: Outputs, training: Any) -> Judged:
-    """Find the nearest training images of what is judged, and of the test split.
+    """Find the nearest training images of the judged images and of the test split.
 
     Args:
-        outputs: What is judged.
-        test: The test split.
+        outputs: Outputs for the judged images.
+        test: Outputs for the test split.
         training: Features of the training images, [n, dims].
     """
     return Judged(
@@ -98,28 +98,28 @@ def judge(outputs: Outputs, test: Outputs, training: Any) -> Judged:
 
 
 def need_samples(samples: int) -> None:
-    """Refuse an N that the figures can't be computed with.
+    """Refuse an N that is too small for the figures.
 
     Raises:
-        ConfigError: It is too small.
+        ConfigError: N is too small.
     """
     if samples < FEWEST_SAMPLES:
         raise ConfigError(
             f"samples={samples} is too small: the covariance of {FEATURES} features "
-            f"takes {FEWEST_SAMPLES} at least. {SAMPLES:,} is what figures are compared at."
+            f"needs at least {FEWEST_SAMPLES}. Figures are usually compared at {SAMPLES:,}."
         )
 
 
 def split_outputs(
     classifier: Classifier, record_dir: str | Path, split: str, limit: int | None = None
 ) -> Outputs:
-    """See a split's images through the classifier, in their written order.
+    """Compute the classifier's outputs for a split's images, in their written order.
 
     Args:
-        classifier: What sees them.
+        classifier: The classifier.
         record_dir: The data set.
-        split: Its split.
-        limit: Take the first so many images only; None takes all.
+        split: Name of the split.
+        limit: Number of images to use, from the first on; None for all.
     """
     found: list[Outputs] = []
     count = 0
@@ -143,9 +143,9 @@ def figures_of(judged: Judged, real: Outputs, labels: Any | None = None) -> dict
     """Compute all figures.
 
     Args:
-        judged: What is judged.
-        real: The test split.
-        labels: The class that each of what is judged should show, or None.
+        judged: The judged images.
+        real: Outputs for the test split.
+        labels: The class that each judged image should show, or None.
 
     Returns:
         Name -> value, in the order of the table.
@@ -155,12 +155,12 @@ def figures_of(judged: Judged, real: Outputs, labels: Any | None = None) -> dict
 
 
 def small_figures(judged: Outputs, real: Outputs, labels: Any | None = None) -> dict[str, float]:
-    """Compute the figures that make sense of few samples and need no training images.
+    """Compute the figures that are useful with few samples and need no training images.
 
     Args:
-        judged: What is judged.
-        real: Real images.
-        labels: The class that each of what is judged should show, or None.
+        judged: Outputs for the judged images.
+        real: Outputs for real images.
+        labels: The class that each judged image should show, or None.
 
     Returns:
         Name -> value.
@@ -171,11 +171,11 @@ def small_figures(judged: Outputs, real: Outputs, labels: Any | None = None) -> 
 
 
 def figure_names(labelled: bool, small: bool = False) -> list[str]:
-    """Name the figures of a GAN.
+    """Return the names of the figures of a GAN.
 
     Args:
-        labelled: Whether the GAN is told classes.
-        small: Only those that make sense of few samples and need no training images.
+        labelled: Whether the GAN is conditional.
+        small: Only return figures that are useful with few samples and need no training images.
     """
     return [
         name
@@ -185,19 +185,19 @@ def figure_names(labelled: bool, small: bool = False) -> list[str]:
 
 
 def references(name: str, test: int, train: int) -> int:
-    """Return how many real images a figure compares with, of the numbers that there are."""
+    """Return with how many real images a figure compares, given the sizes of the splits."""
     return {TEST: test, TRAIN: train, NOTHING: 0}[FIGURES[name].against]
 
 
 @dataclass
 class _Seen:
-    """What figures are computed from; what several of them need is computed once.
+    """Inputs of the figures; intermediate results that several figures share are cached.
 
     Attributes:
-        outputs: What is judged.
-        real: Real images.
-        labels: The class that each of what is judged should show, or None.
-        judged: What is judged, with its distances to training images; None for small figures.
+        outputs: Outputs for the judged images.
+        real: Outputs for real images.
+        labels: The class that each judged image should show, or None.
+        judged: The judged images with their distances to training images; None for small figures.
     """
 
     outputs: Outputs
@@ -236,14 +236,14 @@ def _frechet(seen: _Seen) -> float:
 
 @dataclass(frozen=True)
 class FigureKind:
-    """How a figure is computed, and what its value rests on.
+    """How a figure is computed, and what its value is based on.
 
     Attributes:
-        compute: From what the classifier sees to the value.
-        layer: What of the classifier is compared, ``features`` or ``logits``.
-        against: Which real images it is compared with.
-        small: Whether it makes sense of few samples, and without training images.
-        labelled: Whether it is only of a GAN that is told classes.
+        compute: Function from the classifier's outputs to the value.
+        layer: Layer of the classifier that is compared, ``features`` or ``logits``.
+        against: Real images with which it compares.
+        small: Whether it is useful with few samples and needs no training images.
+        labelled: Whether it is for conditional GANs only.
     """
 
     compute: Callable[[_Seen], float]
@@ -253,7 +253,7 @@ class FigureKind:
     labelled: bool = False
 
 
-# In the order in which they are shown.
+# In the order of tables.
 FIGURES: dict[str, FigureKind] = {
     "classifier_score": FigureKind(_score, _LOGITS, small=True),
     "frechet_distance": FigureKind(_frechet, LAYER, TEST, small=True),

@@ -1,12 +1,12 @@
-"""Figures that judge samples by a classifier's outputs: formulas in NumPy, float64, bounded memory.
+"""Figures of samples from a classifier's outputs: formulas in NumPy, float64, bounded memory.
 
-Every figure is computed over all N samples at once: none is an average over splits or batches,
-whose value depends on the batch. Two are still biased for finite N: the Frechet distance is too
-high and the classifier score too low, both roughly by a term of order 1/N (Chong and Forsyth,
-"Effectively Unbiased FID and Inception Score", CVPR 2020, arXiv:1911.07023), so figures of
-different N can't be compared. The kernel distance has no such bias.
+Every figure is computed over all N samples at once, not as an average over splits or batches, whose
+value would depend on the batch size. Two figures are still biased for finite N: the Frechet
+distance is too high and the classifier score too low, both by roughly a term of order 1/N (Chong
+and Forsyth, "Effectively Unbiased FID and Inception Score", CVPR 2020, arXiv:1911.07023), so
+figures for different N can't be compared. The kernel distance has no such bias.
 
-Means and covariances, and the score's sums, are taken in one pass over batches of any size.
+Means, covariances and the score's sums are computed in one pass over batches of any size.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ TUTORIAL_BATCH = 32
 class MeanCovariance:
     """Mean and covariance of vectors that arrive in batches, in one pass.
 
-    The sums of squares are kept around the running mean and two parts are combined by
+    Sums of squares are kept around the running mean, and two parts are combined by
     ``M = M_a + M_b + (mean_b - mean_a)(mean_b - mean_a)^T n_a n_b / (n_a + n_b)``, so no large
     numbers are subtracted from each other. Source: Chan, Golub, LeVeque, "Updating Formulae and a
     Pairwise Algorithm for Computing Sample Variances", 1979, equation 2.1b, in matrix form; Welford
     1962 is the case of one vector at a time.
 
     Attributes:
-        count: Vectors so far.
+        count: Number of vectors so far.
         mean: float64 array [dims].
     """
 
@@ -49,10 +49,10 @@ class MeanCovariance:
         self._squares: Array = np.zeros((dims, dims))
 
     def update(self, batch: Any) -> MeanCovariance:
-        """Take in a batch [n, dims]; returns itself.
+        """Add a batch [n, dims], and return this object.
 
         Raises:
-            DataError: The batch has another length of vectors, or values that are not finite.
+            DataError: The batch has vectors of another length, or values that are not finite.
         """
         vectors = checked_vectors(batch, len(self.mean))
         if len(vectors):
@@ -60,7 +60,7 @@ class MeanCovariance:
             centred = vectors - mean
             total = self.count + len(vectors)
             difference = mean - self.mean
-            # One array a term, so that no rounding makes the matrix unsymmetric.
+            # Each term is symmetric on its own, so that rounding keeps the sum symmetric.
             between = np.outer(difference, difference) * (self.count * len(vectors) / total)
             self._squares = self._squares + centred.T @ centred + between
             self.mean = self.mean + difference * (len(vectors) / total)
@@ -75,21 +75,21 @@ class MeanCovariance:
             DataError: There are fewer than two vectors.
         """
         if self.count < 2:
-            raise DataError(f"A covariance takes 2 vectors or more, found {self.count}.")
+            raise DataError(f"A covariance needs at least 2 vectors, found {self.count}.")
         return self._squares / (self.count - 1)
 
 
 def frechet_distance(first: MeanCovariance, second: MeanCovariance) -> float:
-    """Compute the squared Frechet distance of two normal distributions.
+    """Compute the squared Frechet distance between two normal distributions.
 
     ``|m1 - m2|^2 + Tr(C1 + C2 - 2 (C1 C2)^(1/2))``. Source: Dowson and Landau, "The Frechet
     distance between multivariate normal distributions", 1982; as a figure for samples: Heusel et
     al., "GANs Trained by a Two Time-Scale Update Rule...", 2017, arXiv:1706.08500, equation 6.
 
     ``Tr((C1 C2)^(1/2))`` is the sum of the square roots of the eigenvalues of the symmetric matrix
-    ``C1^(1/2) C2 C1^(1/2)``, which has those of ``C1 C2``; so everything stays real, also for
-    singular matrices. ``scipy.linalg.sqrtm`` of the product is not: it takes 4 s in place of 5 ms
-    for 128 dimensions, and of few samples it gives complex numbers.
+    ``C1^(1/2) C2 C1^(1/2)``, which has those of ``C1 C2``. So all values stay real, even for
+    singular matrices. ``scipy.linalg.sqrtm`` of the product takes 4 s instead of 5 ms for 128
+    dimensions, and returns complex numbers for few samples.
 
     Returns:
         The distance, 0 or above.
@@ -117,8 +117,8 @@ class ClassifierScore:
         self._negative_entropy = 0.0
 
     def update(self, logits: Any) -> ClassifierScore:
-        """Take in a batch of logits [n, classes]; returns itself."""
-        # Not at the top: what judges nothing need not wait for it.
+        """Add a batch of logits [n, classes], and return this object."""
+        # Imported here, since SciPy is slow to load and only needed for evaluation.
         from scipy.special import log_softmax
 
         values = checked_vectors(logits, len(self._probabilities))
@@ -137,7 +137,7 @@ class ClassifierScore:
             DataError: There are no samples.
         """
         if self.count == 0:
-            raise DataError("A classifier score takes 1 sample or more, found 0.")
+            raise DataError("A classifier score needs at least 1 sample, found 0.")
         mean = self._probabilities / self.count
         used = mean[mean > 0]
         divergence = self._negative_entropy / self.count - float((used * np.log(used)).sum())
@@ -145,7 +145,7 @@ class ClassifierScore:
 
 
 def label_agreement(logits: Any, labels: Any) -> float:
-    """Compute the share of images in which the classifier sees the class that was asked for.
+    """Compute the share of images for which the classifier predicts the requested class.
 
     Args:
         logits: [n, classes], n at least 1.
@@ -171,14 +171,14 @@ def kernel_distance(first: Any, second: Any, degree: int = KERNEL_DEGREE) -> flo
         degree: The kernel's degree.
 
     Returns:
-        The estimate; it is unbiased and so below 0 at times.
+        The estimate; since it is unbiased, it may be below 0.
     """
     x = checked_vectors(first)
     y = checked_vectors(second, x.shape[1])
     need_rows(2, x, y)
 
     def kernel_sum(a: Array, b: Array) -> float:
-        # Each block's sum is taken alone: fsum makes the whole independent of their order.
+        # fsum makes the total independent of the order of the blocks.
         return math.fsum(
             float(((a[rows] @ b[columns].T / a.shape[1] + 1.0) ** degree).sum())
             for rows, columns in blocks(len(a), len(b))
@@ -193,12 +193,12 @@ def kernel_distance(first: Any, second: Any, degree: int = KERNEL_DEGREE) -> flo
 
 
 class BatchwiseFigures(NamedTuple):
-    """Means over small batches, to compare with figures that were made so; not for judging.
+    """Means over small batches, only for comparison with figures that were computed that way.
 
     Attributes:
-        classifier_score: Mean of the batches' scores.
-        frechet_distance: Mean of the batches' distances.
-        batches: Number of batches; what is left over is not used.
+        classifier_score: Mean score of the batches.
+        frechet_distance: Mean distance of the batches.
+        batches: Number of batches; an incomplete last batch is not used.
     """
 
     classifier_score: float
@@ -211,15 +211,15 @@ def batchwise_figures(
 ) -> BatchwiseFigures:
     """Compute score and Frechet distance batch by batch, as TF-GAN's MNIST tutorial does.
 
-    There each evaluation step compares the logits of a batch of samples with those of a batch of
+    Each evaluation step there compares the logits of a batch of samples with those of a batch of
     real images, and the values are averaged. Batches of 32 give lower scores and higher distances
     than N = 10,000. Source: ``mnist_score`` and ``mnist_frechet_distance`` of
-    ``tensorflow_gan/examples/mnist/util.py``, there with a classifier of their own.
+    ``tensorflow_gan/examples/mnist/util.py``, which uses another classifier.
 
     Args:
-        logits: The samples' [n, classes].
-        real_logits: The real images' [m, classes].
-        batch_size: Samples a batch, at least 2.
+        logits: Logits of the samples, [n, classes].
+        real_logits: Logits of the real images, [m, classes].
+        batch_size: Samples per batch, at least 2.
     """
     x = checked_vectors(logits)
     y = checked_vectors(real_logits, x.shape[1])

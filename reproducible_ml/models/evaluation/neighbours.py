@@ -1,6 +1,6 @@
-"""Figures of who is whose neighbour: precision, recall, and the nearest training images.
+"""Figures from nearest neighbours: precision, recall, and the nearest training images.
 
-NumPy, float64, all pairs in blocks of bounded memory.
+They are computed with NumPy in float64 from all pairs, block by block to bound memory.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from reproducible_ml.models.evaluation.vectors import (
 
 # Kynkaanniemi et al., section 3.1: "k = 3" is their choice for all experiments.
 NEIGHBOURS = 3
-# One real test image in a hundred is this near to a training image.
+# Samples count as copies if they are as near to a training image as 1% of the test images.
 MEMORIZED_QUANTILE = 0.01
 
 
 class PrecisionRecall(NamedTuple):
-    """How much of each distribution lies within the other's manifold.
+    """Shares of each distribution within the other's manifold.
 
     Attributes:
-        precision: Share of the samples that lie among the real images.
-        recall: Share of the real images that lie among the samples.
+        precision: Share of the samples within the manifold of the real images.
+        recall: Share of the real images within the manifold of the samples.
     """
 
     precision: float
@@ -39,9 +39,9 @@ class PrecisionRecall(NamedTuple):
 def precision_recall(real: Any, generated: Any, neighbours: int = NEIGHBOURS) -> PrecisionRecall:
     """Compute improved precision and recall.
 
-    A manifold is the union of balls around its points, each as large as the distance to the point's
-    k-th nearest neighbour of the same set. Source: Kynkaanniemi et al., "Improved Precision and
-    Recall Metric for Assessing Generative Models", 2019, arXiv:1904.06991, equations 1 and 2.
+    A manifold is the union of balls around its points, each with the distance to the point's k-th
+    nearest neighbour in the same set as radius. Source: Kynkaanniemi et al., "Improved Precision
+    and Recall Metric for Assessing Generative Models", 2019, arXiv:1904.06991, equations 1 and 2.
 
     Args:
         real: [n, dims], n above ``neighbours``.
@@ -55,11 +55,11 @@ def precision_recall(real: Any, generated: Any, neighbours: int = NEIGHBOURS) ->
 
 
 class Neighbours(NamedTuple):
-    """Each query's nearest reference.
+    """The nearest reference of each query.
 
     Attributes:
-        indices: int64 array [n], rows of the references.
-        distances: float64 array [n], Euclidean.
+        indices: int64 array [n], indices of the references.
+        distances: float64 array [n], Euclidean distances.
     """
 
     indices: np.ndarray[Any, np.dtype[np.int64]]
@@ -67,7 +67,7 @@ class Neighbours(NamedTuple):
 
 
 def nearest_neighbours(queries: Any, references: Any) -> Neighbours:
-    """Find the nearest reference of each query; of equally near ones mostly the first.
+    """Find the nearest reference of each query; for ties, usually the first.
 
     Args:
         queries: [n, dims].
@@ -85,7 +85,7 @@ def nearest_neighbours(queries: Any, references: Any) -> Neighbours:
         nearer = found < best[rows]
         indices[rows] = np.where(nearer, nearest + columns.start, indices[rows])
         best[rows] = np.where(nearer, found, best[rows])
-    # Once more without the cancellation of the expanded square: a copy has distance 0 exactly.
+    # Computed again without the cancellation of the expanded square, so that a copy has distance 0.
     distances = np.concatenate(
         [np.linalg.norm(x[rows] - y[indices[rows]], axis=1) for rows in row_slices(len(x))]
         or [np.zeros(0)]
@@ -98,11 +98,12 @@ def memorized_share(
 ) -> float:
     """Compute the share of samples that are nearer to the training set than real images are.
 
-    A sample counts when the distance to its nearest training image is below the given quantile of
-    that distance among the test set's images, so about ``quantile`` is what honest samples give,
-    and more tells of copies. Comparing with the test set's distances is the idea of Meehan,
-    Chaudhuri and Dasgupta, "A Non-Parametric Test to Detect Data-Copying in Generative Models",
-    AISTATS 2020, arXiv:2004.05675; the share below a quantile is this project's own measure.
+    A sample counts if the distance to its nearest training image is below the given quantile of
+    that distance among the test set's images. So samples that are not copies give about
+    ``quantile``, and a larger share indicates copies. Comparing with the test set's distances is
+    the idea of Meehan, Chaudhuri and Dasgupta, "A Non-Parametric Test to Detect Data-Copying in
+    Generative Models", AISTATS 2020, arXiv:2004.05675; the share below a quantile is this project's
+    own measure.
 
     Args:
         sample_distances: [n], from ``nearest_neighbours(samples, training)``.
@@ -115,8 +116,8 @@ def memorized_share(
 
 
 def _squared_distances(x: Array, y: Array) -> Array:
-    """Return |x_i - y_j|^2 as |x|^2 + |y|^2 - 2 x.y, cut at 0, [n, m]."""
-    # As a matrix product: SciPy's cdist takes 4 to 8 times as long, its k-d tree 11 times.
+    """Return |x_i - y_j|^2 [n, m], as |x|^2 + |y|^2 - 2 x.y clipped at 0."""
+    # A matrix product is fastest: SciPy's cdist takes 4 to 8 times as long, its k-d tree 11 times.
     squared = x @ y.T
     squared *= -2.0
     squared += np.einsum("ij,ij->i", x, x)[:, None]

@@ -1,6 +1,6 @@
-"""Vectors that the figures are computed from: checked, and all pairs of them block by block.
+"""Checks of the vectors from which figures are computed, and blocks of all their pairs.
 
-What compares all pairs holds one block of ``_BLOCK_ROWS`` x ``_BLOCK_COLUMNS`` values at a time.
+To compare all pairs, one block of ``_BLOCK_ROWS`` x ``_BLOCK_COLUMNS`` values is held at a time.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _BLOCK_COLUMNS = 4096
 
 
 def checked_vectors(values: Any, dims: int | None = None) -> Array:
-    """Return float64 [n, dims].
+    """Return vectors as a float64 array [n, dims].
 
     Raises:
-        DataError: The values have another form, or are not finite.
+        DataError: The values have another shape, or are not finite.
     """
     array: Array = np.asarray(values, dtype=np.float64)
     if array.ndim != 2 or (dims is not None and array.shape[1] != dims):
@@ -31,38 +31,38 @@ def checked_vectors(values: Any, dims: int | None = None) -> Array:
     if not np.isfinite(array).all():
         row = int(np.argmin(np.isfinite(array).all(axis=1)))
         raise DataError(
-            f"Vector {row} holds values that are not finite, so no figure can be computed: look "
-            "whether the GAN's weights are finite."
+            f"Vector {row} holds values that are not finite, so no figure can be computed. "
+            "Check whether the GAN's weights are finite."
         )
     return array
 
 
 def need_rows(count: int, *arrays: Any) -> None:
-    """Refuse arrays with fewer rows than a figure takes.
+    """Refuse arrays with fewer vectors than a figure needs.
 
     Raises:
-        ConfigError: One has fewer.
+        ConfigError: An array has fewer vectors.
     """
     fewest = min(len(array) for array in arrays)
     if fewest < count:
         raise ConfigError(
-            f"This figure takes {count} vectors or more of each kind, found {fewest}."
+            f"This figure needs at least {count} vectors of each kind, found {fewest}."
         )
 
 
 def slices(count: int, size: int) -> Iterator[slice]:
-    """Yield slices of a size that cover ``count`` rows; the last may be smaller."""
+    """Yield slices of one size that cover ``count`` rows; the last may be smaller."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
 
 
 def row_slices(count: int) -> Iterator[slice]:
-    """Yield the rows of the blocks."""
+    """Yield the row slices of all blocks."""
     return slices(count, _BLOCK_ROWS)
 
 
 def column_slices(count: int) -> Iterator[slice]:
-    """Yield the columns of the blocks."""
+    """Yield the column slices of all blocks."""
     return slices(count, _BLOCK_COLUMNS)
 
 
