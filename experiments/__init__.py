@@ -1,1 +1,1 @@
-"""The experiments of the project: configuration and a short main each."""
+"""Experiments of the project, each with its configuration and a short main function."""

@@ -21,18 +21,18 @@ ex = experiment(
 def config() -> None:
     """MNIST: 99.4% of the test split after 3.5 minutes on 2 cores."""
     seed = 1  # root of every random stream
-    source = "mnist"  # what to serialize when record_dir holds no data set yet
+    source = "mnist"  # what to serialize if record_dir holds no data set yet
     npz_file = None  # path of mnist.npz; None: Keras' cache, else a download
     image_dir = None  # for source=folder
     image_shape = [64, 64, 3]  # for source=folder
     record_dir = "data/mnist"  # a serialized data set with labels
-    classifier_dir = None  # None: models/mnist_classifier-<run id>; must not be used yet
-    learning_rate = 2e-3  # Adam's highest, warmed up and then along a half cosine to 0
+    classifier_dir = None  # new folder; None: models/mnist_classifier-<run id>
+    learning_rate = 2e-3  # Adam's highest: warmed up, then lowered to 0 along a half cosine
     batch_size = 128
     max_steps = 2500
-    shift_pixels = 2  # each training image is moved by up to so many pixels; 0 for none
+    shift_pixels = 2  # largest random shift of a training image; 0 for none
     log_every_steps = 50
-    # Each of these has its own bits, so they are set here and not taken from the machine.
+    # The bits depend on each of these, so they are set here, not taken from the machine.
     intra_op_threads = 2
     inter_op_threads = 2
     onednn = True
@@ -51,7 +51,7 @@ def digits() -> None:
 
 @ex.named_config
 def smoke() -> None:
-    """A few steps on the bundled digits: the machinery, not the accuracy."""
+    """A few steps on the bundled digits, which test the code and not the accuracy."""
     source = "digits"
     record_dir = "data/smoke"
     batch_size = 32
@@ -61,5 +61,5 @@ def smoke() -> None:
 
 @ex.automain
 def main(_run: Any, _config: Any) -> Any:
-    """Serialize if need be, train, measure and record."""
+    """Serialize the data if necessary; train, measure and record the classifier."""
     return classifier_stage(_run, _config, serialize=mnist_serialize.ex)

@@ -1,4 +1,4 @@
-"""Judge a trained GAN by numbers, against the test split.
+"""Evaluate a trained GAN against the test split.
 
 $ python -m experiments.mnist_evaluate with model_dir=models/mine classifier_dir=models/judge
 $ python -m experiments.mnist_evaluate with smoke model_dir=models/a classifier_dir=models/b
@@ -18,14 +18,14 @@ ex = experiment(
 
 @ex.config
 def config() -> None:
-    """The figures of N = 10,000 samples, and the floor beside them."""
-    seed = 1  # root of the latents, which have a stream of their own
+    """Figures for N = 10,000 samples, each with its floor."""
+    seed = 1  # root of the latents' own random stream
     record_dir = "data/mnist"  # the data set that the GAN was trained on
-    model_dir = None  # a trained GAN, as experiments.mnist_wgan leaves it; must be given
-    classifier_dir = None  # as experiments.mnist_classifier leaves it; must be given
+    model_dir = None  # a GAN trained by experiments.mnist_wgan; required
+    classifier_dir = None  # written by experiments.mnist_classifier; required
     evaluation_dir = None  # figures and grid; None: models/mnist_evaluate-<run id>
     samples = 10000  # N; figures of different N can't be compared
-    # Each of these has its own bits, so they are set here and not taken from the machine.
+    # The bits depend on each of these, so they are set here, not taken from the machine.
     intra_op_threads = 2
     inter_op_threads = 2
     onednn = True
@@ -34,19 +34,19 @@ def config() -> None:
 
 @ex.named_config
 def digits() -> None:
-    """scikit-learn's bundled digits, of which half the train split are 750."""
+    """scikit-learn's bundled digits; half of their train split is 750 images."""
     record_dir = "data/digits"
     samples = 750
 
 
 @ex.named_config
 def smoke() -> None:
-    """What ``mnist_wgan with smoke`` and ``mnist_classifier with smoke`` leave, in seconds."""
+    """For the results of ``mnist_wgan with smoke`` and ``mnist_classifier with smoke``."""
     record_dir = "data/smoke"
     samples = 150
 
 
 @ex.automain
 def main(_run: Any, _config: Any) -> Any:
-    """Draw, judge and record."""
+    """Draw samples, evaluate them and record the figures."""
     return evaluation_stage(_run, _config, serialize=mnist_serialize.ex)

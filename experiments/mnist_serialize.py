@@ -16,16 +16,16 @@ ex = experiment("mnist_serialize", types={"npz_file": (str, None), "image_dir": 
 @ex.config
 def config() -> None:
     """The full MNIST: 55,000 train, 5,000 eval and 10,000 test records."""
-    source = "mnist"  # where rows come from: mnist, digits, npz or folder
+    source = "mnist"  # source of the rows: mnist, digits, npz or folder
     npz_file = None  # path of mnist.npz (or of any NPZ for source=npz); None: Keras' cache
-    image_dir = None  # for source=folder: a folder with a sub-folder of images for each class
-    image_shape = [64, 64, 3]  # for source=folder: what images are resized to
-    record_dir = "data/mnist"  # where the shards and dataset.json go
-    record_pattern = "{}-{:05d}.tfrecord"  # takes the split and the shard's index
-    samples_per_record = 5000  # records a shard
+    image_dir = None  # for source=folder: a folder with a sub-folder of images per class
+    image_shape = [64, 64, 3]  # for source=folder: shape to which images are resized
+    record_dir = "data/mnist"  # folder of the shards and dataset.json
+    record_pattern = "{}-{:05d}.tfrecord"  # formatted with the split and the shard's index
+    samples_per_record = 5000  # records per shard
     compression = ""  # "", GZIP or ZLIB
-    workers = 1  # processes that write, which pays for image files; the bytes are the same
-    overwrite = False  # replace a data set that is there already
+    workers = 1  # processes; more pay off for image files, with the same bytes
+    overwrite = False  # replace an existing data set
 
 
 @ex.named_config

@@ -33,36 +33,36 @@ ex = experiment(
 
 @ex.config
 def config() -> None:
-    """MNIST; the GAN type fills in what is None here, for wgan with what the comment says."""
+    """MNIST; the GAN type fills in values that are None, for wgan those in the comments."""
     seed = 1  # root of every random stream
-    source = "mnist"  # what to serialize when record_dir holds no data set yet
+    source = "mnist"  # what to serialize if record_dir holds no data set yet
     npz_file = None  # path of mnist.npz; None: Keras' cache, else a download
     image_dir = None  # for source=folder
     image_shape = [64, 64, 3]  # for source=folder
     record_dir = "data/mnist"  # a serialized data set
-    model_dir = None  # checkpoints; None: models/mnist_wgan-<run id>; a used one is continued
+    model_dir = None  # checkpoints, resumed if any; None: models/mnist_wgan-<run id>
     gan_type = "wgan"  # wgan_gp, nsgan, mmgan, lsgan, hinge, dragan, relativistic, cgan, acgan
-    defaults = "practical"  # whose values fill in what is None: practical or paper
+    defaults = "practical"  # values that fill in what is None: practical or paper
     gen_lr = None  # wgan: 5e-4, RMSProp
     crit_lr = None  # wgan: 5e-4, RMSProp
     critic_weight_clip = None  # wgan: 0.03
     penalty_weight = None  # wgan_gp and dragan: 10
-    critic_steps = None  # critic updates a step; wgan: 2
+    critic_steps = None  # critic updates per step; wgan: 2
     batch_size = None  # 32
-    label_key = "label"  # what cgan and acgan learn from
+    label_key = "label"  # feature with the labels, for cgan and acgan
     compute_dtype = "float32"  # or bfloat16, with weights and losses in float32
-    strategy = None  # mirrored: devices of this machine; multi_worker: what TF_CONFIG names
-    replicas = 1  # of a strategy, each with batch_size images of its own an update
+    strategy = None  # mirrored: devices of this machine; multi_worker: those in TF_CONFIG
+    replicas = 1  # of a strategy, each with its own batch_size images per update
     noise_dims = 64
     max_steps = 3000
     log_every_steps = 10
     grid_every_steps = 200
     checkpoint_every_steps = 200
     digest_every_steps = 200
-    classifier_dir = None  # of experiments.mnist_classifier: judges 250 samples while training
+    classifier_dir = None  # of mnist_classifier, to evaluate 250 samples during training
     evaluate_every_steps = 500
-    allow_changed = False  # continue model_dir although settings, data or code differ
-    # Each of these has its own bits, so they are set here and not taken from the machine.
+    allow_changed = False  # resume model_dir although settings, data or code differ
+    # The bits depend on each of these, so they are set here, not taken from the machine.
     intra_op_threads = 2
     inter_op_threads = 2
     onednn = True
@@ -95,12 +95,12 @@ def smoke() -> None:
 
 @ex.named_config
 def paper() -> None:
-    """The values of the GAN type's paper; for wgan algorithm 1 of arXiv:1701.07875."""
+    """The values of the GAN type's paper; for wgan, algorithm 1 of arXiv:1701.07875."""
     defaults = "paper"
     max_steps = 30000
 
 
 @ex.automain
 def main(_run: Any, _config: Any) -> Any:
-    """Serialize if need be, train, and record what came out."""
+    """Serialize the data if necessary; train the GAN and record its result."""
     return gan_stage(_run, _config, serialize=mnist_serialize.ex)
