@@ -70,6 +70,7 @@ def build_step(updates: Updates, inputs: Any, real: tf.Tensor) -> StepOutcome:
     critic_steps = updates.critic_steps
     shared_batch = int(real.shape[0]) == critic_steps
     global_step = tf.compat.v1.train.get_global_step()
+    # Read before the updates, which the increment of the counter waits for.
     completed = tf.identity(global_step) if updates.critic_penalty is not None else None
     seen = _UpdateOps()
 
