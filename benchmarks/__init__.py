@@ -1,1 +1,1 @@
-"""Measurements, side by side with peers or settings, one command each."""
+"""Measurements that compare this project with peers or settings, one command each."""

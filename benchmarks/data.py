@@ -1,10 +1,10 @@
-"""Writing, reading and verifying records, against what people usually do it with.
+"""Speed of writing, reading and verifying records, compared with the usual tools.
 
 $ python -m benchmarks.data --npz-file mnist.npz
 
-Contenders take turns in one process. Shown are medians of the rounds, and ratios as medians of the
-rounds' ratios; all seconds stay in benchmarks/results/data.json. Without MNIST random images stand
-in for it, and their figures are only printed, since noise does not compress.
+Contenders take turns in one process. The tables show medians of the rounds, and medians of the
+rounds' ratios; benchmarks/results/data.json keeps all times. Without MNIST, random images are used,
+and their figures are only printed, since noise does not compress.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RANDOM = "random images in place of MNIST"
 
 
 def main() -> None:
-    """Measure, print the tables and keep the figures."""
+    """Measure, print the tables and save the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--npz-file", help="MNIST; default: the file in Keras' cache")
     parser.add_argument("--records", type=int, default=60_000, help="of MNIST's size")
@@ -70,7 +70,7 @@ def _how_to_get_it() -> str:
 
 
 def page_text(found: dict[str, Any]) -> str:
-    """Give the figures as they stand in the README: table, machine, and how it grows."""
+    """Return the figures as the README shows them: table, machine, and growth with the size."""
     parts = [markdown(found["figures"]), f"Machine: {machine_line(found['machine'])}."]
     if found["scale"]:
         parts.append(data_scale.table(found["scale"]))
@@ -80,7 +80,7 @@ def page_text(found: dict[str, Any]) -> str:
 def measure(
     work: Path, npz_file: str | Path | None, arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    """Measure the parts that are asked for; return what the JSON file holds."""
+    """Measure the requested parts; return the content of the JSON file."""
     only, rounds = arguments.only.split(","), arguments.rounds
     machine = describe_machine(work)
     print(machine_line(machine), flush=True)

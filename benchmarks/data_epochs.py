@@ -1,4 +1,4 @@
-"""Reading whole epochs inside a graph, so that Python's loop costs none of the contenders."""
+"""Reading of whole epochs inside a graph, so that no contender pays for a Python loop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def drained(make: Callable[[], Any], records: int, epochs: int = 1) -> Contender
     traced: list[Any] = []
 
     def drain() -> Any:
-        # repeat() keeps what is in memory, as training does.
+        # repeat() keeps cached data in memory, as training does.
         return make().repeat(epochs).reduce(tf.constant(0, tf.int64), lambda count, *_: count + 1)
 
     def run() -> None:
@@ -42,7 +42,7 @@ def drained(make: Callable[[], Any], records: int, epochs: int = 1) -> Contender
 
 
 def opened(make: Callable[[], Any], batches: int, batch_size: int) -> Contender:
-    """Read batches of an endless dataset that is open already."""
+    """Read batches of an endless dataset that is already open."""
     import tensorflow as tf
 
     open_ones: list[Any] = []
@@ -50,7 +50,7 @@ def opened(make: Callable[[], Any], batches: int, batch_size: int) -> Contender:
     @tf.function(autograph=False)
     def drain(iterator: Any) -> Any:
         def one(count: Any) -> Any:
-            # Waits for the batch before it and takes the next.
+            # Wait for the previous batch, then take the next.
             with tf.control_dependencies(tf.nest.flatten(iterator.get_next())):
                 return (count + 1,)
 

@@ -1,4 +1,4 @@
-"""What others read MNIST with, and the limits: arrays in memory, TFDS, Grain, PyTorch."""
+"""Peers that read MNIST (TFDS, Grain, PyTorch), and arrays in memory as the limit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TORCH = "PyTorch DataLoader"
 
 
 def peers(work: Path, mnist: dict[str, Any], batch: int, buffer: int, epochs: int) -> Any:
-    """Make the contenders that are installed here.
+    """Make the contenders that are installed.
 
     Args:
         work: Where they may write.

@@ -1,4 +1,4 @@
-"""Reading shuffled epochs: MNIST with all peers, larger pictures, and PNG files of any length."""
+"""Reading of shuffled epochs: MNIST with all peers, larger images, and PNG files of any length."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def measure(
     for compression, title in (("", TITLE), ("GZIP", GZIP_TITLE)):
         folder = work / f"read{compression}"
         ours(folder, mnist, mnist, compression)
-        # A memory map needs the records as they are.
+        # A memory map needs uncompressed records.
         names = ("memory", "stream") if compression else ("memory", "memmap", "stream")
         reading = Work(title, folder, count, 784, _raw, names, compression)
         contenders = _readers(reading)
@@ -179,7 +179,7 @@ def _reader(reading: Work, name: str, repeat: bool = False) -> Callable[[], Any]
         made = input_fn(
             reading.folder,
             batch_size=reading.batch,
-            # The others draw no latents: as few as can be.
+            # As few latents as possible, since the others draw none.
             noise_dims=1,
             label_key="label",
             repeat=repeat,

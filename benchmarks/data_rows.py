@@ -1,4 +1,4 @@
-"""The rows that are written and read: MNIST, and made ones of other sizes."""
+"""Rows for writing and reading: MNIST, and generated images of other sizes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def cached_mnist() -> Path | None:
-    """Return the file of MNIST that Keras has downloaded once; None where it has not."""
+    """Return the file of MNIST in Keras' cache; None if there is none."""
     home = os.environ.get("KERAS_HOME", os.path.join(os.path.expanduser("~"), ".keras"))
     path = Path(home) / "datasets" / "mnist.npz"
     return path if path.exists() else None
@@ -25,7 +25,7 @@ def mnist(npz_file: str | Path, count: int) -> dict[str, Any]:
 
 
 def random_digits(count: int) -> dict[str, Any]:
-    """Return noise of MNIST's size: unlike MNIST it does not compress."""
+    """Return noise of MNIST's size, which does not compress, unlike MNIST."""
     import numpy as np
 
     draw = np.random.default_rng(0)
@@ -34,7 +34,7 @@ def random_digits(count: int) -> dict[str, Any]:
 
 
 def photographs(count: int) -> dict[str, Any]:
-    """Return colour images of 128 x 128 that compress about as photographs do."""
+    """Return colour images of 128 x 128 pixels that compress about as well as photographs."""
     import numpy as np
     from PIL import Image
 
@@ -48,7 +48,7 @@ def photographs(count: int) -> dict[str, Any]:
 
 
 def encoded(digits: dict[str, Any], count: int = 10_000) -> dict[str, Any]:
-    """Return the first images as PNG files' bytes, which are of any length."""
+    """Return the first images as the bytes of PNG files, whose lengths vary."""
     from PIL import Image
 
     files = []

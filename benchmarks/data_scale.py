@@ -1,7 +1,7 @@
-"""How time and memory grow with the number of records: each size in a process of its own.
+"""Growth of time and memory with the number of records, each size in its own process.
 
-Uncompressed shards are large, compressed ones of the usual size, so that many of them are open one
-after the other.
+Uncompressed shards are large. Compressed shards have the usual size, so that many of them are
+opened one after the other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 # Compression -> records in a shard.
 SHARD_RECORDS = {"": 100_000, "GZIP": 5_000}
-# Memory is compared with that of this many records, and may be so much more.
+# Memory is compared with that for this many records, and may exceed it by this many bytes.
 BASE_RECORDS, MOST_MORE_BYTES = 100_000, 50_000_000
 _WRITE = """
 import json, sys, time
@@ -83,7 +83,7 @@ def measure(work: Path, largest: int) -> Iterator[dict[str, Any]]:
 
 
 def figures(sizes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Give the rows about memory of the table of figures: the largest size against 10^5 records."""
+    """Return the lines about memory for the table: the largest size against 10^5 records."""
     rows = []
     for compression in SHARD_RECORDS:
         of_form = {one["records"]: one for one in sizes if one["compression"] == compression}
@@ -106,7 +106,7 @@ def figures(sizes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def table(sizes: Sequence[Mapping[str, Any]]) -> str:
-    """Give the sizes as Markdown."""
+    """Return the sizes as Markdown."""
     lines = [
         "| records | compression | writer, s per million | writer, peak MB | "
         "streaming reader, s per million | reader, peak MB |",

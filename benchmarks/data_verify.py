@@ -1,4 +1,4 @@
-"""Verifying what was written, against reading its bytes."""
+"""Verification of a data set, compared with only reading its bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing records: MNIST, larger pictures and encoded ones, and what crash safety costs."""
+"""Writing of records: MNIST, larger and encoded images, and the cost of crash safety."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Rows = dict[str, Any]
 
 
 def title(what: str, compression: str) -> str:
-    """Name a part of writing."""
+    """Return the name of a part of writing."""
     return f"write {what}, {compression or 'none'}"
 
 
@@ -88,7 +88,7 @@ def _length(image: Any) -> int:
 
 
 def _clean(path: Path, write: Callable[[Path], object]) -> Contender:
-    """Make a contender that finds no file or folder of an earlier round."""
+    """Make a contender that starts without the files and folders of earlier rounds."""
 
     def remove() -> None:
         shutil.rmtree(path, ignore_errors=True)
@@ -99,7 +99,7 @@ def _clean(path: Path, write: Callable[[Path], object]) -> Contender:
 
 
 def each(rows: Rows) -> Iterator[Rows]:
-    """Give rows one after the other."""
+    """Yield rows one after the other."""
     return ({"image": image, "label": label} for image, label in zip(rows["image"], rows["label"]))
 
 
@@ -158,7 +158,7 @@ def _image_handler(images: Any) -> Any:
 
 
 def encoded_handler() -> Any:
-    """Make a handler of pictures that are PNG files' bytes already."""
+    """Make a handler for images that already are the bytes of PNG files."""
     from reproducible_ml.handlers import FeatureHandler, FeatureSchema, pick, pick_batch
     from reproducible_ml.utils.features import bytes_feature
 
@@ -182,7 +182,7 @@ def _unsafe(path: Path, rows: Rows, compression: str) -> None:
 
 @contextmanager
 def without_fsync() -> Iterator[None]:
-    """Let syncing do nothing, nor what makes it short."""
+    """Disable syncing, and the file advice that shortens it."""
     kept = os.fsync, os.posix_fadvise
     os.fsync, os.posix_fadvise = lambda fd: None, lambda *range: None
     try:

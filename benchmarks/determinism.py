@@ -1,9 +1,9 @@
-"""Which settings give which bits: the table of docs/determinism.md.
+"""Comparison of the bits that different settings give: the table of docs/determinism.md.
 
 $ python -m benchmarks.determinism
 
-Trains the same few steps in separate processes under one setting after the other and prints the
-digest of the final weights for each. Equal digests are equal bits.
+It trains the same few steps with each setting in a separate process, and prints the digest of the
+final weights. Equal digests mean equal bits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-# What is varied: name, arguments of Determinism, environment variables, cores of the process.
+# Settings: name, arguments of Determinism, environment variables, cores of the process.
 SETTINGS: list[tuple[str, dict[str, Any], dict[str, str], int | None]] = [
     ("the default", {}, {}, None),
     ("the default, once more", {}, {}, None),
@@ -92,7 +92,7 @@ def serialize(record_dir: str) -> None:
 
 
 def child(request: dict[str, Any], variables: dict[str, str]) -> dict[str, Any]:
-    """Train in a process of its own."""
+    """Train in a separate process."""
     command = [sys.executable, "-m", "benchmarks.determinism", "--child", json.dumps(request)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **variables}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -1,9 +1,9 @@
-"""Kill a training at random moments, continue it, compare its digest with the uninterrupted one.
+"""Kill a training at random moments, resume it, and compare digests with an uninterrupted one.
 
 $ python -m benchmarks.kill_and_resume --npz-file mnist.npz --steps 1000 --rounds 20
 
-Each round is a training of its own in real processes: killed by SIGKILL shortly after a random step
-(every third round at two of them), then continued to the end.
+Each round is a training in real processes, which is killed by SIGKILL shortly after a random step
+(after two steps in every third round) and then resumed to the end.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Print a line a round; exit code 1 when any digest differs."""
+    """Print a line per round; exit with 1 if any digest differs."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--npz-file", help="MNIST; without it the bundled digits")
     parser.add_argument("--steps", type=int, default=100)
@@ -63,7 +63,7 @@ def command(work: Path, arguments: argparse.Namespace, model: Path) -> list[str]
 def whole(work: Path, arguments: argparse.Namespace) -> tuple[float, str]:
     """Train without an interruption; return seconds and digest."""
     model = work / "whole"
-    # Data first, so that no round is killed while it writes them.
+    # The data first, so that no round is killed while it is written.
     quiet([*command(work, arguments, work / "first"), "max_steps=1", "checkpoint_every_steps=1"])
     shutil.rmtree(work / "first")
     began = time.perf_counter()
@@ -87,7 +87,7 @@ def interrupted(
         )
         while len(read_steps(model)) < step and process.poll() is None:
             time.sleep(0.01)
-        # Up to some steps later, and so in the middle of a checkpoint now and then.
+        # Up to a few steps later, so that some kills hit a checkpoint being written.
         time.sleep(moments.uniform(0, 0.5))
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -99,7 +99,7 @@ def interrupted(
 
 
 def quiet(arguments: list[str]) -> None:
-    """Run to the end; show what was printed if it fails."""
+    """Run a command to its end; show its output if it fails."""
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: contenders that take turns, tables, targets and the machine's line."""
+"""Parts that the benchmarks share: contenders that take turns, tables, targets, the machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from reproducible_ml.utils.text import table
 
-# In place of a target where a figure is only stated.
+# Shown instead of a target if a figure is only reported.
 NO_TARGET = "-"
 
 
@@ -62,11 +62,11 @@ class Part:
     counts: dict[str, int] = field(default_factory=dict)
 
     def rates(self, name: str) -> list[float]:
-        """Give a contender's records a second in each round."""
+        """Return a contender's records per second in each round."""
         return [self.counts[name] / seconds for seconds in self.seconds[name]]
 
     def ratio(self, name: str, against: str) -> float:
-        """Give how many times faster one contender is than another.
+        """Return how many times faster one contender is than another.
 
         Neighbours in time are compared, since the machine's own speed wanders: the median of the
         rounds' ratios.
@@ -75,7 +75,7 @@ class Part:
         return statistics.median(one / other for one, other in pairs)
 
     def to_json(self) -> dict[str, Any]:
-        """Give everything, raw seconds included."""
+        """Return everything, including raw seconds."""
         return {
             "base": self.base,
             "records": self.records,
@@ -107,7 +107,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Target:
-    """What a contender should reach against another of the same part.
+    """The speed that a contender should reach relative to another of the same part.
 
     Attributes:
         work: The work, for the table of figures.
@@ -126,16 +126,16 @@ class Target:
     style: str = "times"
 
     def show(self, ratio: float) -> str:
-        """Show a ratio of speeds in the target's style."""
+        """Return a ratio of speeds in the target's style."""
         if self.style == "percent":
             return f"{100 * ratio:.0f}%"
         if self.style == "more time":
             return f"{100 * (1 / ratio - 1):+.0f}% time"
-        # Below 2 the second digit decides.
+        # Below 2, the second digit matters.
         return f"{ratio:.2f}x" if ratio < 2 else f"{ratio:.1f}x"
 
     def row(self, parts: Mapping[str, Part]) -> dict[str, Any] | None:
-        """Give the target's row of the table of figures; None if it was not measured."""
+        """Return the target's line of the table of figures; None if it was not measured."""
         part = parts.get(self.part)
         if part is None or self.name not in part.seconds or self.against not in part.seconds:
             return None
@@ -150,7 +150,7 @@ class Target:
 
 
 def take_turns(part: Part, contenders: Mapping[str, Contender], rounds: int) -> Part:
-    """Let contenders take turns, in the other order every other round; return the part.
+    """Let contenders take turns, in reverse order every other round; return the part.
 
     Each runs once untimed before, so that none pays for imports, tracing or the first reading of a
     file.
@@ -165,7 +165,7 @@ def take_turns(part: Part, contenders: Mapping[str, Contender], rounds: int) -> 
         names = list(contenders)
         for name in names if number % 2 == 0 else reversed(names):
             contenders[name].prepare()
-            # What others wrote goes to the disk at nobody's expense.
+            # Flush what others wrote, so that this contender does not pay for it.
             os.sync()
             began = time.perf_counter()
             contenders[name].run()
@@ -174,7 +174,7 @@ def take_turns(part: Part, contenders: Mapping[str, Contender], rounds: int) -> 
 
 
 def show_part(part: Part, targets: Sequence[Target]) -> str:
-    """Give a part's table: speeds, ratios to the base, and the targets set for each contender."""
+    """Return a part's table: speeds, ratios to the base, and the targets of each contender."""
     of_bytes = f" of {part.record_bytes:,.0f} bytes" if part.record_bytes else ""
     rows = [("", f"{part.unit}/s", "MB/s", "ratio", "seconds")]
     for name, seconds in part.seconds.items():
@@ -198,7 +198,7 @@ def show_part(part: Part, targets: Sequence[Target]) -> str:
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Give the table of figures.
+    """Return the table of figures.
 
     Args:
         rows: ``work``, ``against``, ``target``, ``measured``, and ``reached``: None where there is
@@ -214,12 +214,12 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def command_line(module: str) -> str:
-    """Give the command that this process was started with."""
+    """Return the command that started this process."""
     return shlex.join(["python", "-m", module, *sys.argv[1:]])
 
 
 def put_into(page: Path, name: str, text: str) -> None:
-    """Replace what stands on a page between ``<!-- name -->`` and ``<!-- /name -->``.
+    """Replace the part of a page between ``<!-- name -->`` and ``<!-- /name -->``.
 
     Raises:
         SystemExit: The page has no such place.
@@ -233,7 +233,7 @@ def put_into(page: Path, name: str, text: str) -> None:
 
 
 def describe_machine(folder: Path) -> dict[str, Any]:
-    """Say what the figures depend on besides the code.
+    """Return what the figures depend on besides the code.
 
     Args:
         folder: Where the measured files lie.
@@ -255,7 +255,7 @@ def describe_machine(folder: Path) -> dict[str, Any]:
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
-    """Give the machine in one line."""
+    """Return the machine in one line."""
     packages = ", ".join(f"{name} {found}" for name, found in machine["packages"].items())
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
@@ -264,7 +264,7 @@ def machine_line(machine: Mapping[str, Any]) -> str:
 
 
 def file_system(folder: Path) -> str:
-    """Name the type of a folder's file system; "unknown" where the system does not say."""
+    """Return the type of a folder's file system; "unknown" if the system does not tell."""
     try:
         mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -279,7 +279,7 @@ def file_system(folder: Path) -> str:
 
 
 def peak_memory_bytes() -> int:
-    """Give the most memory that this process has held.
+    """Return the peak memory of this process.
 
     Linux hands the ``ru_maxrss`` of a process on to the program that it starts, so a child of a
     large process would seem large; ``VmHWM`` is the same figure of this program alone.

@@ -1,12 +1,12 @@
-"""How good the samples of each GAN type are after the same number of critic updates.
+"""Quality of the samples of each GAN type after the same number of critic updates.
 
 $ python -m benchmarks.quality --npz-file mnist.npz --classifier models/judge
 
 All have the same generator and noise; each type trains with its practical values. The peer is the
 recipe of TF-GAN's example for MNIST: Wasserstein losses, spectral normalization in the critic, Adam
-with 1e-3 and 1e-4, one critic update a step; once with our critic, once with the example's own.
-Every training is a process; what is done stands in benchmarks/results/quality.json and is not done
-again, so an interrupted round goes on.
+with 1e-3 and 1e-4, one critic update per step; once with our critic, once with the example's own.
+Every training is a process. benchmarks/results/quality.json keeps finished trainings, so an
+interrupted round resumes with the rest.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SHOWN = ("classifier_score", "frechet_distance", "kernel_distance", "precision",
 
 
 def main() -> None:
-    """Train and judge what is not yet done, and print the table."""
+    """Train and evaluate what is not finished yet, and print the table."""
     from reproducible_ml.models.gan import GAN_TYPES
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -97,7 +97,7 @@ def _in_a_process(name: str, seed: int, given: argparse.Namespace) -> dict[str, 
 
 
 def train_and_judge(name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
-    """Train one GAN, draw and judge.
+    """Train one GAN, draw samples and evaluate them.
 
     Returns:
         ``figures``, the ``classifier``'s digest, and for a conditional type ``agreement``: the
@@ -148,7 +148,7 @@ def _ours(name: str, data: Path, folder: Path, seed: int, given: argparse.Namesp
 
 
 def _recipe(critic: Any, data: Path, seed: int, steps: int) -> Any:
-    """Train as TF-GAN's example for MNIST does, and draw; its generator is that of this project."""
+    """Train like TF-GAN's example for MNIST, with this project's generator, and draw samples."""
     import numpy as np
     import tensorflow as tf
 
@@ -193,7 +193,7 @@ def _recipe(critic: Any, data: Path, seed: int, steps: int) -> Any:
 
 
 def _our_critic(seed: int) -> Any:
-    """Make our critic with what the example's has: TF-GAN's spectral normalization."""
+    """Make our critic with TF-GAN's spectral normalization, as the example's critic has."""
     from reproducible_ml.models import critic_fn
 
     plain = critic_fn("wgan", (28, 28, 1), seed=seed)
@@ -217,7 +217,7 @@ def _spectral_scope(ending: str) -> Any:
 
 
 def _example_critic(images: Any, conditioning: Any) -> Any:
-    """Judge images by the network of TF-GAN's example."""
+    """Evaluate images with the network of TF-GAN's example."""
     import tensorflow as tf
 
     del conditioning
@@ -234,7 +234,7 @@ def _example_critic(images: Any, conditioning: Any) -> Any:
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:
-    """Give mean and standard deviation over the seeds of each type and budget as Markdown."""
+    """Return mean and standard deviation over the seeds of each type and budget as Markdown."""
     lines = [
         "| type | updates | seeds | "
         + " | ".join(name.replace("_", " ") for name in SHOWN)

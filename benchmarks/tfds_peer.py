@@ -1,4 +1,4 @@
-"""MNIST-like images as people write them with TFDS, for the comparison."""
+"""MNIST-like images written with TFDS in the usual way, for comparison."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 
 
 class DigitsTensor(tfds.core.GeneratorBasedBuilder):
-    """Images stored as raw bytes, which is what the other contenders do."""
+    """Images stored as raw bytes, as by the other contenders."""
 
     VERSION = tfds.core.Version("1.0.0")
     rows: Any = None
@@ -40,7 +40,7 @@ class DigitsTensor(tfds.core.GeneratorBasedBuilder):
 
 
 class DigitsImage(DigitsTensor):
-    """The same with TFDS's own image feature, which stores PNG."""
+    """Images stored as PNG by TFDS's own image feature."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -49,7 +49,7 @@ class DigitsImage(DigitsTensor):
 
 
 def write(folder: Path, images: Any, labels: Any, png: bool = False) -> Any:
-    """Write a data set into an empty folder; return its builder."""
+    """Write a data set to an empty folder; return its builder."""
     tfds.disable_progress_bar()
     kind = DigitsImage if png else DigitsTensor
     kind.rows = images, labels

@@ -1,17 +1,17 @@
-"""Contenders of the training benchmark, each a process that trains when it is told to.
+"""Contenders of the training benchmark, each a process that trains on demand.
 
 $ python -m benchmarks.trainees fused --data data/mnist --work /tmp/work
 
-A process starts, warms up, says that it is ready, and then waits: each line that it reads is a
+A process starts, warms up, reports that it is ready, and then waits: each line that it reads is a
 number of steps to train. So contenders take turns without paying for their start, and a waiting
-one takes no time of the machine.
+contender uses no CPU time.
 
 - ``stock``      TF-GAN's GANEstimator with its sequential hooks;
 - ``example``    ``tfgan.gan_train``, as in TF-GAN's example for MNIST, with the same hooks;
-- ``keras``      a loop by hand: Keras layers, one ``@tf.function`` a step;
+- ``keras``      a loop by hand: Keras layers, one ``@tf.function`` per step;
 - ``keras-jit``  the same, each step compiled by XLA;
-- ``torch``      a loop by hand in PyTorch, channels last, where it is installed;
-- ``fused``      this project's GANEstimator on the same input, with nothing of exactness;
+- ``torch``      a loop by hand in PyTorch, channels last, if it is installed;
+- ``fused``      this project's GANEstimator on the same input, without exact resuming;
 - ``exact``      the project's training: positions, stateless noise, step log, digests;
 - ``tracked``    the same as a recorded run, with grids and checkpoints.
 """
@@ -35,7 +35,7 @@ from benchmarks.training_setting import (
     load_images,
 )
 
-# Beyond what any measurement takes.
+# More than any measurement takes.
 FOREVER = 10**8
 
 
@@ -44,7 +44,7 @@ class Turns:
 
     def __init__(self, warm_up: int) -> None:
         self.left = warm_up
-        # A run prints its own words to what is ``sys.stdout`` by then.
+        # A run prints to what is ``sys.stdout`` by then, which must not mix with the answers.
         self._answers = sys.stdout
 
     def step_done(self) -> bool:
@@ -58,7 +58,7 @@ class Turns:
         return bool(order)
 
     def hook(self) -> Any:
-        """Give a session hook that counts steps."""
+        """Return a session hook that counts steps."""
         import tensorflow as tf
 
         turns = self

@@ -1,6 +1,6 @@
-"""Contenders written by hand, as an expert does without an Estimator: Keras and PyTorch.
+"""Contenders in Keras and PyTorch, as an expert writes them by hand without an Estimator.
 
-Both have the networks, the optimizer and the order of updates of the others.
+Both have the same networks, optimizer and order of updates as the others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.training_setting import (
 
 
 def train_keras(given: argparse.Namespace, turns: Any, jit: bool = False) -> None:
-    """Train by Keras layers and one ``@tf.function`` a step, compiled by XLA where asked."""
+    """Train with Keras layers and one ``@tf.function`` per step, compiled by XLA on request."""
     import tensorflow as tf
 
     layers = tf.keras.layers
@@ -45,7 +45,7 @@ def train_keras(given: argparse.Namespace, turns: Any, jit: bool = False) -> Non
     critic = tf.keras.Sequential(
         [layers.Input(IMAGE_SHAPE), leaky(64), leaky(128), layers.Conv2D(1, 4, 2, "same")]
     )
-    # The legacy optimizers are the faster ones on a CPU.
+    # The legacy optimizers are faster on a CPU.
     optimizers = [tf.keras.optimizers.legacy.RMSprop(LEARNING_RATE) for _ in range(2)]
 
     def noise() -> Any:
@@ -77,14 +77,14 @@ def train_keras(given: argparse.Namespace, turns: Any, jit: bool = False) -> Non
 
     iterator = iter(batches(load_images(given.data), given, noise=False))
     while True:
-        # A loss is looked at each step, as the estimators do.
+        # The loss is read at each step, as the estimators do.
         float(step(iterator)[0])
         if not turns.step_done():
             return
 
 
 def train_torch(given: argparse.Namespace, turns: Any) -> None:
-    """Train by PyTorch with its fastest memory format on a CPU, channels last."""
+    """Train with PyTorch in channels last, its fastest memory format on a CPU."""
     import numpy as np
     import torch
     from torch import nn
@@ -92,11 +92,11 @@ def train_torch(given: argparse.Namespace, turns: Any) -> None:
 
     torch.set_num_threads(given.threads)
     torch.manual_seed(1)
-    # PyTorch counts the other way: the share of the new batch.
+    # PyTorch's momentum is the share of the new batch.
     forget = 1 - MOMENTUM
 
     class Same(nn.Conv2d):
-        """A convolution of stride 1 that keeps the size, as TensorFlow pads it for 4 x 4."""
+        """A convolution of stride 1 that keeps the size, padded like TensorFlow's for 4 x 4."""
 
         def forward(self, images: Any) -> Any:
             return super().forward(functional.pad(images, (1, 2, 1, 2)))

@@ -1,10 +1,10 @@
-"""Training speed, against TF-GAN's estimator and loops by hand; and what exactness costs.
+"""Training speed compared with TF-GAN's estimator and loops by hand; the cost of exactness.
 
 $ python -m benchmarks.training --npz-file mnist.npz
 
 Contenders are processes (``trainees``) that take turns: all have the same networks, batch size,
-optimizer, critic steps and threads. Shown are medians of the rounds, and ratios as medians of the
-rounds' ratios; all seconds stay in benchmarks/results/training.json.
+optimizer, critic steps and threads. The tables show medians of the rounds, and medians of the
+rounds' ratios; benchmarks/results/training.json keeps all times.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ TARGETS = [
     Target("everything on", COST, NAMES["tracked"], NAMES["fused"], 0.95, "percent"),
 ]
 PARTS = ("1", "5", "cost", "start", "peak")
-# Steps of one turn by critic steps: a second or three.
+# Critic steps -> steps of one turn, which takes one to three seconds.
 STEPS = {1: 20, 5: 8}
 # Digests, grids and checkpoints come every 100 or 200 steps.
 COST_STEPS = 200
 
 
 def main() -> None:
-    """Measure, print the tables and keep the figures."""
+    """Measure, print the tables and save the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--npz-file", help="MNIST; without it the bundled digits")
     parser.add_argument("--rounds", type=int, default=7)
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def page_text(found: dict[str, Any]) -> str:
-    """Give the figures as they stand in the README: table, speeds, share of the peak, machine."""
+    """Return the figures as the README shows them: table, speeds, share of the peak, machine."""
     parts = {title: Part.from_json(title, part) for title, part in found["parts"].items()}
     texts = [markdown(found["figures"])]
     if "peak" in found:
@@ -99,7 +99,7 @@ def page_text(found: dict[str, Any]) -> str:
 
 
 def measure(work: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure the parts that are asked for; return what the JSON file holds."""
+    """Measure the requested parts; return the content of the JSON file."""
     only = arguments.only.split(",")
     machine = describe_machine(work)
     print(machine_line(machine), flush=True)
@@ -140,7 +140,7 @@ def measure(work: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 class Trainee:
-    """A process that trains a number of steps when it is told to.
+    """A process that trains a number of steps on demand.
 
     Attributes:
         name: For the tables.
@@ -168,7 +168,7 @@ class Trainee:
         self._wait()
 
     def train(self, steps: int) -> None:
-        """Train so many steps and wait until they are done."""
+        """Train a number of steps and wait until they are done."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{steps}\n")
         self._process.stdin.flush()
@@ -210,7 +210,7 @@ def _in_turns(part: Part, trainees: Sequence[Trainee], steps: int, rounds: int) 
 
 
 def _starts(work: Path, data: Path, rounds: int) -> Part:
-    """Time processes from their start: importing TensorFlow, and a recorded run's first step."""
+    """Time processes from their start to TensorFlow's import and to a recorded run's first step."""
 
     def importing() -> None:
         subprocess.run([sys.executable, "-c", "import tensorflow"], check=True, capture_output=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from benchmarks.measure import Part
 from benchmarks.training_setting import IMAGE_SHAPE, NOISE_DIMS
 
-# Large enough that nothing but the multiplications counts.
+# Large enough that only the multiplications take time.
 SIDE, BATCH_SIZE = 2048, 32
 
 
@@ -44,7 +44,7 @@ def measure() -> dict[str, float]:
 
 
 def table(peak: Mapping[str, float], parts: Mapping[str, Part]) -> str:
-    """Give speeds, and which share of the product's speed each contender reaches, as Markdown."""
+    """Return speeds and the share of the product's speed for each contender, as Markdown."""
     product = peak["product_flops_per_second"]
     parts = {title: part for title, part in parts.items() if title.startswith("training")}
     names = list(dict.fromkeys(name for part in parts.values() for name in part.seconds))
@@ -72,7 +72,7 @@ def _layer_flops() -> tuple[float, float]:
     side, channels = IMAGE_SHAPE[0] // 4, 256
     generator = NOISE_DIMS * 1024 + 1024 * side * side * channels
     for width in (64, 32):
-        # Each input pixel meets all 4 x 4 weights of the transposed convolution.
+        # Each input pixel is multiplied by all 4 x 4 weights of the transposed convolution.
         generator += side * side * 16 * channels * width
         side, channels = side * 2, width
     generator += side * side * 16 * channels * IMAGE_SHAPE[2]

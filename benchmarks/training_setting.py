@@ -7,9 +7,9 @@ from typing import Any
 
 NOISE_DIMS, IMAGE_SHAPE = 64, (28, 28, 1)
 LEARNING_RATE, CLIP = 5e-4, 0.03
-# slim's and Keras' batch norm forget at this rate here, as the project's networks do.
+# Decay of slim's and Keras' batch norm, as in the project's networks.
 MOMENTUM = 0.9
-# The graph of an Estimator holds them all, so few start sooner.
+# The graph of an Estimator holds all images, so fewer of them start faster.
 IMAGES = 10_000
 
 
