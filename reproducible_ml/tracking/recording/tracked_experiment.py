@@ -44,7 +44,7 @@ from reproducible_ml.tracking.recording.options import (
     PRINT_CONFIG,
     Storage,
 )
-from reproducible_ml.tracking.runs import FILLED_IN, TOLD_FILLED_IN, flat, go_on_command
+from reproducible_ml.tracking.runs import FILLED_IN, TOLD_FILLED_IN, flat, resume_command
 from reproducible_ml.tracking.sacred_parts import (
     FileStorageObserver,
     Source,
@@ -219,11 +219,11 @@ class TrackedExperiment(sacred.Experiment):
         print(f"Look at it: {command} board -F {folder}")
         if run.status == "COMPLETED" and "seal" in run.info:
             print(f"Prove it:   {command} reproduce {run._id} -F {folder}")
-        going_on = go_on_command(
+        resuming = resume_command(
             run.experiment_info, run.meta_info, run.info, run.status, run.fail_trace or ()
         )
-        if going_on:
-            print(f"Go on:      {going_on}")
+        if resuming:
+            print(f"Resume:     {resuming}")
 
     def _create_run(
         self,

@@ -10,7 +10,13 @@ from typing import Any
 
 from reproducible_ml.tracking.recording import broken_parts, seal_of
 from reproducible_ml.tracking.reproduce.request import NotComparable
-from reproducible_ml.tracking.runs import TOLD_FILLED_IN, Run, go_on, load_run, recorded_marks
+from reproducible_ml.tracking.runs import (
+    TOLD_FILLED_IN,
+    Run,
+    load_run,
+    recorded_marks,
+    resume_command_of,
+)
 from reproducible_ml.utils.errors import DataError
 from reproducible_ml.utils.text import SHORT_DIGEST, counted
 
@@ -97,7 +103,7 @@ class Recorded:
         """
         run = self.run
         if run.status != "COMPLETED":
-            command = go_on(run)
+            command = resume_command_of(run)
             raise NotComparable(
                 f"Run {run.id} is {run.status}, not COMPLETED: there is no result to compare with."
                 + (f" Resume it with: {command}; then reproduce that run." if command else "")

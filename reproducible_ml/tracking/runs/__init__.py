@@ -1,4 +1,4 @@
-"""Recorded runs read back, from a folder or from MongoDB alike."""
+"""Reading recorded runs back, from a folder or from MongoDB."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs.filled_in import FILLED_IN, TOLD_FILLED_IN, recorded_marks
-    from reproducible_ml.tracking.runs.head import go_on, head_facts, verdict_rows
+    from reproducible_ml.tracking.runs.head import head_facts, resume_command_of, verdict_rows
     from reproducible_ml.tracking.runs.opening import open_store
     from reproducible_ml.tracking.runs.query import QueryError
     from reproducible_ml.tracking.runs.resuming import (
         as_typed,
-        go_on_command,
         newest_checkpoint,
         read_typed,
         record_model_dir,
+        resume_command,
     )
     from reproducible_ml.tracking.runs.run import Run, flat, iterate_runs, list_runs, load_run
     from reproducible_ml.tracking.runs.status import (
@@ -74,8 +74,6 @@ __all__ = [
     "as_typed",
     "entry_or_reason",
     "flat",
-    "go_on",
-    "go_on_command",
     "head_facts",
     "iterate_runs",
     "kept_manifests",
@@ -87,6 +85,8 @@ __all__ = [
     "read_typed",
     "record_model_dir",
     "recorded_marks",
+    "resume_command",
+    "resume_command_of",
     "seconds_since",
     "source_name",
     "source_text",

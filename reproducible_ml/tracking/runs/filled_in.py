@@ -1,8 +1,8 @@
-"""Configuration values that a default filled in, by what a record says of them.
+"""Configuration values that a default filled in, as a run recorded them.
 
-What an experiment's ``fill_in`` gave is part of the recorded configuration, and ``meta`` marks it.
-A run without it, such as those of earlier versions, holds None there, and in ``info["settings"]``
-what a GAN used instead.
+The values of an experiment's ``fill_in`` are in the recorded configuration, and ``meta`` marks
+them. A run of an earlier version holds None there, and ``info["settings"]`` holds the value that
+its GAN used instead.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# In ``meta``: key of the configuration -> where the value that filled it in comes from.
+# In ``meta``: configuration key -> where its value comes from.
 FILLED_IN = "filled_in"
-# In a configuration file: the same, of the run that is executed again.
+# In the configuration file of a rerun: the same, for the recorded run.
 TOLD_FILLED_IN = "__filled_in__"
 
 
 def filled_in(entry: Mapping[str, Any]) -> dict[str, str]:
-    """Return which configuration keys a default filled in, with where the value comes from.
+    """Return the configuration keys that a default filled in -> where the value comes from.
 
     Args:
         entry: The run's document.
@@ -28,12 +28,12 @@ def filled_in(entry: Mapping[str, Any]) -> dict[str, str]:
 
 
 def recorded_marks(entry: Mapping[str, Any]) -> dict[str, str]:
-    """Return the same of the values that the recorded configuration holds."""
+    """Return the same, only for values in the recorded configuration itself."""
     return dict((entry.get("meta") or {}).get(FILLED_IN) or {})
 
 
 def complete_config(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recorded configuration with what was used in place of None."""
+    """Return a recorded configuration, with the values that were used in place of None."""
     return {**(entry.get("config") or {}), **_unmarked(entry)}
 
 

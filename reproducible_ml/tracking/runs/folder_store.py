@@ -1,6 +1,7 @@
-"""Read a folder of runs in the layout of Sacred's FileStorageObserver, ours and Sacred's own.
+"""Read a folder of runs that this project or Sacred's FileStorageObserver wrote.
 
-Ids and names come from users and from records; whichever leads out of the folder does not exist.
+Ids and names come from users and from recorded files, so a path that leads out of the folder is
+treated as missing.
 """
 
 from __future__ import annotations
@@ -57,26 +58,26 @@ from reproducible_ml.tracking.runs.store import (
 from reproducible_ml.utils.errors import TrackingError
 from reproducible_ml.utils.files import write_json
 
-# Files of a run that a list reads only where it must.
+# Files of a run that a list reads only if its filter or order needs them.
 PARTS = ("config", "info")
-# First bytes of a picture whose name has no suffix.
+# The first bytes tell the type of an image whose name has no suffix.
 PICTURES = (
     (b"\x89PNG\r\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF8", "image/gif"),
 )
-# Time of the last change and size of a file; None where there is no such file.
+# Modification time and size of a file; None if there is no such file.
 State = Optional[tuple[int, int]]
 _PLAIN_ID = re.compile(r"[^._/\\\0][^/\\\0]*")
 _METRIC_EVENT = f'"e":"{MetricsEvent.KIND}"'.encode()
 
 
 def _no_folder(folder: str) -> str:
-    """Return the sentence for a folder that is not there; before the first run none is."""
+    """Return the message for a missing folder, which is normal before the first run."""
     other = "name a folder with -F DIR, or a database with -m."
     if folder != DEFAULT_FOLDER:
         return f"There is no folder of runs {folder!r}; {other}"
-    # Of a project's own experiments it is not known which comes first.
+    # A new project has experiments of its own, and nothing says which one to run first.
     known = Path("experiments", "mnist_wgan.py").is_file()
     example = ": python -m experiments.mnist_wgan with digits" if known else ""
     return (
@@ -89,7 +90,7 @@ class FolderStore(Store):
     """A folder of runs.
 
     Args:
-        folder: The folder.
+        folder: Path of the folder.
 
     Raises:
         TrackingError: There is no such folder.
@@ -114,13 +115,13 @@ class FolderStore(Store):
         return path
 
     def _is_own(self, path: Path) -> bool:
-        """Tell whether an entry of the folder is a run's, and no link that leads out of it."""
+        """Tell whether a directory entry can be a run, and is not a link out of the folder."""
         if not _PLAIN_ID.fullmatch(path.name):
             return False  # _sources and the like
         return not path.is_symlink() or path.resolve().parent == self.folder.resolve()
 
     def ids(self) -> list[RunId]:
-        """Return the names of the runs; none where the folder was removed."""
+        """Return the ids of the runs; an empty list if the folder was removed."""
         paths = run_directories(self.folder) if self.folder.is_dir() else []
         return [typed_id(path.name) for path in paths if self._is_own(path)]
 
@@ -132,7 +133,7 @@ class FolderStore(Store):
         directory = self.directory(run_id)
         entry = read_json(directory / "run.json", object_hook=without_pickle_tag)
         if not isinstance(entry, dict):
-            raise TrackingError(f"{directory / 'run.json'} is no record of a run.")
+            raise TrackingError(f"{directory / 'run.json'} does not describe a run.")
         for part in parts:
             path = directory / f"{part}.json"
             entry[part] = read_json(path, {}, object_hook=without_pickle_tag)
@@ -152,7 +153,7 @@ class FolderStore(Store):
             try:
                 yield self._read(run_id, parts)
             except NotRecorded:
-                continue  # deleted in the meantime
+                continue  # deleted since the ids were listed
             except TrackingError as error:
                 yield unreadable(run_id, error)
 
@@ -178,12 +179,13 @@ class FolderStore(Store):
         return sorted(_kept_points(*_metric_files(self.directory(run_id))))
 
     def metrics(self, run_id: RunId, names: Collection[str] | None = None) -> Metrics:
-        """Return every point, of these metrics or of all.
+        """Return every point of these metrics, or of all.
 
-        An ended run's ``metrics.json`` is what everyone else reads, so it is what is shown, unless
-        it lacks points that the journal has (a full disk at the end).
+        The points of an ended run come from ``metrics.json``, the file that other programs read,
+        unless it lacks points that the journal has (the disk was full at the end).
         """
-        # Whoever wants one metric will want the next; of all of them no second copy is kept.
+        # A page asks for one metric after another, so the parsed file is worth keeping; a caller
+        # that wants all of them keeps them itself.
         read = _points if names is None else _kept_points
         return {
             name: {
@@ -196,14 +198,14 @@ class FolderStore(Store):
         }
 
     def open_output(self, run_id: RunId) -> BinaryIO:
-        """Open all that the run printed for reading."""
+        """Open everything that the run printed."""
         try:
             return open(self.directory(run_id) / "cout.txt", "rb")
         except FileNotFoundError:
             return io.BytesIO()
 
     def artifacts(self, run_id: RunId) -> dict[str, ArtifactInfo]:
-        """Return the artifacts that are there."""
+        """Return the artifacts whose files exist."""
         found = {}
         for name in self._listed(run_id):
             path = self._artifact(run_id, name)
@@ -240,7 +242,7 @@ class FolderStore(Store):
             )
             if path is None or name is None:
                 raise TrackingError(
-                    f"Source {recorded!r} of run {run_id} in {self.shown} is not kept there: "
+                    f"Source file {recorded!r} of run {run_id} in {self.shown} is not kept there: "
                     f"{kept!r} is missing or leads out of the folder."
                 )
             found[name] = path.read_bytes()
@@ -250,14 +252,14 @@ class FolderStore(Store):
         """Return the content of the run's resources."""
         found = {}
         for recorded, kept in read_json(self.directory(run_id) / "run.json").get("resources") or []:
-            # Recorded from where the run was started, which need not be where we are.
+            # The recorded path is relative to the run's working directory, which may not be ours.
             path = inside(self.folder, self.folder / "_resources" / Path(str(kept)).name)
             if path is not None:
                 found[str(recorded)] = path.read_bytes()
         return found
 
     def append_info(self, run_id: RunId, key: str, value: Any) -> None:
-        """Append a value to the list ``info[key]`` of an ended run, in the journal too."""
+        """Append a value to the list ``info[key]`` of an ended run, also in its journal."""
         directory = self.directory(run_id)
         with _writing(directory) as journal:
             info = read_json(directory / "info.json", {})
@@ -269,7 +271,7 @@ class FolderStore(Store):
             write_json(directory / "info.json", info)
 
     def delete(self, run_id: RunId) -> None:
-        """Delete a run; it leaves the list at once, and whole, however long the deleting takes."""
+        """Delete a run; it leaves the list at once, however long removing its files takes."""
         directory = self.directory(run_id)
         refuse_running(entry_or_reason(self, run_id))
         grave = directory.with_name(f"_deleted_{os.getpid()}_{directory.name}")
@@ -286,7 +288,7 @@ class FolderStore(Store):
 
     @staticmethod
     def _deliver_again(directory: Path) -> None:
-        """Have the next ``reproducible-ml sync`` bring the addition to the databases."""
+        """Make the next ``reproducible-ml sync`` deliver the addition to the databases."""
         delivery = read_json(directory / DELIVERY_NAME)
         if delivery is not None:
             for target in delivery["targets"].values():
@@ -296,7 +298,7 @@ class FolderStore(Store):
 
 @contextmanager
 def _writing(directory: Path) -> Iterator[Journal | None]:
-    """Hold the right to write to an ended run: its journal's lock, or the folder's own."""
+    """Lock an ended run for writing: its journal, or its folder if it has no journal."""
     if (directory / JOURNAL_NAME).exists():
         journal = Journal(directory / JOURNAL_NAME)
         try:
@@ -314,10 +316,10 @@ def _writing(directory: Path) -> Iterator[Journal | None]:
 
 @contextmanager
 def _unless_written(journal: Path) -> Iterator[None]:
-    """Hold a run's journal, as its writer does: nobody can begin to write or deliver meanwhile.
+    """Lock a run's journal as its writer does, so that nobody can write or deliver it meanwhile.
 
     Raises:
-        BlockingIOError: A living process has it.
+        BlockingIOError: A living process holds the lock.
     """
     if not journal.exists():
         yield
@@ -328,19 +330,19 @@ def _unless_written(journal: Path) -> Iterator[None]:
 
 
 def _is_left(journal: Path) -> bool:
-    """Tell whether nobody holds a run's journal any more."""
+    """Tell whether the process that wrote a run's journal is gone."""
     try:
         with open(journal, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
-        return False  # Sacred's own observer wrote the run, and leaves no sign of life but a beat
+        return False  # a run of Sacred's own observer, whose only sign of life is its heartbeat
     except OSError:
         return False
     return True
 
 
 def _metric_files(directory: Path) -> tuple[Path, State, State]:
-    """Return a run's directory, and what changes when its points do."""
+    """Return a run's directory, and the file states that change whenever its points do."""
     return directory, _state(directory / JOURNAL_NAME), _state(directory / "metrics.json")
 
 
@@ -353,8 +355,8 @@ def _state(path: Path) -> State:
 
 
 def _points(directory: Path, journal: State, metrics: State) -> Metrics:
-    """Read every point of a run, with the timestamps as texts."""
-    del metrics
+    """Read every point of a run, with timestamps as strings."""
+    del metrics  # only part of the cache key below
     found: Metrics | None = read_json(directory / "metrics.json", None)
     if journal is None:
         return found or {}
@@ -365,8 +367,8 @@ def _points(directory: Path, journal: State, metrics: State) -> Metrics:
     return found or {}
 
 
-# A page asks for each metric on its own: the files are read once for as long as they stay as they
-# are, those of two runs that are looked at side by side.
+# A page asks for each metric separately, so an unchanged file is parsed once; two entries serve two
+# runs shown side by side.
 _kept_points = functools.lru_cache(maxsize=2)(_points)
 
 
@@ -377,13 +379,13 @@ def _picture_type(path: Path) -> str:
 
 
 def _count(path: Path, part: bytes) -> int:
-    """Count the lines of a journal that hold this part, without parsing them."""
+    """Count the lines of a journal that contain these bytes near their start, without parsing."""
     with open(path, "rb") as file:
         return sum(1 for line in file if part in line[:64])
 
 
 def inside(root: Path, path: Path) -> Path | None:
-    """Return a file that lies below a directory; None when it is missing or lies elsewhere."""
+    """Return the real path of a file below a directory; None if it is missing or elsewhere."""
     try:
         resolved = path.resolve()
     except (OSError, RuntimeError):

@@ -1,4 +1,4 @@
-"""What ``show`` and the report say of a run alike: its head, and the verdicts on it."""
+"""The head of a run and the verdicts on it, as both ``show`` and the report print them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reproducible_ml.tracking.runs.resuming import go_on_command
+from reproducible_ml.tracking.runs.resuming import resume_command
 from reproducible_ml.utils.text import SHORT_DIGEST, counted, duration, shown
 
 if TYPE_CHECKING:
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VerdictRow:
-    """One verdict of ``reproduce``, as texts.
+    """One verdict of ``reproduce``, as strings.
 
     Attributes:
-        time: When, in UTC; "-" where that is not recorded.
-        about: Which run was executed again, or did it.
-        verdict: What came of it.
-        across: The differences of the environment that it was measured across.
+        time: When it was given, in UTC; "-" if that is not recorded.
+        about: The run that was executed again, or the rerun.
+        verdict: The verdict.
+        across: The differences in the environment that it was measured across.
     """
 
     time: str
@@ -31,21 +31,21 @@ class VerdictRow:
 
 
 def head_facts(run: Run) -> dict[str, str]:
-    """Return when and where a run ran, from which sources, and how it goes on."""
+    """Return when and where a run ran, its source files, and how to resume it."""
     started = "-" if run.started is None else f"{run.started:%Y-%m-%d %H:%M:%S} UTC"
     facts = {
         "started": f"{started}, {duration(run.duration_seconds)}",
         "host": shown((run.entry.get("host") or {}).get("hostname")),
         "sources": _sources(run),
     }
-    command = go_on(run)
-    return {**facts, "go on": command} if command else facts
+    command = resume_command_of(run)
+    return {**facts, "resume": command} if command else facts
 
 
-def go_on(run: Run) -> str:
-    """Return the command by which a stopped training goes on; empty where there is none."""
+def resume_command_of(run: Run) -> str:
+    """Return the command that resumes a stopped training; empty for any other run."""
     entry = run.entry
-    return go_on_command(
+    return resume_command(
         entry.get("experiment") or {},
         entry.get("meta") or {},
         run.info,

@@ -86,7 +86,7 @@ class MongoStore(Store):
             )
             self._client.admin.command("ping")
         except ValueError as error:
-            # pymongo takes hosts and options apart only now.
+            # Only now does pymongo parse hosts and options.
             raise ConfigError(f"{target.shown} is no address: {redact(str(error))}") from None
         except PyMongoError as error:
             reason = _reason(error)
@@ -96,7 +96,7 @@ class MongoStore(Store):
             ) from None
         database = self._client[target.database]
         self._runs: Any = database[target.collection]
-        # Sacred's own observer prefixes the collection of metrics too, our delivery does not.
+        # Sacred's own observer also prefixes the collection of metrics; our delivery does not.
         prefix, prefixed, _ = target.collection.rpartition("_runs")
         names = ["metrics", f"{prefix}_metrics"] if prefixed else ["metrics"]
         self._metrics: list[Any] = [database[name] for name in names]
@@ -131,7 +131,7 @@ class MongoStore(Store):
             try:
                 yield self.entry(run_id)
             except NotRecorded:
-                continue  # deleted in the meantime
+                continue  # deleted since the ids were listed
 
     @_answered
     def find(
@@ -142,10 +142,10 @@ class MongoStore(Store):
         start: int = 0,
         limit: int | None = None,
     ) -> Found:
-        """Return one page of the runs that a filter lets through; see ``Store.find``."""
+        """Return one page of the runs that match a filter; see ``Store.find``."""
         asked = to_mongo(checked(query))
         direction = -1 if descending else 1
-        # Equal values would change places from page to page, if nothing told them apart.
+        # Without the id, runs with equal values could change places from page to page.
         order = [(sort_by, direction)] if sort_by != "_id" else []
         cursor = self._runs.find(asked, LIST_FIELDS).sort([*order, ("_id", direction)])
         page = cursor.skip(start).limit(limit or 0)
@@ -162,7 +162,7 @@ class MongoStore(Store):
         )
 
     def metrics(self, run_id: RunId, names: Collection[str] | None = None) -> Metrics:
-        """Return every point; a long metric is put together from its parts."""
+        """Return every point; a long metric is joined from its parts."""
         wanted = {"$in": list(names or ())}
         query = {} if names is None else {"$or": [{"name": wanted}, {"metric": wanted}]}
         found: Metrics = {}
@@ -170,7 +170,7 @@ class MongoStore(Store):
         for one in sorted(parts, key=lambda one: int(one.get("part", 1))):
             name = _metric_of(one)
             if names is not None and name not in names:
-                continue  # a part of another metric has the name of this one
+                continue  # another metric's part, which is named like this metric
             columns = found.setdefault(name, {"steps": [], "values": [], "timestamps": []})
             for column, items in columns.items():
                 items += one.get(column) or []
@@ -189,7 +189,7 @@ class MongoStore(Store):
 
     @_answered
     def open_output(self, run_id: RunId) -> BinaryIO:
-        """Open all that the run printed; where it was too long for the run's document, GridFS."""
+        """Open everything that the run printed, from GridFS if it exceeds the run's document."""
         file_id = self._artifact_ids(run_id).get(OUTPUT_ARTIFACT)
         if file_id is not None and self._files.exists(file_id):
             return self._open(file_id, f"The output of run {run_id}")
@@ -197,7 +197,7 @@ class MongoStore(Store):
         return io.BytesIO(str(text or "").encode("utf-8", "replace"))
 
     def _artifact_ids(self, run_id: RunId) -> dict[str, Any]:
-        # Of several of one name the last one counts, as in a folder.
+        # The last artifact of a name counts, as in a folder.
         listed = self._find(run_id, ["artifacts"]).get("artifacts") or []
         return {str(one["name"]): one["file_id"] for one in listed}
 
@@ -243,19 +243,21 @@ class MongoStore(Store):
             )
             if name is None:
                 raise TrackingError(
-                    f"Source {recorded!r} of run {run_id} in {self.shown} leads out of its folder."
+                    f"Source file {recorded!r} of run {run_id} in {self.shown} leads out of its "
+                    "folder."
                 )
             names[name] = file_id
         content = self._whole_files(set(names.values()))
         for name, file_id in names.items():
             if file_id not in content:
                 raise TrackingError(
-                    f"Source {name!r} of run {run_id} is missing from {self.shown}, or not whole."
+                    f"Source file {name!r} of run {run_id} is missing from {self.shown}, or "
+                    "incomplete."
                 )
         return {name: content[file_id] for name, file_id in names.items()}
 
     def _whole_files(self, file_ids: set[Any]) -> dict[Any, bytes]:
-        """Read many small files in two queries, where GridFS would ask twice for each."""
+        """Read many small files in two queries; GridFS would need two for each."""
         wanted = list(file_ids)
         pieces: dict[Any, list[tuple[int, bytes]]] = {one: [] for one in wanted}
         for chunk in self._chunks.find({"files_id": {"$in": wanted}}):
@@ -269,7 +271,7 @@ class MongoStore(Store):
 
     @_answered
     def resources(self, run_id: RunId) -> dict[str, bytes]:
-        """Return the content of the run's resources, where GridFS holds it."""
+        """Return the content of the run's resources, as far as GridFS holds it."""
         found = {}
         for recorded, digest in self._find(run_id, ["resources"]).get("resources") or []:
             stored = self._files.find_one({"filename": recorded, "md5": digest})
@@ -290,16 +292,16 @@ class MongoStore(Store):
 
     @_answered
     def delete(self, run_id: RunId) -> None:
-        """Delete a run, its own document last, so that a deletion cut short can be repeated."""
+        """Delete a run, its own document last, so that an interrupted deletion can be repeated."""
         found = _tidied(self._find(run_id, WITHOUT_OUTPUT))
         refuse_running(found)
         for collection in self._metrics:
             collection.delete_many(_metrics_of(found))
-        # Sacred stores equal source files once.
+        # Sacred stores equal source files once for all runs.
         others = self._runs.find({"_id": {"$ne": found["_id"]}}, ["experiment.sources"])
         shared = {source for other in others for source in _source_ids(other)}
         listed = {one["file_id"] for one in found.get("artifacts") or []}
-        # Sacred lists a file after it is stored: a kill between the two leaves it without an owner.
+        # Sacred lists a file after storing it, so a kill in between leaves a file without an owner.
         prefix = f"artifact://{self.target.collection}/{found['_id']}/"
         stored = {"filename": {"$gte": prefix, "$lt": prefix + "\uffff"}}
         owned = {one["_id"] for one in self._file_entries.find(stored, {"_id": 1})}
@@ -309,7 +311,7 @@ class MongoStore(Store):
 
 
 def _identities(run_id: Any) -> list[Any]:
-    """Return what an id may stand for: itself; written out, a number, an ObjectId or a name."""
+    """Return the ids that a typed one may mean: a number, an ObjectId or a name."""
     from bson import ObjectId
 
     if not isinstance(run_id, (int, str)):
@@ -326,7 +328,7 @@ def _identities(run_id: Any) -> list[Any]:
 def _metrics_of(entry: dict[str, Any]) -> dict[str, Any]:
     """Return the query for a run's metrics.
 
-    Run 5 of another collection has the same ``run_id``; the ``delivery.uid`` tells them apart.
+    Run 5 of another collection has the same ``run_id``; ``delivery.uid`` distinguishes them.
     """
     return {"run_id": entry["_id"], "delivery.uid": (entry.get("delivery") or {}).get("uid")}
 
@@ -342,7 +344,7 @@ def _source_ids(entry: dict[str, Any]) -> set[Any]:
 def _tidied(entry: dict[str, Any]) -> dict[str, Any]:
     for part in ("config", "info", "experiment"):
         entry[part] = entry.get(part) or {}
-    # Where Sacredboard finds the metrics; no word of the experiment's own.
+    # The experiment did not write this key: it tells Sacredboard where the metrics are.
     entry["info"] = {name: item for name, item in entry["info"].items() if name != "metrics"}
     for name in TIMES:
         entry[name] = read_time(entry.get(name))

@@ -1,4 +1,4 @@
-"""Opening of the place where runs are recorded: a folder, or a database."""
+"""Opening a store of runs: a folder, or a database."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ def open_store(
     database: str | None = None,
     collection: str | None = None,
 ) -> Store:
-    """Open recorded runs, as ``-F`` and ``-m`` name them.
+    """Open the runs that ``-F`` or ``-m`` names.
 
     Args:
-        folder: A folder of runs; ``runs`` when neither is given.
+        folder: A folder of runs; ``runs`` if neither is given.
         mongo: A MongoDB database in any form that ``-m`` takes.
-        database: The database, where it is another than the one that ``mongo`` names.
-        collection: The collection of the runs, likewise.
+        database: A database that replaces the one in ``mongo``.
+        collection: A collection that replaces the one in ``mongo``.
 
     Raises:
         TrackingError: There is no such folder, or the database does not answer.
-        ConfigError: Both are given, or the address is none.
+        ConfigError: Both are given, or the address is invalid.
     """
     if mongo is not None:
         from reproducible_ml.tracking.mongo import parse_mongo

@@ -1,9 +1,10 @@
-"""Filters on runs: as a query to MongoDB, and as a test on one run of a folder.
+"""Filters on runs, as a query to MongoDB and as a test on one run of a folder.
 
-A filter is what Sacredboard's page sends: ``{"type": "and" | "or", "filters": [clause, ...]}``, and
-a clause another filter or ``{"field": "config.lr", "operator": "<", "value": 0.1}``. Both readings
-follow MongoDB: values of different types never match, a list matches when one of its items does,
-and ``!=`` also finds runs that lack the field. A status is compared as ``current_status`` has it.
+A filter has the form that Sacredboard's page sends, ``{"type": "and" | "or", "filters": [clause,
+...]}``; a clause is another filter or ``{"field": "config.lr", "operator": "<", "value": 0.1}``.
+Both forms follow MongoDB: values of different types never match, a list matches if one of its items
+does, and ``!=`` also finds runs without the field. A status is compared as ``current_status``
+returns it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from reproducible_ml.tracking.folder import now
 from reproducible_ml.tracking.runs.status import RUNNING, SILENT, SILENT_AFTER_SECONDS, TIMES
 from reproducible_ml.utils.errors import ConfigError
 
-# Operators of the page -> MongoDB's.
+# The page's operators -> MongoDB's.
 OPERATORS = {
     "==": "$eq",
     "!=": "$ne",
@@ -39,42 +40,44 @@ class QueryError(ConfigError):
 
 
 def checked(query: Any) -> Query:
-    """Return the filter when every part of it is one that the page can make.
+    """Return a filter, if it has only parts that the page can make.
 
     Raises:
-        QueryError: It is anything else. A field such as ``$where`` would run the visitor's
-            JavaScript in the database server.
+        QueryError: It has others. A field such as ``$where`` would run the visitor's JavaScript
+            in the database server.
     """
     if not isinstance(query, dict):
-        raise QueryError(f"A filter is an object, not {query!r}.")
+        raise QueryError(f"A filter must be an object, not {query!r}.")
     if "filters" in query:
         if query.get("type") not in ("and", "or") or not isinstance(query["filters"], list):
-            raise QueryError('A group of filters has the type "and" or "or" and a list of filters.')
+            raise QueryError('A group of filters needs the type "and" or "or", and a list of them.')
         for clause in query["filters"]:
             checked(clause)
         return query
     field, operator, value = (query.get(key) for key in ("field", "operator", "value"))
     if not isinstance(field, str) or not field or field.startswith("$") or ".$" in field:
-        raise QueryError(f"{field!r} is no field of a run; write for example config.seed.")
+        raise QueryError(f"{field!r} is not a field of a run; write for example config.seed.")
     if operator not in OPERATORS:
-        raise QueryError(f"Operator {operator!r} is unknown; there are {', '.join(OPERATORS)}.")
+        raise QueryError(
+            f"The operator {operator!r} is unknown; use one of {', '.join(OPERATORS)}."
+        )
     if value is not None and not isinstance(value, (str, int, float, bool)):
         raise QueryError(f"The value of {field} must be a string or a number, not {value!r}.")
     if operator == "regex":
         try:
             re.compile(value if isinstance(value, str) else "(")
         except re.error as error:
-            raise QueryError(f"{value!r} is no regular expression: {error}.") from error
+            raise QueryError(f"{value!r} is not a regular expression: {error}.") from error
     if field == "status" and operator not in STATUS_OPERATORS:
         raise QueryError(
-            f"A status can be compared with {', '.join(STATUS_OPERATORS)}, not with {operator}."
+            f"A status can only be compared with {', '.join(STATUS_OPERATORS)}, not {operator}."
         )
     _typed(field, value)
     return query
 
 
 def fields(query: Query) -> Iterator[str]:
-    """Yield the fields that a checked filter compares, however deep."""
+    """Yield the fields that a checked filter compares, at any depth."""
     for clause in query.get("filters", [query]):
         if "filters" in clause:
             yield from fields(clause)
@@ -93,10 +96,10 @@ def to_mongo(query: Query) -> dict[str, Any]:
 
 
 def _status_to_mongo(operator: str, value: Any, compared: dict[str, Any]) -> dict[str, Any]:
-    """Tell RUNNING from DEAD, both recorded as RUNNING, as ``current_status`` does.
+    """Distinguish RUNNING from DEAD, both recorded as RUNNING, as ``current_status`` does.
 
-    Sacredboard asks with ``$where``, which servers switch off, and negates with a top-level
-    ``$not``, which MongoDB refuses.
+    Sacredboard uses ``$where``, which servers disable, and negates with a top-level ``$not``, which
+    MongoDB refuses.
     """
     limit = now() - timedelta(seconds=SILENT_AFTER_SECONDS)
     alive: dict[str, Any] = {
@@ -112,7 +115,7 @@ def _status_to_mongo(operator: str, value: Any, compared: dict[str, Any]) -> dic
 
 
 def matches(run: dict[str, Any], query: Query) -> bool:
-    """Say whether one run satisfies a checked filter."""
+    """Tell whether one run satisfies a checked filter."""
     if "filters" in query:
         found = [matches(run, clause) for clause in query["filters"]]
         return not found or bool(all(found) if query["type"] == "and" else any(found))
@@ -127,7 +130,7 @@ def _matches(candidates: list[Any], operator: str, value: Any) -> bool:
 
 
 def _typed(field: str, value: Any) -> Any:
-    """Read the value as a time where the field holds one: times are no strings in MongoDB."""
+    """Parse the value as a time if the field holds one; MongoDB does not store times as strings."""
     if field in TIMES and isinstance(value, str):
         try:
             return datetime.fromisoformat(value)
@@ -137,7 +140,7 @@ def _typed(field: str, value: Any) -> Any:
 
 
 def _lookup(value: Any, path: list[str]) -> Iterator[Any]:
-    """Yield what a dotted path leads to; through lists by index or into every item."""
+    """Yield the values at a dotted path; it enters lists by index and into every item."""
     if not path:
         yield value
         if isinstance(value, list):
@@ -154,7 +157,7 @@ def _lookup(value: Any, path: list[str]) -> Iterator[Any]:
 
 
 def _kind(value: Any) -> str:
-    """Name the group of types that can be compared with each other."""
+    """Return the name of the group of types that can be compared with each other."""
     if isinstance(value, bool):
         return "bool"
     return "number" if isinstance(value, (int, float)) else type(value).__name__
@@ -165,7 +168,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    """Compare only what has the same kind and an order."""
+    """Restrict a comparison to values of one kind that has an order."""
 
     def of_one_kind(one: Any, other: Any) -> bool:
         ordered = ("number", "str", "datetime", "bool")
@@ -183,17 +186,17 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "regex": lambda one, other: isinstance(one, str) and re.search(other, one) is not None,
 }
 
-# MongoDB's order of types, for a column that holds several.
+# MongoDB's order of types, for columns that mix them.
 _RANK = {"NoneType": 0, "number": 1, "str": 2, "dict": 3, "list": 4, "bool": 6, "datetime": 7}
 
 
 def sort_key(run: dict[str, Any], field: str) -> tuple[Any, ...]:
-    """Return what a run is sorted by: rank of the type, value, and the id where those are equal."""
+    """Return a run's sort key: rank of the value's type, the value, then the id."""
     value = next(_lookup(run, field.split(".")), None)
     kind = _kind(value)
     if kind not in ("number", "str", "bool", "datetime"):
         value = str(value)
     elif isinstance(value, float) and math.isnan(value):
-        kind, value = "NoneType", ""  # NaN has no place among numbers
+        kind, value = "NoneType", ""  # NaN compares false with every number
     identity = run["_id"]
     return (_RANK.get(kind, 5), value, isinstance(identity, str), identity)

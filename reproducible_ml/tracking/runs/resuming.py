@@ -1,7 +1,7 @@
-"""How a training that did not come to its end goes on: the command, and what it goes on from.
+"""Resuming of a stopped training: the command, and the checkpoint that it resumes from.
 
-A training notes its folder of checkpoints in the run before its first step (``info["model_dir"]``),
-so that a killed one says too where they are.
+A training records its folder of checkpoints before its first step (``info["model_dir"]``), so that
+the run of a killed training names it too.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from reproducible_ml.tracking.runs.status import NOT_ENDED
 from reproducible_ml.tracking.runs.store import DEFAULT_FOLDER, FOLDER_OPTION, MONGO_OPTION
 
 _COMPLETED = "COMPLETED"
-# A run that was refused would be refused again.
+# A run that failed with this error would be refused again.
 _REFUSED = "ConfigError"
 
 
 def record_model_dir(run: Any, model_dir: Path) -> None:
-    """Note the folder of checkpoints in a run, on the disk at once.
+    """Record the folder of checkpoints in a run, and write it to disk at once.
 
     Args:
         run: The running Sacred run.
@@ -31,24 +31,24 @@ def record_model_dir(run: Any, model_dir: Path) -> None:
     run._emit_heartbeat()
 
 
-def go_on_command(
+def resume_command(
     experiment: Mapping[str, Any],
     meta: Mapping[str, Any],
     info: Mapping[str, Any],
     status: str,
     trace: Sequence[Any] = (),
 ) -> str:
-    """Return the command by which a stopped training goes on.
+    """Return the command that resumes a stopped training.
 
     Args:
-        experiment: What the record says of the experiment.
-        meta: How it was called.
-        info: The run's ``info``.
+        experiment: The run's ``experiment``.
+        meta: Its ``meta``: how it was called.
+        info: Its ``info``.
         status: Its status.
         trace: Its ``fail_trace``.
 
     Returns:
-        The command; empty for a run that is completed, under way, refused or no training.
+        The command; empty if the run is completed, still running, was refused or is no training.
     """
     model_dir = info.get("model_dir")
     if not model_dir or status == _COMPLETED or status in NOT_ENDED:
@@ -71,13 +71,13 @@ def go_on_command(
 
 
 def newest_checkpoint(info: Mapping[str, Any]) -> tuple[Path, int] | None:
-    """Return prefix and step of the newest checkpoint that lies in a stopped training's folder.
+    """Return prefix and step of the newest checkpoint in a stopped training's folder.
 
     Args:
         info: The run's ``info``.
 
     Returns:
-        None where the folder is gone, or holds none yet.
+        None if the folder is gone or holds no checkpoint.
     """
     if not info.get("model_dir"):
         return None
@@ -92,7 +92,7 @@ def _indices(folder: Path) -> list[Path]:
 
 
 def _updates(meta: Mapping[str, Any]) -> list[str]:
-    """Return the words behind ``with``: as they were typed, else made from what was given."""
+    """Return the words after ``with``: as typed, or rebuilt from the updates of a notebook."""
     typed = (meta.get("options") or {}).get("UPDATE")
     if typed:
         return [str(word) for word in typed]
@@ -111,7 +111,7 @@ def _pairs(updates: Mapping[str, Any], prefix: str) -> list[str]:
 
 
 def read_typed(text: str) -> Any:
-    """Return a value as Sacred reads it from the command line: a literal, else the text."""
+    """Return a value as Sacred reads it from the command line: a literal, else the string."""
     try:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError):
@@ -119,7 +119,7 @@ def read_typed(text: str) -> Any:
 
 
 def as_typed(value: Any) -> str:
-    """Return a value as it is typed behind ``with key=``; a text that reads as another, quoted."""
+    """Return a value as typed after ``with key=``; a string that reads as a literal is quoted."""
     if not isinstance(value, str):
         return repr(value).replace(" ", "")
     return value if read_typed(value) == value else repr(value)

@@ -1,4 +1,4 @@
-"""Read recorded runs back, from a folder of runs or from MongoDB alike.
+"""Read recorded runs back, from a folder or from MongoDB.
 
 run = load_run(5)                             # from runs/
 run = load_run(5, open_store(mongo="sacred"))
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Artifacts(Mapping[str, bytes]):
-    """The files that a run made: name to content, read when asked for."""
+    """The files that a run made: name -> content, which is read on access."""
 
     def __init__(self, store: Store, run_id: RunId) -> None:
         self._store = store
@@ -43,7 +43,7 @@ class Artifacts(Mapping[str, bytes]):
 
     @cached_property
     def infos(self) -> dict[str, ArtifactInfo]:
-        """Size, content type and place of each."""
+        """Size, content type and place of each file."""
         return self._store.artifacts(self._run_id)
 
     def __getitem__(self, name: str) -> bytes:
@@ -79,10 +79,10 @@ class Artifacts(Mapping[str, bytes]):
 
 
 class Run:
-    """A recorded run; what is large is read when asked for.
+    """A recorded run; its large parts are read on access.
 
     Attributes:
-        store: Where it is read from.
+        store: The store that holds it.
         id: Its id there.
         entry: Its document in the layout of Sacred's MongoObserver.
     """
@@ -104,28 +104,28 @@ class Run:
     def status(self) -> str:
         """COMPLETED, FAILED, INTERRUPTED (also: killed), RUNNING, DEAD, QUEUED or UNREADABLE.
 
-        DEAD has not been heard of for two minutes, and it is not known that it was killed.
+        DEAD means that the heartbeat stopped two minutes ago, but the process may still live.
         """
         return str(self.entry["status"])
 
     @property
     def config(self) -> dict[str, Any]:
-        """The complete configuration, with the values that were used where it left any open."""
+        """The complete configuration, with the values that were used in place of None."""
         return complete_config(self.entry)
 
     @property
     def filled_in(self) -> dict[str, str]:
-        """The configuration keys that a default filled in, with where it comes from."""
+        """The configuration keys that a default filled in -> where the value comes from."""
         return filled_in(self.entry)
 
     @property
     def info(self) -> dict[str, Any]:
-        """The facts listed in docs/tracking-records.md, and what the experiment added."""
+        """The facts listed in docs/tracking-records.md, and any that the experiment added."""
         return dict(self.entry.get("info") or {})
 
     @property
     def result(self) -> Any:
-        """What the main function returned; None before the end."""
+        """The return value of the main function; None before the end."""
         return self.entry.get("result")
 
     @property
@@ -135,12 +135,12 @@ class Run:
 
     @property
     def started(self) -> datetime | None:
-        """Start, in UTC."""
+        """Start time in UTC."""
         return self.entry.get("start_time")
 
     @property
     def duration_seconds(self) -> float | None:
-        """Wall time from start to end, or to the last sign of life."""
+        """Wall time from the start to the end, or to the last heartbeat."""
         end = self.entry.get("stop_time") or self.entry.get("heartbeat")
         if self.started is None or end is None:
             return None
@@ -148,20 +148,20 @@ class Run:
 
     @property
     def git_commit(self) -> str | None:
-        """Commit that the sources started from."""
+        """Commit that the source files were based on."""
         for repository in self.entry.get("experiment", {}).get("repositories") or []:
             return repository.get("commit")
         return None
 
     @property
     def dirty(self) -> bool | None:
-        """Whether anything differed from the commit; None where there was no git."""
+        """Whether anything differed from the commit; None without git."""
         repositories = self.entry.get("experiment", {}).get("repositories") or []
         return any(one.get("dirty") for one in repositories) if repositories else None
 
     @cached_property
     def log(self) -> str:
-        """What the run printed."""
+        """Everything that the run printed."""
         return self.store.output(self.id)
 
     @cached_property
@@ -171,7 +171,7 @@ class Run:
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """Every metric point, one row each: name, step, value, timestamp; NaN stays NaN."""
+        """A table of every metric point: name, step, value, timestamp; NaN stays NaN."""
         import pandas as pd
 
         frames = [
@@ -204,7 +204,7 @@ class Run:
     def verdict(self) -> str:
         """The last verdict of ``reproducible-ml reproduce`` on this run; empty without one.
 
-        A second execution with another configuration was asked to differ and says nothing of it.
+        Reruns with a changed configuration are meant to differ, so their verdicts don't count.
         """
         for one in reversed(self.info.get("verdicts") or []):
             if not isinstance(one, Mapping):
@@ -222,7 +222,7 @@ def load_run(run_id: RunId, store: Store | str | Path | None = None) -> Run:
         store: What ``open_store`` returns, or a folder of runs; ``runs`` by default.
 
     Raises:
-        TrackingError: There is no such run or store; says what there is.
+        TrackingError: There is no such run or store; the message lists what exists.
     """
     store = _opened(store)
     return Run(store, store.entry(typed_id(run_id)))
@@ -234,16 +234,16 @@ def iterate_runs(
     status: str | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> Iterator[Run]:
-    """Yield recorded runs in the order of their ids, reading nothing large.
+    """Yield recorded runs in the order of their ids, without reading their large parts.
 
     Args:
         store: What ``open_store`` returns, or a folder of runs; ``runs`` by default.
         experiment: Only runs of this experiment.
-        status: Only runs of this status.
+        status: Only runs with this status.
         config: Only runs that used these values, by dotted configuration key.
 
     Raises:
-        TrackingError: None of the runs has a key of ``config``; raised after the last of them.
+        TrackingError: No run has a key of ``config``; raised after the last run.
     """
     store = _opened(store)
     wanted = dict(config or {})
@@ -266,7 +266,7 @@ def iterate_runs(
 
 
 def _same(recorded: Any, wanted: Any) -> bool:
-    # To Python True is 1; to a configuration they are a switch and a number.
+    # True == 1 in Python, but in a configuration one is a switch and the other a number.
     return isinstance(recorded, bool) == isinstance(wanted, bool) and bool(recorded == wanted)
 
 
@@ -282,8 +282,8 @@ def list_runs(
     Args:
         store: What ``open_store`` returns, or a folder of runs; ``runs`` by default.
         experiment: Only runs of this experiment.
-        status: Only runs of this status.
-        metrics: Whether to add the last value of each metric, or of which; False is faster.
+        status: Only runs with this status.
+        metrics: True adds the last value of each metric, names only those; False is faster.
         config: Only runs that used these values, by dotted configuration key.
 
     Returns:
@@ -292,7 +292,7 @@ def list_runs(
         ``metrics.…``.
 
     Raises:
-        TrackingError: None of the runs has a key of ``config``.
+        TrackingError: No run has a key of ``config``.
     """
     import pandas as pd
 

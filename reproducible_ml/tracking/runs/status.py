@@ -1,7 +1,7 @@
-"""The one rule for the status of a run, wherever it is read from.
+"""One rule for the status of a run, whatever store it is read from.
 
-A run that ended says so itself. A killed one cannot, and its record says RUNNING for ever: a folder
-knows at once that the process is gone, a database only that nothing is heard of it.
+A run records its own end, but a killed one stays RUNNING forever. A folder shows at once that the
+process is gone; a database only shows that its heartbeat stopped.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from reproducible_ml.utils.errors import TrackingError
 TIMES = ("start_time", "heartbeat", "stop_time")
 
 RUNNING, UNREADABLE = "RUNNING", "UNREADABLE"
-# Sacredboard's word for a run that has not been heard of; whether its process lives is not known.
+# Sacredboard's word for a run whose heartbeat stopped; its process may still live.
 SILENT = "DEAD"
-# Statuses of runs that may still change.
+# Runs with these statuses may still change.
 NOT_ENDED = (RUNNING, SILENT, "QUEUED")
-# Sacred's heartbeat comes every 10 s; 12 missed ones are no accident.
+# Sacred's heartbeat comes every 10 s; missing 12 of them is no accident.
 SILENT_AFTER_SECONDS = 120
 
 
 def current_status(entry: Mapping[str, Any], left: bool = False) -> str:
-    """Return the status of a run as it is now.
+    """Return the present status of a run.
 
     Args:
         entry: The run's document, with times as datetimes in UTC.
-        left: Whether it is known that its process is gone.
+        left: Whether its process is known to be gone.
     """
     recorded = str(entry.get("status") or UNREADABLE)
     if recorded != RUNNING:
@@ -49,33 +49,34 @@ def current_status(entry: Mapping[str, Any], left: bool = False) -> str:
 
 
 def seconds_since(time: datetime | None) -> float | None:
-    """Return how long ago a time in UTC was; None where there is no time."""
+    """Return how long ago a time in UTC was; None for None."""
     return None if time is None else (now() - time).total_seconds()
 
 
 def read_time(value: Any) -> datetime | None:
-    """Return a time of MongoDB or in ISO form, in UTC without a zone; None where there is none."""
+    """Return a time from MongoDB or in ISO form, as UTC without a zone; None if it is neither."""
     if not isinstance(value, datetime):
         try:
             value = datetime.fromisoformat(value)
         except (TypeError, ValueError):
             return None
-    # An address may ask for times with a zone (tz_aware), which cannot be compared with ours.
+    # With tz_aware in its address a database returns times with a zone, which don't compare with
+    # ours.
     return value.astimezone(timezone.utc).replace(tzinfo=None) if value.tzinfo else value
 
 
 def refuse_running(entry: Mapping[str, Any]) -> None:
-    """Refuse to delete a run that is running.
+    """Refuse to delete a running run.
 
     Raises:
-        StillWritten: It is.
+        StillWritten: The run is running.
     """
     if entry["status"] == RUNNING:
         raise StillWritten(f"Run {entry['_id']} is still running; stop it, then delete it.")
 
 
 def entry_or_reason(store: Store, run_id: RunId) -> dict[str, Any]:
-    """Return a run's document; of one that cannot be read a document that says why.
+    """Return a run's document; if it can't be read, a document that says why.
 
     Raises:
         NotRecorded: There is no such run.
@@ -90,6 +91,6 @@ def entry_or_reason(store: Store, run_id: RunId) -> dict[str, Any]:
 
 
 def unreadable(run_id: RunId, error: Exception) -> dict[str, Any]:
-    """Return the document of a run that cannot be read, which says why."""
+    """Return a document for a run that can't be read, with the reason as its ``fail_trace``."""
     empty: dict[str, Any] = {"experiment": {}, "config": {}, "info": {}}
     return {"_id": run_id, "status": UNREADABLE, **empty, "fail_trace": [str(error)]}

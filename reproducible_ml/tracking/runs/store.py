@@ -1,6 +1,6 @@
-"""Where recorded runs are read from: one interface for a folder of runs and for MongoDB.
+"""The interface of a store of runs, the same for a folder and for MongoDB.
 
-``folder_store.py`` and ``mongo_store.py`` implement it; ``run.py`` puts a run's face on it.
+``folder_store.py`` and ``mongo_store.py`` implement it; ``run.py`` presents a single run.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ RunId = Union[int, str]
 # Name -> {"steps": [...], "values": [...], "timestamps": [datetime, ...]}
 Metrics = dict[str, dict[str, list[Any]]]
 DEFAULT_FOLDER = "runs"
-# As Sacred names its options; a record has them under these names.
+# Sacred's names of these options, which are also their keys in a run's ``meta``.
 FOLDER_OPTION, MONGO_OPTION = "--file_storage", "--mongo_db"
 MOST_IDS_SHOWN = 8
 EVERY_RUN: dict[str, Any] = {"type": "and", "filters": []}
 
 
 class NotRecorded(TrackingError):
-    """There is no such run, or the run has no such artifact."""
+    """A missing run, or a missing artifact of a run."""
 
 
 class StillWritten(TrackingError):
-    """A living process writes the run."""
+    """A run that a living process still writes."""
 
 
 class StoreUnavailable(TrackingError):
-    """The database does not answer, or refuses."""
+    """A database that does not answer, or refuses to."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class ArtifactInfo:
     Attributes:
         name: Its name in the run.
         bytes: Its size.
-        content_type: Such as "image/png"; empty when unknown.
-        place: Where it lies: a path, or the database and the id in GridFS.
+        content_type: For example "image/png"; empty if unknown.
+        place: Where it is stored: a path, or the database and the id in GridFS.
     """
 
     name: str
@@ -61,8 +61,8 @@ class Found:
 
     Attributes:
         entries: Their documents; see ``Store.find``.
-        matching: How many runs the filter lets through.
-        total: How many runs there are.
+        matching: Number of runs that match the filter.
+        total: Number of all runs.
     """
 
     entries: list[dict[str, Any]]
@@ -74,7 +74,7 @@ class Store(ABC):
     """Recorded runs."""
 
     shown: str
-    """Where the runs are, for people; holds no credentials."""
+    """The store's place for messages, without credentials."""
 
     @abstractmethod
     def ids(self) -> list[RunId]:
@@ -84,19 +84,19 @@ class Store(ABC):
     def entry(self, run_id: RunId) -> dict[str, Any]:
         """Return a run's document in the layout of Sacred's MongoObserver.
 
-        ``_id``, ``experiment``, ``command``, ``status``, ``start_time``, ``heartbeat`` and
+        It has ``_id``, ``experiment``, ``command``, ``status``, ``start_time``, ``heartbeat`` and
         ``stop_time`` (datetimes in UTC, or None), ``host``, ``meta``, ``config``, ``info``,
-        ``result``, ``fail_trace``; without output and metrics. ``status`` is what it is now,
-        see ``current_status``.
+        ``result`` and ``fail_trace``, but neither output nor metrics. ``status`` is the present
+        one, see ``current_status``.
 
         Raises:
             NotRecorded: There is no such run.
-            TrackingError: It cannot be read.
+            TrackingError: The run can't be read.
         """
 
     @abstractmethod
     def entries(self) -> Iterable[dict[str, Any]]:
-        """Yield the documents of all runs; one that cannot be read has the status UNREADABLE."""
+        """Yield the documents of all runs; one that can't be read has the status UNREADABLE."""
 
     @abstractmethod
     def find(
@@ -107,21 +107,20 @@ class Store(ABC):
         start: int = 0,
         limit: int | None = None,
     ) -> Found:
-        """Return one page of the runs that a filter lets through.
+        """Return one page of the runs that match a filter.
 
-        The documents hold what a list shows, and need not hold more: ``_id``, ``status``,
-        ``experiment.name``, ``command``, ``start_time``, ``heartbeat``, ``host.hostname``,
-        ``result``.
+        The documents hold at least what a list shows: ``_id``, ``status``, ``experiment.name``,
+        ``command``, ``start_time``, ``heartbeat``, ``host.hostname`` and ``result``.
 
         Args:
             query: The filter; see ``query.py``.
-            sort_by: The field to sort by; runs that are equal there are sorted by id.
-            descending: Whether the greatest comes first.
-            start: How many runs to leave out.
-            limit: How many runs to return at most.
+            sort_by: The field to sort by; runs with equal values are sorted by id.
+            descending: Whether the greatest value comes first.
+            start: Number of runs to skip.
+            limit: Greatest number of runs to return; None for all.
 
         Raises:
-            QueryError: The filter means nothing.
+            QueryError: The filter is invalid.
         """
 
     @abstractmethod
@@ -130,14 +129,14 @@ class Store(ABC):
 
     @abstractmethod
     def metrics(self, run_id: RunId, names: Collection[str] | None = None) -> Metrics:
-        """Return every point, of these metrics or of all, in the order of logging."""
+        """Return every point of these metrics, or of all, in the order of logging."""
 
     @abstractmethod
     def open_output(self, run_id: RunId) -> BinaryIO:
-        """Open all that the run printed for reading; UTF-8."""
+        """Open everything that the run printed, as UTF-8 bytes."""
 
     def output(self, run_id: RunId) -> str:
-        """Return all that the run printed."""
+        """Return everything that the run printed."""
         with self.open_output(run_id) as file:
             return file.read().decode("utf-8", "replace")
 
@@ -162,32 +161,32 @@ class Store(ABC):
 
     @abstractmethod
     def sources(self, run_id: RunId) -> dict[str, bytes]:
-        """Return the recorded source files by relative path, see ``source_name``."""
+        """Return the recorded source files by relative path; see ``source_name``."""
 
     @abstractmethod
     def resources(self, run_id: RunId) -> dict[str, bytes]:
-        """Return the content of the run's resources by recorded path, as far as it is kept."""
+        """Return the content of the run's resources by recorded path, if the store kept it."""
 
     @abstractmethod
     def append_info(self, run_id: RunId, key: str, value: Any) -> None:
         """Append a value to the list ``info[key]`` of an ended run, atomically.
 
         Raises:
-            TrackingError: There is no such run, or it is still being written.
+            TrackingError: There is no such run, or a process still writes it.
         """
 
     @abstractmethod
     def delete(self, run_id: RunId) -> None:
-        """Delete a run with its metrics and artifacts; what other runs share stays.
+        """Delete a run with its metrics and artifacts, but not the files that it shares.
 
         Raises:
             NotRecorded: There is no such run.
             StillWritten: A living process writes it.
-            TrackingError: It cannot be deleted.
+            TrackingError: It can't be deleted.
         """
 
     def close(self) -> None:  # noqa: B027 - a folder holds nothing open
-        """Let go of a connection, if there is one."""
+        """Close the connection, if there is one."""
 
     def __enter__(self) -> Store:
         return self
@@ -196,7 +195,7 @@ class Store(ABC):
         self.close()
 
     def missing(self, run_id: Any) -> NotRecorded:
-        """Return the error for a run that is not there, which says what there is."""
+        """Return the error for a missing run, which lists the runs that exist."""
         ids = self.ids()
         there = f"there are {shown_ids(ids)}" if ids else "it holds no runs"
         near = nearest_ids(run_id, ids)
@@ -206,7 +205,7 @@ class Store(ABC):
 
 
 def typed_id(text: Any) -> RunId:
-    """Return 12 for "12", as Sacred numbers runs; other ids stay texts."""
+    """Return 12 for "12", as Sacred numbers runs; other ids stay strings."""
     if isinstance(text, int):
         return text
     text = str(text)
@@ -214,14 +213,14 @@ def typed_id(text: Any) -> RunId:
 
 
 def sorted_ids(ids: Iterable[RunId]) -> list[RunId]:
-    """Return ids in order: numbers by value, then texts."""
+    """Return ids in order: numbers by value, then strings."""
     return sorted(
         ids, key=lambda one: (isinstance(one, str), one if isinstance(one, int) else 0, str(one))
     )
 
 
 def nearest_ids(run_id: Any, ids: list[RunId]) -> list[RunId]:
-    """Return the ids that may have been meant: the neighbours of a number, texts much alike."""
+    """Return the ids that may have been meant: a number's neighbours, or similar strings."""
     wanted = typed_id(run_id)
     if isinstance(wanted, int):
         numbers = [one for one in ids if isinstance(one, int)]
@@ -232,7 +231,7 @@ def nearest_ids(run_id: Any, ids: list[RunId]) -> list[RunId]:
 
 
 def shown_ids(ids: list[RunId]) -> str:
-    """Return ids for a sentence, ranges of numbers drawn together: "1-4, 7 and mine"."""
+    """Return ids for a sentence, with ranges of numbers: "1-4, 7 and mine"."""
     groups: list[str] = []
     first = last = None
     for one in [*ids, None]:
@@ -248,22 +247,22 @@ def shown_ids(ids: list[RunId]) -> str:
 
 
 def source_name(recorded: str, base_dir: str, library_dir: str | None) -> str | None:
-    """Return the relative path under which a recorded source can be put into any directory.
+    """Return the relative path under which a source file can be restored into any directory.
 
-    Sources are recorded relative to the experiment's ``base_dir``. Those of this library lie
-    elsewhere when it is installed ("../../lib/reproducible_ml/x.py"), and become
+    Source files are recorded relative to the experiment's ``base_dir``. Those of this library lie
+    elsewhere if it is installed ("../../lib/reproducible_ml/x.py"), and become
     "reproducible_ml/x.py".
 
     Args:
-        recorded: The path in the record.
+        recorded: The recorded path.
         base_dir: The experiment's base directory on the machine of the run.
-        library_dir: The directory that held the library there; None in records of plain Sacred.
+        library_dir: The directory that held the library there; None for a run of plain Sacred.
 
     Returns:
-        The path; None for one that would leave the directory, which no record of ours holds.
+        The path; None if it would leave the directory, which no run of ours records.
     """
     if library_dir and ".." in PurePosixPath(recorded).parts:
-        # Only compared as text: neither directory need exist on this machine.
+        # Compared as strings, since neither directory need exist on this machine.
         absolute = _normal(PurePosixPath(base_dir) / recorded)
         root = PurePosixPath(library_dir)
         if root in absolute.parents:
@@ -285,10 +284,10 @@ def _normal(path: PurePosixPath) -> PurePosixPath:
 
 
 def read_number(value: Any) -> Any:
-    """Return a metric's value; a database that takes no NaN has None in its place."""
+    """Return a metric's value; None stands for NaN in databases that refuse NaN."""
     return math.nan if value is None else value
 
 
 def without_pickle_tag(value: dict[str, Any]) -> Any:
-    """Return a JSON object; a list for a tuple of Sacred's own observers. Nothing is unpickled."""
+    """Return a JSON object, or a list for a tuple of Sacred's observers; unpickle nothing."""
     return value["py/tuple"] if set(value) == {"py/tuple"} else value

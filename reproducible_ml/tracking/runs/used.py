@@ -1,7 +1,7 @@
-"""Values that a run used although nobody configured them, with where they come from.
+"""Values that a run used although nobody configured them, and where they come from.
 
-A default may have filled them in (``filled_in``), or they are of the data set: what was there
-already has the source that its manifest names, whatever ``source`` is by default.
+A default filled them in (``filled_in``), or the data set did: an existing one keeps the source that
+its manifest names, whatever the default of ``source`` is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Used:
-    """A value that a run used instead of its configuration's.
+    """A value that a run used instead of the configured one.
 
     Attributes:
         value: The value.
@@ -33,24 +33,24 @@ class Used:
 
 
 def used_values(run: Run) -> dict[str, Used]:
-    """Return what a run used that was not configured, by configuration key."""
+    """Return the values that a run used without being configured, by configuration key."""
     config = run.config
     found = {key: Used(config.get(key), f"from {why}") for key, why in run.filled_in.items()}
     return {**found, **_source(run, config)}
 
 
 def used_config(run: Run) -> dict[str, Any]:
-    """Return a run's configuration with the values that it really used."""
+    """Return a run's configuration with the values that it actually used."""
     return {**run.config, **{key: used.value for key, used in used_values(run).items()}}
 
 
 def with_origin(text: str, used: Used | None) -> str:
-    """Return a value's text, and behind it where it comes from if it is not configured."""
+    """Return a value's string, followed by its origin if it was not configured."""
     return text if used is None else f"{text} ({used.origin})"
 
 
 def kept_manifests(run: Run) -> dict[str, dict[str, Any]]:
-    """Return the manifests that a run keeps, as JSON, by fingerprint."""
+    """Return the manifests among a run's resources, as JSON, by fingerprint."""
     from reproducible_ml.datasets.serialize import FORMAT_NAME
 
     found = {}
@@ -69,10 +69,10 @@ def kept_manifests(run: Run) -> dict[str, dict[str, Any]]:
 
 
 def source_text(source: Mapping[str, Any]) -> str:
-    """Name where the rows of a data set came from, with what was given to open it.
+    """Return the name of a data set's source, with the arguments that opened it.
 
     Args:
-        source: As the manifest states it.
+        source: The manifest's ``source``.
     """
     if not source.get("name"):
         return "not recorded"
@@ -87,7 +87,7 @@ def _source(run: Run, config: Mapping[str, Any]) -> dict[str, Used]:
     facts = (run.info.get("dataset") or {}).get("records") or {}
     source = facts.get("source")
     if source is None:
-        # A record of an earlier version; the manifest is kept with it in a folder of runs.
+        # A run of an earlier version recorded no source, but its folder keeps the manifest.
         source = (kept_manifests(run).get(str(facts.get("fingerprint"))) or {}).get("source")
     if not source or not source.get("name"):
         return {}

@@ -1,4 +1,4 @@
-"""A stopped training says how it goes on: at its end, in ``show``, and when it is reproduced."""
+"""A stopped training says how to resume it: at its end, in ``show``, and when it is reproduced."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from reproducible_ml.cli import main
-from reproducible_ml.tracking.runs.resuming import go_on_command, newest_checkpoint
+from reproducible_ml.tracking.runs.resuming import newest_checkpoint, resume_command
 from tests.experiments.running import environment
 
 EXPERIMENT = {"module": "experiments.mnist_wgan"}
@@ -25,7 +25,7 @@ def meta(*words, **options):
 
 def test_the_command_is_the_one_that_was_typed_with_the_folder_behind_it():
     typed = meta("digits", "gen_lr=1e-4", "name=a b", "model_dir=models/old")
-    assert go_on_command(EXPERIMENT, typed, INFO, "INTERRUPTED") == (
+    assert resume_command(EXPERIMENT, typed, INFO, "INTERRUPTED") == (
         "python -m experiments.mnist_wgan with digits gen_lr=1e-4 'name=a b' "
         "model_dir=models/mnist_wgan-6"
     )
@@ -33,13 +33,13 @@ def test_the_command_is_the_one_that_was_typed_with_the_folder_behind_it():
 
 def test_the_command_records_where_the_stopped_run_was_recorded():
     typed = meta("digits", **{"--file_storage": "kept", "--mongo_db": "mongodb://host/sacred"})
-    command = go_on_command(EXPERIMENT, typed, INFO, "FAILED")
+    command = resume_command(EXPERIMENT, typed, INFO, "FAILED")
     assert command.endswith("model_dir=models/mnist_wgan-6 -F kept -m mongodb://host/sacred")
 
 
 def test_a_run_from_a_notebook_is_told_by_its_updates():
     called = {"named_configs": ["digits"], "config_updates": {"seed": 7, "name": "5"}}
-    assert go_on_command(EXPERIMENT, called, INFO, "FAILED") == (
+    assert resume_command(EXPERIMENT, called, INFO, "FAILED") == (
         "python -m experiments.mnist_wgan with digits seed=7 'name='\"'\"'5'\"'\"'' "
         "model_dir=models/mnist_wgan-6"
     )
@@ -55,8 +55,8 @@ def test_a_run_from_a_notebook_is_told_by_its_updates():
         ("FAILED", INFO, ["Traceback\n", "x.ConfigError: model_dir has other settings\n"]),
     ],
 )
-def test_where_nothing_goes_on_nothing_is_said(status, info, trace):
-    assert go_on_command(EXPERIMENT, meta("digits"), info, status, trace) == ""
+def test_where_nothing_can_be_resumed_nothing_is_said(status, info, trace):
+    assert resume_command(EXPERIMENT, meta("digits"), info, status, trace) == ""
 
 
 def test_the_newest_checkpoint_is_that_of_the_largest_step(tmp_path):
@@ -101,14 +101,14 @@ def _there(interrupted, monkeypatch):
 
 
 @pytest.mark.usefixtures("_there")
-def test_after_ctrl_c_the_printed_command_goes_on(interrupted):
+def test_after_ctrl_c_the_printed_command_resumes(interrupted):
     folder, output = interrupted
-    (line,) = [line for line in output.splitlines() if line.startswith("Go on:")]
+    (line,) = [line for line in output.splitlines() if line.startswith("Resume:")]
     command = line.partition(":")[2].strip()
     assert command == (
         "python -m experiments.mnist_wgan with smoke max_steps=100000 model_dir=models/mnist_wgan-1"
     )
-    assert f"go on {command}" in show("1")
+    assert f"resume {command}" in show("1")
     said = CliRunner().invoke(main, ["reproduce", "1"]).output
     assert f"Resume it with: {command}; then reproduce that run." in said
     step = max(int(path.stem.split("-")[1]) for path in folder.glob("models/*/*.index"))
