@@ -1,4 +1,4 @@
-"""Sacred wiring: experiments, where their runs go, and reading them back."""
+"""Tracking with Sacred: recording experiments, and reading their runs back."""
 
 from __future__ import annotations
 

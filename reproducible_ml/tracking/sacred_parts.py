@@ -1,7 +1,7 @@
-"""The parts of Sacred that this project builds on, imported without the warning that they bring.
+"""The parts of Sacred that this project builds on, imported without their deprecation warning.
 
-Every other module takes them from here: Sacred still imports pkg_resources, which warns of its own
-end, and only the first import of a process does.
+Sacred still imports pkg_resources, which warns of its removal on the first import in a process. So
+every other module takes Sacred from here.
 """
 
 from __future__ import annotations

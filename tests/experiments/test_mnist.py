@@ -122,6 +122,6 @@ def test_a_wrong_type_is_refused_before_anything_starts(tmp_path):
     )
     assert code != 0
     assert "batch_size" in output
-    assert "a whole number" in output
+    assert "an integer" in output
     assert "Traceback" not in output
     assert not list(tmp_path.iterdir())

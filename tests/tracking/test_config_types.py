@@ -54,18 +54,18 @@ def test_a_value_of_the_defaults_type_passes(key, value, expected):
     [
         ("lr", "fast", "lr must be a number, like its default 0.5, found 'fast' (str)."),
         ("lr", True, "lr must be a number"),
-        ("steps", 2.5, "steps must be a whole number, like its default 3, found 2.5 (float)."),
-        ("steps", True, "steps must be a whole number"),
+        ("steps", 2.5, "steps must be an integer, like its default 3, found 2.5 (float)."),
+        ("steps", True, "steps must be an integer"),
         ("steps", None, "found None (NoneType)"),
-        ("name", 7, "name must be a text, like its default 'plain', found 7 (int). Quote it"),
+        ("name", 7, "name must be a string, like its default 'plain', found 7 (int). Quote it"),
         ("fast", 1, "fast must be True or False"),
         ("shape", 4, "shape must be a list"),
         ("optimizer", "adam", "optimizer must be a dictionary"),
         ("optimizer", {"momentum": "much"}, "optimizer.momentum must be a number"),
-        ("npz_file", 3, "npz_file must be a text or None"),
-        ("seed", -1, "seed must be a whole number from 0 to 4294967295, found -1"),
-        ("seed", 1.0, "seed must be a whole number"),
-        ("seed", 2**32, "seed must be a whole number"),
+        ("npz_file", 3, "npz_file must be a string or None"),
+        ("seed", -1, "seed must be an integer from 0 to 4294967295, found -1"),
+        ("seed", 1.0, "seed must be an integer"),
+        ("seed", 2**32, "seed must be an integer"),
     ],
 )
 def test_a_value_of_another_type_is_refused_with_key_value_and_type(key, value, said):
@@ -91,10 +91,10 @@ def test_leaves_are_named_by_dotted_key():
 @pytest.mark.parametrize(
     ("updates", "said"),
     [
-        (("steps=many",), "Error: steps must be a whole number, like its default 3, found 'many'"),
+        (("steps=many",), "Error: steps must be an integer, like its default 3, found 'many'"),
         (("stepps=3",), "Error: There is no configuration key 'stepps'; did you mean 'steps'?"),
         (("quik",), "Error: There is no named configuration 'quik'; did you mean 'quick'?"),
-        (("broken",), "Error: steps must be a whole number"),
+        (("broken",), "Error: steps must be an integer"),
     ],
 )
 def test_the_command_line_refuses_in_a_sentence_and_starts_nothing(

@@ -23,7 +23,7 @@ def project(tmp_path_factory):
 def test_settings_without_with_are_told_with_the_command_that_was_meant(project, words, meant):
     code, output = lab.run(project, "lab.train", *words)
     assert code == 1
-    assert output == f'Error: settings stand behind "with": python -m lab.train {meant}\n'
+    assert output == f'Error: settings go after "with": python -m lab.train {meant}\n'
 
 
 def test_a_command_that_there_is_none_of_is_still_sacreds_to_tell(project):

@@ -211,7 +211,7 @@ def test_a_picture_whose_name_is_none_of_a_picture_is_refused(tmp_path):
     from reproducible_ml.tracking.recording.facts import record_image
     from reproducible_ml.utils.errors import TrackingError
 
-    with pytest.raises(TrackingError, match=r"'grid.bin' is no name of a picture"):
+    with pytest.raises(TrackingError, match=r"'grid.bin' is not an image's name"):
         record_image(None, tmp_path / "grid.bin")
 
 

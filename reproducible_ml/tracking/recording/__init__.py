@@ -1,4 +1,4 @@
-"""Recording of a run: the experiment, its options and source files, the observer, the seal."""
+"""Recording runs: the experiment, its options and source files, the observer, the seal."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Check what ``with`` asks for against the configuration's defaults, before anything starts.
+"""Check the settings after ``with`` against the configuration's defaults before a run starts.
 
-Sacred only warns of a wrong type and runs. Here a value must have the type of the key's default (a
-whole number may stand where a float does), and a key must exist. What the defaults cannot say, an
-experiment declares: ``experiment("name", types={"npz_file": (str, None)})``.
+Sacred warns of a wrong type and runs anyway. Here a key must exist, and its value must have the
+type of its default, except that an integer may replace a float. An experiment declares other types
+itself: ``experiment("name", types={"npz_file": (str, None)})``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from reproducible_ml.utils.text import suggestion
 Type = Union[type, None]
 Types = Mapping[str, Union[Type, "tuple[Type, ...]"]]
 
-# NumPy takes no others for its generators, and Sacred seeds them all.
+# NumPy's generators take no larger seed, and Sacred seeds them all.
 LARGEST_SEED = 2**32 - 1
 _MISSING = object()
 _NAMES: dict[Any, str] = {
     bool: "True or False",
-    int: "a whole number",
+    int: "an integer",
     float: "a number",
-    str: "a text",
+    str: "a string",
     list: "a list",
     dict: "a dictionary",
     None: "None",
@@ -37,16 +37,16 @@ def checked_updates(
     types: Types,
     free: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Check updates of a configuration and return them with whole numbers as floats where due.
+    """Check updates of a configuration; return them with integers converted to floats if needed.
 
     Args:
         updates: Nested new values.
-        defaults: The whole configuration without them.
-        types: Types that are declared by dotted key; others follow from the default.
+        defaults: The complete configuration without them.
+        types: Declared types by dotted key; all others follow from the default.
         free: Keys that functions take although the configuration lacks them.
 
     Raises:
-        ConfigError: A key is unknown or a value has the wrong type; names key, value and type.
+        ConfigError: A key is unknown or a value has the wrong type; the message names both.
     """
     return _checked_tree(updates, defaults, types, frozenset(free) | set(types), "")
 
@@ -73,7 +73,7 @@ def _checked_tree(
                 raise ConfigError(_unknown(key, defaults, prefix))
             checked[name] = value
         elif isinstance(default, Mapping) and isinstance(value, Mapping):
-            # An empty dictionary is there to be filled.
+            # An empty dictionary as default accepts any keys.
             checked[name] = (
                 _checked_tree(value, default, types, free, key + ".") if default else dict(value)
             )
@@ -103,7 +103,7 @@ def _checked_value(key: str, value: Any, wanted: tuple[Type, ...], default: Any)
     shown = "" if default is _MISSING else f", like its default {default!r}"
     hint = ""
     if str in wanted and not isinstance(value, str):
-        hint = f" Quote it to mean the text: {key}=\"'{value}'\"."
+        hint = f" Quote it to pass a string: {key}=\"'{value}'\"."
     raise ConfigError(
         f"{key} must be {expected}{shown}, found {value!r} ({type(value).__name__}).{hint}"
     )
@@ -116,12 +116,12 @@ def _fits(value: Any, kind: Type) -> bool:
         return isinstance(value, (list, tuple))
     if kind is dict:
         return isinstance(value, Mapping)
-    # True is an int to Python, and not to anyone who writes max_steps=True by mistake.
+    # True is an int in Python, but max_steps=True is a mistake.
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
 def _plain(value: Any) -> Any:
-    """Return a NumPy scalar, as a notebook may pass it, as Python's own number."""
+    """Return a NumPy scalar, which a notebook may pass, as a Python number."""
     if type(value).__module__ == "numpy" and isinstance(value, (numbers.Number, str)):
         return value.item()  # type: ignore[union-attr]
     if type(value).__name__ == "bool_" and hasattr(value, "item"):
@@ -133,7 +133,7 @@ def _checked_seed(value: Any) -> int:
     value = _plain(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_SEED:
         raise ConfigError(
-            f"seed must be a whole number from 0 to {LARGEST_SEED}, found {value!r} "
+            f"seed must be an integer from 0 to {LARGEST_SEED}, found {value!r} "
             f"({type(value).__name__})."
         )
     return value

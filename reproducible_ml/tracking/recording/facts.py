@@ -1,6 +1,6 @@
-"""What a stage tells its run: data, earlier stages, digests, pictures, checkpoints, metrics.
+"""Facts that a stage records in its run: data, earlier stages, digests, images, checkpoints.
 
-The facts stand in the run's ``info`` under fixed keys; docs/tracking-records.md lists them.
+They are in the run's ``info`` under fixed keys, which docs/tracking-records.md lists.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
 def record_dataset(run: Any, key: str, manifest: Any) -> None:
-    """Record which data set a run reads or writes, and keep its manifest as a resource.
+    """Record the data set that a run reads or writes, and keep its manifest as a resource.
 
     Args:
         run: The running Sacred run.
-        key: What the data set is to the run, such as "records".
+        key: The role of the data set in the run, such as "records".
         manifest: The data set's ``Manifest``.
     """
     facts = {
@@ -45,9 +45,9 @@ def record_upstream(run: Any, stage: str, origin: Any) -> None:
     Args:
         run: The running Sacred run.
         stage: Name of the earlier stage.
-        origin: The earlier run's id; or the fingerprint of the data set that it wrote, and then the
-            newest completed run of the same folder that wrote it is looked up (None when it is not
-            there).
+        origin: The earlier run's id, or the fingerprint of the data set that it wrote. For a
+            fingerprint the newest completed run in the same folder that wrote it is recorded; None
+            if there is none.
     """
     entry: dict[str, Any] = {"stage": stage, "run_id": origin}
     if isinstance(origin, str) and _FINGERPRINT.fullmatch(origin):
@@ -72,12 +72,12 @@ def _writer_of(run: Any, fingerprint: str) -> int | str | None:
             if read_json(directory / "run.json", {}).get("status") == "COMPLETED":
                 return int(directory.name) if directory.name.isdecimal() else directory.name
         except TrackingError:
-            continue  # another run's damaged file is not this run's business
+            continue  # a damaged file of another run must not stop this one
     return None
 
 
 def run_stage(run: Any, experiment: Any, **config: Any) -> Any:
-    """Run another experiment as a stage of its own, recorded where this run is.
+    """Run another experiment as a separate stage, recorded in the same place as this run.
 
     Args:
         run: The running Sacred run; the new run becomes its upstream.
@@ -98,23 +98,23 @@ def run_stage(run: Any, experiment: Any, **config: Any) -> Any:
 
 
 def record_digest(run: Any, digests: Mapping[str, Any]) -> None:
-    """Record digests of the result, by what they cover; later ones of a name replace earlier."""
+    """Record digests of the result by name; a later digest replaces an earlier one of its name."""
     run.info["digest"] = {**run.info.get("digest", {}), **digests}
 
 
 def record_determinism(run: Any, settings: Any) -> None:
-    """Record what the bits depend on: threads, kernels, and what was measured of them."""
+    """Record the settings that the bits depend on: threads, kernels, and measurements of them."""
     facts = settings.as_dict() if hasattr(settings, "as_dict") else dict(settings)
     run.info["determinism"] = {**run.info.get("determinism", {}), **facts}
 
 
 def record_checkpoint(run: Any, path: str | Path | None, step: int) -> None:
-    """Record where the last checkpoint lies, with size and SHA-256 of each of its files.
+    """Record the path of the last checkpoint, with size and SHA-256 of each of its files.
 
     Args:
         run: The running Sacred run.
-        path: The checkpoint's prefix, as TensorFlow names it, or its file; None for no checkpoint.
-        step: The global step that it holds.
+        path: The checkpoint's prefix in TensorFlow's sense, or its file; None for no checkpoint.
+        step: The checkpoint's global step.
     """
     if path is None:
         run.info["checkpoint"] = None
@@ -139,21 +139,21 @@ def record_checkpoint(run: Any, path: str | Path | None, step: int) -> None:
 def record_image(
     run: Any, path: str | Path, name: str | None = None, step: int | None = None
 ) -> None:
-    """Keep a picture as an artifact with its content type.
+    """Keep an image as an artifact with its content type.
 
     Args:
         run: The running Sacred run.
-        path: The file.
-        name: Name of the artifact; the file's own by default.
+        path: The image file.
+        name: Name of the artifact; the file's name by default.
         step: The global step that it shows.
 
     Raises:
-        TrackingError: The name's ending is that of no picture.
+        TrackingError: The name does not end in the suffix of an image.
     """
     name = name or Path(path).name
     content_type = mimetypes.guess_type(name)[0] or ""
     if not content_type.startswith("image/"):
-        raise TrackingError(f"{name!r} is no name of a picture; end it in .png or the like.")
+        raise TrackingError(f"{name!r} is not an image's name; end it in .png or another suffix.")
     metadata = None if step is None else {"step": int(step)}
     run.add_artifact(str(path), name=name, metadata=metadata, content_type=content_type)
 
@@ -161,8 +161,7 @@ def record_image(
 def record_scalar(run: Any, name: str, value: Any, step: Any) -> None:
     """Log one point of a metric at its true step.
 
-    Sacred counts calls when it is given no step; that number means nothing after a resume, so here
-    the step must be given.
+    Without a step Sacred counts calls, which is wrong after a resume. So here a step is required.
     """
     step = operator.index(step)
     run.log_scalar(name, value, step)

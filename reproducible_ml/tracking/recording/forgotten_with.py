@@ -1,4 +1,4 @@
-"""Say what to type when settings stand on the command line without the ``with`` before them."""
+"""Advice for a command line that has settings without ``with`` before them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 
 def forgotten_with(experiment: Any, argv: str | Sequence[Any]) -> str:
-    """Return what is wrong when a setting stands where Sacred expects a command.
+    """Return the error for a setting in the place where Sacred expects a command.
 
     Args:
         experiment: The experiment.
         argv: The command line, with the program first.
 
     Returns:
-        A sentence with the command as it must be; empty when the first word is no setting.
+        A sentence with the correct command; empty if the first word is not a setting.
     """
     words = shlex.split(argv) if isinstance(argv, str) else [str(word) for word in argv]
     options, others = _parted(words[1:], experiment.all_cli_options)
@@ -27,11 +27,11 @@ def forgotten_with(experiment: Any, argv: str | Sequence[Any]) -> str:
     module = experiment.origin.module
     program = ["python", "-m", module] if module else words[:1]
     settings = [word for word in others if word != "with"]
-    return f'settings stand behind "with": {shlex.join([*program, *options, "with", *settings])}'
+    return f'settings go after "with": {shlex.join([*program, *options, "with", *settings])}'
 
 
 def _parted(words: Sequence[str], known: Iterable[Any]) -> tuple[list[str], list[str]]:
-    """Part options and their values from all other words."""
+    """Separate options and their values from all other words."""
     takes_value = {
         flag
         for option in known

@@ -1,8 +1,8 @@
-"""The observer that writes every run to ``runs/<id>/`` as it goes, MongoDB or not.
+"""The observer that writes every run to ``runs/<id>/`` while it runs, with or without MongoDB.
 
-The folder is the truth (see ``folder/layout.py``); a database is a mirror that a background thread
-feeds from the folder's journal (see ``mongo/mirror.py``). No method of the observer lets an error
-out after the start: Sacred would shut the observer for the rest of the run.
+The folder is authoritative (see ``folder/layout.py``). A database is a mirror, which a background
+thread feeds from the folder's journal (see ``mongo/mirror.py``). After the start no method raises,
+because Sacred would disable the observer for the rest of the run.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ logger = logging.getLogger(__name__)
 
 
 def _never_raise(method: Callable[..., None]) -> Callable[..., None]:
-    """Turn an error of an event into one line of the log: the run goes on, and so do we."""
+    """Log an event's error as one line, so that neither the run nor its recording ends."""
 
     @functools.wraps(method)
     def guarded(self: LocalStore, *args: Any, **kwargs: Any) -> None:
         try:
             method(self, *args, **kwargs)
-        except Exception as error:  # whatever it is, training matters more
+        except Exception as error:  # whatever it is, the training matters more
             what = method.__name__.replace("_event", "").replace("_", " ")
             name = kwargs.get("name") or kwargs.get("filename") or ""
             logger.warning("Not recorded: %s %s: %s", what, name, redact(str(error)))
@@ -68,11 +68,11 @@ class LocalStore(RunObserver):
     """Write a run to ``runs_dir/<id>/`` in the layout of Sacred's FileStorageObserver.
 
     Args:
-        runs_dir: directory of all runs; made when it is missing.
-        mirror: database that also gets the run, from a background thread; None for none.
+        runs_dir: directory of all runs; made if it is missing.
+        mirror: database that a background thread also delivers the run to, if any.
     """
 
-    # Above every observer of Sacred: the first one asked assigns the run's id.
+    # Higher than any observer of Sacred, because the first one asked assigns the run's id.
     priority = 100
 
     def __init__(self, runs_dir: str | Path = "runs", mirror: MongoTarget | None = None) -> None:
@@ -88,19 +88,19 @@ class LocalStore(RunObserver):
 
     @property
     def directory(self) -> Path | None:
-        """Folder of the run being written; None before the start."""
+        """Folder of the run that is being written; None before the start."""
         return self._run.directory if self._run else None
 
     @property
     def database_id(self) -> int | str | None:
-        """The run's ``_id`` in the mirror; None where it has none yet."""
+        """The run's ``_id`` in the mirror; None until it has one."""
         return self._feed.run_id if self._feed else None
 
     def attach(self, run: Any) -> None:
-        """Take each metric point of a Sacred run the moment it is logged, not at the heartbeat.
+        """Record each metric point of a Sacred run when it is logged, not at the next heartbeat.
 
-        Call it once with the ``sacred.run.Run`` before the run starts (an option handler gets
-        it). Without it a killed process loses the points since its last heartbeat.
+        Call this once with the ``sacred.run.Run`` before the run starts. Without it a killed
+        process loses the points since its last heartbeat.
         """
         self._attached = run
         run._metrics = _JournaledMetrics(self)
@@ -115,7 +115,7 @@ class LocalStore(RunObserver):
         meta_info: dict[str, Any],
         _id: Any,
     ) -> Any:
-        """Record a run that is only put into the queue; it gets a folder and nothing more."""
+        """Record a run that is only queued: it gets a folder and its first event."""
         run_id = self._begin(
             QUEUED, ex_info, command, host_info, queue_time, config, meta_info, _id
         )
@@ -132,10 +132,10 @@ class LocalStore(RunObserver):
         meta_info: dict[str, Any],
         _id: Any,
     ) -> Any:
-        """Make the run's folder and return its id: the database's where there is one.
+        """Make the run's folder and return its id, which a database assigns if there is one.
 
         Raises:
-            TrackingError: the folder cannot be made, or the id asked for is taken.
+            TrackingError: the folder can't be made, or the requested id is taken.
         """
         return self._begin(
             "RUNNING", ex_info, command, host_info, start_time, config, meta_info, _id
@@ -171,7 +171,7 @@ class LocalStore(RunObserver):
         except OSError as error:
             raise TrackingError(
                 f"The run cannot be recorded in {self.runs_dir}: {error}. "
-                "Name a directory that can be written."
+                "Name a writable directory."
             ) from error
         if self._feed:
             self._feed.start(self._run.directory)
@@ -197,11 +197,11 @@ class LocalStore(RunObserver):
         return kept
 
     def add_point(self, name: str, value: Any, step: Any, microseconds: int) -> bool:
-        """Record one metric point now; return False, after one line of log, where it is refused."""
+        """Record one metric point now; if it is refused, log one line and return False."""
         try:
             value, step = metric_value(value), metric_step(step)
         except TrackingError as error:
-            if name not in self._refused:  # one line a metric, not one a step
+            if name not in self._refused:  # one line for each metric, not for each step
                 self._refused.add(name)
                 logger.warning("Not recorded: metric %r at step %r %s.", name, step, error)
             return False
@@ -211,7 +211,7 @@ class LocalStore(RunObserver):
 
     @_never_raise
     def log_metrics(self, metrics_by_name: dict[str, dict[str, Any]], info: dict[str, Any]) -> None:
-        """Record the points since the last heartbeat (those of an attached run are recorded)."""
+        """Record the points since the last heartbeat, unless ``attach`` has recorded them."""
         if self._attached is None:
             for name, columns in metrics_by_name.items():
                 for step, value, stamp in zip(
@@ -223,19 +223,19 @@ class LocalStore(RunObserver):
     def heartbeat_event(
         self, info: dict[str, Any], captured_out: str, beat_time: datetime, result: Any
     ) -> None:
-        """Record output, info and the time."""
+        """Record output, info, result and the time."""
         if self._run:
             self._run.beat(info, captured_out, beat_time, result)
         self._wake()
 
     @_never_raise
     def completed_event(self, stop_time: datetime, result: Any) -> None:
-        """Record the end of a run that went through."""
+        """Record the end of a run that completed."""
         self._end(COMPLETED, stop_time, result)
 
     @_never_raise
     def interrupted_event(self, interrupt_time: datetime, status: str) -> None:
-        """Record the end of a run that was stopped: INTERRUPTED, TIMEOUT or a status of its own."""
+        """Record the end of a stopped run: INTERRUPTED, TIMEOUT or a status of its own."""
         self._end(status, interrupt_time)
 
     @_never_raise
@@ -250,7 +250,7 @@ class LocalStore(RunObserver):
         self._wake()
 
     def _collect_last_output(self, run: OpenRun) -> None:
-        # What a run prints between its last heartbeat and its exception, Sacred reads and drops.
+        # Sacred drops the output between a run's last heartbeat and its exception.
         sacred_run = self._attached
         captured = getattr(sacred_run, "_output_file", None)
         if captured is not None and getattr(captured, "final", None):
@@ -284,7 +284,7 @@ class LocalStore(RunObserver):
 
     @_never_raise
     def join(self) -> None:
-        """Finish the files and give the mirror a bounded time for the rest; Sacred's last call."""
+        """Finish the files and give the mirror a limited time for the rest; Sacred's last call."""
         if self._run is None:
             return
         self._wait_for_heartbeat()
@@ -298,7 +298,7 @@ class LocalStore(RunObserver):
             run.journal.close()
 
     def _wait_for_heartbeat(self) -> None:
-        # Sacred gives its last heartbeat 2 seconds; a million points take longer, and count.
+        # Sacred waits 2 seconds for its last heartbeat, but a million points take longer.
         for thread in threading.enumerate():
             if isinstance(thread, IntervalTimer) and thread is not threading.current_thread():
                 run = getattr(thread.func, "__self__", None)
@@ -307,24 +307,24 @@ class LocalStore(RunObserver):
 
 
 def make_exactly(runs_dir: Path, run_id: Any) -> None:
-    """Make the folder of a run whose id was asked for.
+    """Make the folder of a run whose id the user chose.
 
     Raises:
-        TrackingError: the id is taken, or no name of a folder.
+        TrackingError: the id is taken, or can't name a folder.
     """
     name = str(run_id)
     if Path(name).name != name or name.startswith(("_", ".")):
-        raise TrackingError(f"The run id {name!r} is no name of a folder; use another one.")
+        raise TrackingError(f"The run id {name!r} can't name a folder; use another one.")
     try:
         (runs_dir / name).mkdir()
     except FileExistsError:
         raise TrackingError(
-            f"The run id {name!r} is taken in {runs_dir}; use another one, or none."
+            f"The run id {name!r} is taken in {runs_dir}; use another one, or leave it out."
         ) from None
 
 
 class _JournaledMetrics(MetricsLogger):
-    """Sacred's metrics logger, with each point in the journal before the call returns."""
+    """Sacred's metrics logger, which also writes each point to the journal before it returns."""
 
     def __init__(self, store: LocalStore) -> None:
         initialize: Callable[[], None] = super().__init__  # Sacred's has no types
@@ -332,7 +332,7 @@ class _JournaledMetrics(MetricsLogger):
         self._store = store
 
     def log_scalar_metric(self, metric_name: str, value: Any, step: Any = None) -> None:
-        """Record one point, or say in one line why not; never raise."""
+        """Record one point, or log one line that says why not; never raise."""
         if step is None:
             step = self._metric_step_counter.get(metric_name, -1) + 1
         count = to_microseconds(now())

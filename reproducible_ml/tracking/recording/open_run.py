@@ -1,4 +1,4 @@
-"""One run while it is being written: its folder, its journal, its state in memory."""
+"""A run while it is being written: its folder, its journal, and its state in memory."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from reproducible_ml.tracking.folder import (
 from reproducible_ml.utils.files import copy_whole, replacing, write_json
 from reproducible_ml.utils.redaction import redact, redact_tree
 
-# metrics.json may take this share of a run's time; a long run rewrites it less and less often.
+# Share of a run's time that may go into rewriting metrics.json; the longer it takes, the rarer.
 METRICS_FILE_SHARE = 0.01
 POINTS_PER_EVENT = 1000
 
 
 class OpenRun:
-    """Writes a run's events to its journal, and its files as the events demand.
+    """Writes a run's events to its journal, and updates its files accordingly.
 
     Args:
         directory: ``runs/<id>``, made for this run alone.
@@ -66,14 +66,14 @@ class OpenRun:
         write_json(self.directory / "run.json", self.state.run_json(self.directory.parent))
 
     def add_points(self, name: str, steps: list[Any], values: list[Any], times: list[int]) -> None:
-        """Record points of one metric; they are in the journal when this returns."""
+        """Record points of one metric in the journal."""
         with self._lock:
             for start in range(0, len(steps), POINTS_PER_EVENT):
                 part = slice(start, start + POINTS_PER_EVENT)
                 self._record(Metrics(name, steps[part], values[part], times[part]))
 
     def note_info(self, info: Any) -> None:
-        """Record the experiment's info where it differs from what is recorded."""
+        """Record the experiment's info if it has changed."""
         info = redact_tree(plain(info))
         text = json.dumps(info, sort_keys=True)
         with self._lock:
@@ -83,7 +83,7 @@ class OpenRun:
                 write_json(self.directory / "info.json", info)
 
     def beat(self, info: Any, output: str, beat_time: datetime, result: Any) -> None:
-        """Record a heartbeat: output and info so far, and bring all of it to the disk."""
+        """Record a heartbeat with output and info so far, and sync the journal to disk."""
         with self._lock:
             self.note_info(info)
             length = self._output.write(output)
@@ -94,7 +94,7 @@ class OpenRun:
             self.write_metrics()
 
     def write_metrics(self) -> None:
-        """Rewrite ``metrics.json`` where points have come since."""
+        """Rewrite ``metrics.json`` if there are new points."""
         with self._lock:
             points = sum(self.state.points.values())
             if points == self._metrics_written:
@@ -107,9 +107,9 @@ class OpenRun:
         self._metrics_due = ended + (ended - began) / METRICS_FILE_SHARE
 
     def add_resource(self, filename: str, resource_dir: Path) -> None:
-        """Record a file that the run reads; it is kept once for all runs, by its digest."""
+        """Record a file that the run reads; equal files of all runs are kept once."""
         name = redact(filename)
-        # Under the name that the record has: whoever looks the copy up knows no other.
+        # Readers look the copy up by the recorded name, which is the redacted one.
         _, digest = store_once(Path(filename), resource_dir, name)
         with self._lock:
             self._record(ResourceAdded(name, digest))
@@ -121,13 +121,14 @@ class OpenRun:
         """Keep a file that the run made, under its name in the run's folder.
 
         Raises:
-            TrackingError: the name cannot be used.
-            OSError: the file cannot be read, or the disk is full.
+            TrackingError: the name can't be used.
+            OSError: the file can't be read, or the disk is full.
         """
         target = artifact_path(self.directory, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         with self._lock:
             before = self.state.artifacts.get(name)
+            # A database may not have received the file that this one replaces.
             if before is not None:
                 keep_for_delivery(target, self.directory, before)
             if Path(filename).resolve() != target.resolve():
@@ -149,25 +150,25 @@ class OpenRun:
             self._save()
 
     def save_everything(self) -> None:
-        """Bring ``metrics.json`` up to date and all of the journal to the disk."""
+        """Bring ``metrics.json`` up to date and sync the journal to disk."""
         self.write_metrics()
         self.journal.sync()
 
 
 class _Output:
-    """``cout.txt``: grows at its end, unless a filter has changed what stood before."""
+    """``cout.txt``, which is appended to unless a filter has changed the text before."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._text = ""
-        # Up to the last line end nothing can change any more by hiding credentials.
+        # Redaction works within lines, so text up to the last newline is final.
         self._settled = 0
         self._settled_bytes = 0
         with replacing(path):
             pass
 
     def write(self, text: str) -> int:
-        """Bring the file to this text, credentials hidden; return its length in bytes."""
+        """Make the file hold this text without credentials; return its length in bytes."""
         if not text.startswith(self._text):
             self._settled = self._settled_bytes = 0
             with replacing(self.path) as file:

@@ -1,7 +1,7 @@
-"""The observers of a run, from its command line options ``-F``, ``-m`` and ``-u``.
+"""The command-line options ``-F`` and ``-m``, and the observer that they choose.
 
-Every run is written to a local folder first, ``runs/`` unless ``-F`` names another. ``-m`` adds a
-MongoDB database that gets the same from there. ``-u`` (Sacred's own) switches all of it off.
+Every run is written to a local folder first: ``runs/``, unless ``-F`` names another. ``-m`` also
+delivers it from there to a MongoDB database. Sacred's own ``-u`` disables both.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def mongo_db(args: Any, run: Any) -> None:
     """Also deliver the run to a MongoDB database.
 
     DATABASE, HOST:PORT, HOST:PORT:DATABASE, HOST:DATABASE or
-    mongodb://USER:PASSWORD@HOST:PORT/DATABASE; an IPv6 address stands in brackets. The run is
-    written locally in any case, so nothing is lost while the database does not answer.
+    mongodb://USER:PASSWORD@HOST:PORT/DATABASE; write an IPv6 address in brackets. The run is always
+    written locally too, so nothing is lost while the database does not answer.
     """
 
 
@@ -41,7 +41,7 @@ def _option(function: Any, short: str, long: str, value: str) -> CLIOption:
     return option
 
 
-# They stand in the place of Sacred's options of the same name, in the help text too.
+# These replace Sacred's options of the same name, also in the help text.
 OWN_OPTIONS = {
     FOLDER: _option(file_storage, "-F", FOLDER, "DIR"),
     MONGO: _option(mongo_db, "-m", MONGO, "ADDRESS"),
@@ -49,19 +49,19 @@ OWN_OPTIONS = {
 
 
 class Storage:
-    """Where a run goes.
+    """The places that a run is recorded in.
 
     Attributes:
         folder: The local folder of runs.
-        mongo: The database that also gets the run; None for none.
-        run_id: The id that the user gave; None to have one assigned.
+        mongo: The database that also receives the run, if any.
+        run_id: The id that the user chose; None to assign one.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Read the options.
 
         Raises:
-            ConfigError: The address or the id is none; the message holds no credentials.
+            ConfigError: The address or the id is invalid; the message holds no credentials.
         """
         self.folder = Path(options.get(FOLDER) or DEFAULT_FOLDER).expanduser()
         address = options.get(MONGO)
@@ -75,7 +75,7 @@ class Storage:
         return LocalStore(self.folder, self.mongo)
 
     def shown(self) -> dict[str, str]:
-        """Return the options as they may be recorded: without credentials."""
+        """Return the options in the form to record: without credentials."""
         shown = {}
         if self.mongo is not None:
             shown[MONGO] = self.mongo.shown
@@ -83,17 +83,17 @@ class Storage:
 
 
 def checked_id(given: Any) -> int | str | None:
-    """Return an id that a user gave, numbers as numbers.
+    """Return an id that a user chose, numbers as integers.
 
     Raises:
-        ConfigError: It is no plain name, and would lead out of the folder of runs.
+        ConfigError: It is not a plain name, so it could lead out of the folder of runs.
     """
     if given is None or isinstance(given, int):
         return given
     text = str(given)
     if not _PLAIN_ID.fullmatch(text):
         raise ConfigError(
-            f"The run id {text!r} must be letters, digits, '-', '_' and '.', beginning with a "
-            "letter or digit."
+            f"The run id {text!r} must consist of letters, digits, '-', '_' and '.', and begin "
+            "with a letter or digit."
         )
     return int(text) if text.isdecimal() and str(int(text)) == text else text

@@ -1,8 +1,8 @@
-"""The seal of a record: digests of its parts, by which a later change is seen and named.
+"""The seal of a run: digests of its parts, which show and name later changes.
 
-The seal stands in the run itself (``info["seal"]``), so it finds what was changed by accident or in
-passing: an edited metric, a replaced source, another configuration. Whoever rewrites the seal too
-is found only by executing the run again.
+The seal is in the run itself (``info["seal"]``), so it finds accidental and careless changes: an
+edited metric, a replaced source file, another configuration. Someone who rewrites the seal too can
+only be found out by executing the run again.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def record_stage(
     again: Mapping[str, Any] | None = None,
     scheduled: Iterable[str] = (),
 ) -> None:
-    """Record what a later execution needs to know of a stage's configuration.
+    """Record what a rerun needs to know of a stage's configuration.
 
     Args:
         run: The running Sacred run.
-        inputs: Keys of the configuration that name what the stage reads.
-        outputs: Keys that name what it writes; a later execution writes elsewhere.
-        again: Values that a later execution takes instead, with the same bits.
+        inputs: Configuration keys that name what the stage reads.
+        outputs: Keys that name what it writes; a rerun writes elsewhere.
+        again: Values that a rerun uses instead, with the same bits.
         scheduled: Keys whose value at a step depends on the last step, ``max_steps``, such as a
             learning rate that decays to 0 at the end. Such a run can't be reproduced in part.
     """
@@ -47,11 +47,11 @@ def record_stage(
 
 
 def seal_run(run: Any, metrics: Mapping[str, Points]) -> None:
-    """Put the seal into a run that is about to end.
+    """Seal a run that is about to end.
 
     Args:
         run: The running Sacred run.
-        metrics: Every point that it has logged.
+        metrics: Every point that it has logged, by metric.
     """
     experiment = run.experiment_info
     sources = {
@@ -65,7 +65,7 @@ def seal_of(run: Any) -> dict[str, Any]:
     """Make the seal that a recorded run should have.
 
     Args:
-        run: A run as ``runs.load_run`` gives it.
+        run: A run that ``runs.load_run`` returned.
     """
     sources = {name: hashlib.md5(content).hexdigest() for name, content in run.sources.items()}
     metrics = {
@@ -80,22 +80,22 @@ def make_seal(
     metrics: Mapping[str, Points],
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Digest the parts of a record.
+    """Digest the parts of a run.
 
     Args:
         config: The run's configuration.
         sources: Path -> digest of the recorded source files.
         metrics: Metric name -> its points.
-        facts: The run's ``info``, of which ``SEALED_FACTS`` are taken.
+        facts: The run's ``info``, of which ``SEALED_FACTS`` are sealed.
 
     Returns:
-        Part -> digest (16 hexadecimal digits); sources and metrics by their own names.
+        Part -> digest of 16 hexadecimal digits; metrics and facts have one for each name.
     """
     return {
         "config": _digest(config),
         "sources": _digest(sources),
         "metrics": {
-            # A database that takes no NaN gives None in its place.
+            # None stands for NaN in databases that refuse NaN.
             name.replace(".", "_"): _digest(
                 [[int(step), float("nan" if value is None else value)] for step, value in points]
             )
@@ -106,14 +106,14 @@ def make_seal(
 
 
 def broken_parts(seal: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """Name the parts of a record that are not those that were sealed.
+    """Name the parts of a run that were changed after it was sealed.
 
     Args:
-        seal: The seal in the record.
-        found: The seal of the record as it is now.
+        seal: The recorded seal.
+        found: The seal of the run as it is now.
 
     Returns:
-        Sentences' subjects, such as "metric critic_loss"; empty when the record is as it was.
+        Subjects for a sentence, such as "metric critic_loss"; empty if nothing was changed.
     """
     broken = []
     for part, words in (("config", "the configuration"), ("sources", "the sources")):
@@ -126,7 +126,7 @@ def broken_parts(seal: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]
 
 
 def _digest(value: Any) -> str:
-    # Through JSON and back: what a store gives back are lists and strings, not tuples and numbers.
+    # Through JSON and back, as a store returns tuples as lists and numeric keys as strings.
     plain = json.loads(json.dumps(value, default=str))
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,8 +1,8 @@
-"""Which source files a run depends on, and how they stand to their git commit.
+"""The source files that a run depends on, and their difference from the git commit.
 
-A run records whole packages as they lie on the disk when it starts, not only what is imported by
-then: this library, the package of the experiment, and the packages of local modules that it has
-imported. New and changed files are included; git only says what they differ from.
+A run records whole packages as they are on disk when it starts, not only the modules imported by
+then: this library, the experiment's package, and the packages of the local modules that it has
+imported. New and changed files are included; git only tells what they differ from.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import reproducible_ml
 from reproducible_ml.utils.files import md5_of
 
 LIBRARY = Path(reproducible_ml.__file__).resolve().parent
-# A larger diff is cut: the sources themselves are in the run.
+# A larger diff is cut, since the run holds the source files themselves.
 LONGEST_DIFF_BYTES = 1_000_000
 MOST_CHANGED = 1000
 GIT_SECONDS = 30
@@ -30,13 +30,13 @@ _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an experiment is defined.
+    """The place where an experiment is defined.
 
     Attributes:
         file: The module's file; None in a notebook or at a prompt.
-        module: Dotted name that ``python -m`` takes from ``base_dir``; None when it has none.
-        base_dir: The directory that holds the module's top package.
-        package_dir: That top package; None for a script in no package.
+        module: Dotted name that ``python -m`` takes in ``base_dir``; None if there is no file.
+        base_dir: The directory that holds the module's top-level package.
+        package_dir: That package; None for a script outside any package.
     """
 
     file: Path | None
@@ -46,7 +46,7 @@ class Origin:
 
 
 def origin_of(module_globals: Mapping[str, Any]) -> Origin:
-    """Find out where a module lies from its globals.
+    """Find the place where a module is defined.
 
     Args:
         module_globals: ``globals()`` of the module that defines the experiment.
@@ -56,7 +56,7 @@ def origin_of(module_globals: Mapping[str, Any]) -> Origin:
         return Origin(None, None, Path.cwd(), None)
     file = Path(name).resolve()
     spec = module_globals.get("__spec__")
-    # Under ``python -m package.module`` the name is __main__, and the spec still knows better.
+    # Under ``python -m package.module`` __name__ is __main__, but the spec keeps the real name.
     module = spec.name if spec is not None else str(module_globals.get("__name__", ""))
     depth = module.count(".") if module != "__main__" else 0
     if depth == 0:
@@ -100,7 +100,7 @@ def _file_of(module: Any) -> Path | None:
         return None
     if not os.path.isabs(name):
         return Path(os.path.realpath(name))
-    # The same with one look a folder: TensorFlow alone is 3,000 modules in 500 folders.
+    # The same result with one lookup per folder: TensorFlow alone has 3,000 modules in 500 folders.
     file = os.path.join(_real_folder(os.path.dirname(name)), os.path.basename(name))
     return Path(os.path.realpath(file) if os.path.islink(file) else file)
 
@@ -111,7 +111,7 @@ def _real_folder(folder: str) -> str:
 
 
 def is_local(path: Path, base_dir: Path) -> bool:
-    """Tell whether a module is one's own: below ``base_dir``, and not an installed package."""
+    """Tell whether a module is the user's own: below ``base_dir``, and not an installed package."""
     root, installed = _roots(base_dir)
     if root not in path.parents or _SKIPPED.intersection(path.parts):
         return False
@@ -120,7 +120,7 @@ def is_local(path: Path, base_dir: Path) -> bool:
 
 @cache
 def _roots(base_dir: Path) -> tuple[Path, tuple[Path, ...]]:
-    """Return the real ``base_dir``, and the folders of installed packages that lie apart from it.
+    """Return the real ``base_dir``, and the folders of installed packages that don't contain it.
 
     The environment may lie in the checkout, and (rarely) the checkout in the environment.
     """
@@ -139,7 +139,7 @@ def _python_files(package: Path) -> Iterator[Path]:
 
 
 def recorded_sources(files: Iterable[Path], base_dir: Path) -> list[tuple[str, str]]:
-    """Return ``(path relative to base_dir, MD5)`` of each file, as Sacred records sources."""
+    """Return ``(path relative to base_dir, MD5)`` of each file, as Sacred records source files."""
     root = os.path.realpath(base_dir)
     return [(os.path.relpath(file, root), md5_of(file)) for file in files]
 
@@ -149,12 +149,12 @@ def git_state(directory: Path, ignored: Iterable[Path] = ()) -> dict[str, Any] |
 
     Args:
         directory: Any directory of the checkout.
-        ignored: Directories whose untracked files do not count, such as the one of the runs.
+        ignored: Directories whose untracked files don't count, such as the folder of runs.
 
     Returns:
-        ``root``, ``url``, ``commit`` (None before the first one), ``branch``, ``dirty`` (anything
-        differs from the commit, new files included), ``changed`` (their paths, with git's two
-        letters) and ``diff``; None where there is no checkout or no git.
+        ``root``, ``url``, ``commit`` (None before the first one), ``branch``, ``dirty`` (whether
+        anything differs from the commit, new files included), ``changed`` (the paths of what
+        differs, with git's two letters) and ``diff``; None without a checkout or without git.
     """
     top = _git(directory, "rev-parse", "--show-toplevel")
     if top is None:
@@ -190,11 +190,12 @@ def _changed(root: Path, ignored: list[Path]) -> list[str]:
             continue
         changed.append(f"{state.strip()} {name}")
     left_out = len(changed) - MOST_CHANGED
-    # A folder of images in the checkout has as many new files as a database takes no list of.
+    # A folder of images in the checkout would make the list too long for a database.
     return [*changed[:MOST_CHANGED], f"(cut here, {left_out} more)"] if left_out > 0 else changed
 
 
 def _git(directory: Path, *arguments: str) -> str | None:
+    # Without optional locks a run never disturbs a git command that the user runs meanwhile.
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A Sacred experiment whose runs are recorded whole, locally first, and checked before they start.
+"""A Sacred experiment that checks its runs before they start and records them completely.
 
 Example::
 
@@ -12,8 +12,8 @@ Example::
     def main(_run, gen_lr):
         ...
 
-What it adds to ``sacred.Experiment``, by overriding its methods: the sources and the git state of
-a run are those at its start; options go to the project's observers; ``with`` is checked; the
+It overrides methods of ``sacred.Experiment``. A run records its source files and git state when it
+starts, its options choose the project's observers, settings after ``with`` are checked, and the
 project's own errors end the command with one sentence and exit code 1.
 """
 
@@ -62,7 +62,7 @@ from reproducible_ml.utils.redaction import redact, redact_tree
 from reproducible_ml.utils.text import suggestion
 
 INTERRUPTED_EXIT = 130
-# Configuration -> for keys that are None a value, and where it comes from.
+# Configuration -> value, and where it comes from, for keys that are None.
 FillIn = Callable[[Mapping[str, Any]], Mapping[str, "tuple[Any, str]"]]
 
 
@@ -77,12 +77,12 @@ def experiment(
 
     Args:
         name: Name of the experiment in the list of runs.
-        types: Types of configuration keys, by dotted key, where the default does not say enough:
-            ``{"npz_file": (str, None)}``. Others must have the type of their default.
+        types: Types by dotted configuration key, for keys whose default doesn't determine them:
+            ``{"npz_file": (str, None)}``. Other values must have the type of their default.
         ingredients: Sacred ingredients that it uses.
-        fill_in: Called with the configuration before a run starts; returns for keys that are None
-            the value to use and a few words on where it comes from. The run records the value, and
-            the words as its mark: ``stages.fill_in_defaults``.
+        fill_in: Called with the configuration before a run starts. For keys that are None it
+            returns the value to use and a few words on its origin; the run records both. See
+            ``stages.fill_in_defaults``.
 
     Returns:
         A Sacred experiment; ``ex.config``, ``ex.named_config``, ``ex.automain`` and ``ex.run`` as
@@ -105,8 +105,8 @@ class TrackedExperiment(sacred.Experiment):
         self.origin = sources.origin_of(module_globals)
         self.types = types
         self.fill_in = fill_in
-        # "interactive" and without git, so that Sacred looks for no sources of its own: it would
-        # take those of this module, and read the state of git once for each file.
+        # "interactive" and without git keep Sacred from collecting source files itself: it would
+        # collect those of this module, and read the state of git once for each file.
         super().__init__(
             name,
             ingredients=ingredients,
@@ -128,7 +128,7 @@ class TrackedExperiment(sacred.Experiment):
         self._storage: Storage | None = None
 
     def get_experiment_info(self) -> dict[str, Any]:
-        """Return name, sources, packages and repositories as they are at this moment."""
+        """Return name, source files, packages and repositories as they are now."""
         base_dir = self.origin.base_dir
         files = sources.source_files(self.origin)
         for ingredient, _ in self.traverse_ingredients():
@@ -164,7 +164,7 @@ class TrackedExperiment(sacred.Experiment):
         }
 
     def run_commandline(self, argv: Any = None) -> Any:
-        """Run what the command line says; an error of the project's own is one sentence."""
+        """Run the command line; the project's own errors are printed as one sentence."""
         forgotten = forgotten_with(self, sys.argv if argv is None else argv)
         if forgotten:
             print(f"Error: {forgotten}", file=sys.stderr)
@@ -187,7 +187,7 @@ class TrackedExperiment(sacred.Experiment):
         """Run a command as ``sacred.Experiment.run`` does, and return the run.
 
         Raises:
-            ConfigError: The configuration is wrong; nothing was started.
+            ConfigError: The configuration is invalid; nothing was started.
         """
         try:
             run = self._create_run(
@@ -239,17 +239,17 @@ class TrackedExperiment(sacred.Experiment):
         forced = bool(given.get("--force"))
         if not forced:
             config_updates = self._checked(config_updates or {}, named_configs)
-        # Sacred must see neither its own storage options nor, as they are checked, the updates as
-        # suspicious: it would warn of each key whose default is None.
+        # Sacred's own storage options are hidden from it. "--force", because the updates have been
+        # checked and Sacred would warn of each key whose default is None.
         hidden = {FOLDER: None, MONGO: None, IDENTITY: None, PRINT_CONFIG: None, "--force": True}
         run = super()._create_run(
             command_name, config_updates, named_configs, info, meta_info, {**given, **hidden}
         )
-        # Sacred takes the docstring of a configuration function for one of its values.
+        # Sacred mistakes the docstring of a configuration function for a value.
         run.config.pop("__doc__", None)
         self._fill_in(run)
         if given.get(PRINT_CONFIG):
-            # Only now is it the configuration that is used.
+            # Only now is it the configuration that the run uses.
             print_config_option.apply(True, run)
         run._id = storage.run_id
         run.meta_info["options"].update(
@@ -259,7 +259,7 @@ class TrackedExperiment(sacred.Experiment):
         )
         run.meta_info = redact_tree(run.meta_info)
         if is_follower(run.config.get("strategy")):
-            # The chief keeps the record of what all workers do.
+            # Of several workers only the chief records the run.
             run.unobserved = True
             run.observers.clear()
         if not run.unobserved:
@@ -267,10 +267,10 @@ class TrackedExperiment(sacred.Experiment):
         return run
 
     def _fill_in(self, run: Any) -> None:
-        """Give values to keys that are None, and note which they are beside the configuration.
+        """Give values to keys that are None, and mark these keys in ``meta``.
 
-        Not by a config hook of Sacred: over that, ``with gen_lr=None`` and the None of a
-        configuration file would win.
+        A config hook of Sacred would not do: ``with gen_lr=None`` and None in a configuration file
+        would override it.
         """
         config = run.config
         marks = config.pop(TOLD_FILLED_IN, None) or {}
@@ -278,8 +278,8 @@ class TrackedExperiment(sacred.Experiment):
         if self.fill_in is not None:
             found: dict[str, tuple[Any, str | None]] = dict.fromkeys(marks, (None, None))
             found.update(self.fill_in({**config, **dict.fromkeys(marks)}))
-            # The value of a run that is executed again stays, whatever the default is today; unless
-            # it now has another origin, as with another gan_type.
+            # A rerun keeps the recorded value whatever the default is today, unless the value now
+            # has another origin, for example after a change of gan_type.
             changed = {key: value for key, (value, why) in found.items() if marks.get(key) != why}
             marks = {key: why for key, (_, why) in sorted(found.items()) if why is not None}
         config.update(changed)
@@ -288,11 +288,11 @@ class TrackedExperiment(sacred.Experiment):
         for function in self.captured_functions:
             dict.pop(function.config, TOLD_FILLED_IN, None)
             if not function.prefix:
-                # Past Sacred's lock, which is meant for the experiment's own functions.
+                # Bypasses Sacred's lock, which protects against the experiment's own functions.
                 dict.update(function.config, changed)
 
     def _observe(self, run: Any, storage: Storage) -> None:
-        """Add the local store, and what of the record must be there from the first moment."""
+        """Add the local store, and the facts that the run must hold from its first moment."""
         run.info["environment"] = {
             **environment.describe_environment(),
             "git": redact_tree(self._git.get(str(self.origin.base_dir))),
@@ -313,7 +313,7 @@ class TrackedExperiment(sacred.Experiment):
     def _checked(
         self, config_updates: Mapping[str, Any], named_configs: Sequence[str]
     ) -> dict[str, Any]:
-        """Return the updates checked against the defaults; see ``config_types``."""
+        """Return the updates, checked against the defaults; see ``config_check``."""
         updates: dict[str, Any] = {}
         for key, value in config_updates.items():
             sacred.utils.set_by_dotted_path(updates, key, value)
@@ -342,18 +342,18 @@ class TrackedExperiment(sacred.Experiment):
 
 
 def _run_hooks() -> tuple[Any, Any]:
-    """Make the functions that run before and after the main one.
+    """Make the hooks that run before and after the main function.
 
-    Sacred keeps the run that they belong to on the function itself. A stage that runs within a
-    stage would take over functions that both share, so each experiment gets its own.
+    Sacred stores the current run on the hook itself. A stage within a stage would take over hooks
+    that both share, so each experiment gets its own.
     """
 
     def beat_at_once(_run: Any) -> None:
-        # A run that is killed before its first heartbeat has its environment too.
+        # A run that is killed before its first heartbeat still records its environment.
         _run._emit_heartbeat()
 
     def complete_environment(_run: Any) -> None:
-        # What only the TensorFlow that the run has loaded knows.
+        # Known only once the run has loaded TensorFlow.
         if "environment" in _run.info:
             _run.info["environment"]["tensorflow"] = environment.describe_tensorflow()
             _run.info["environment"]["threads"] = environment.describe_threads()
@@ -362,7 +362,7 @@ def _run_hooks() -> tuple[Any, Any]:
 
 
 def _prints_to_descriptors() -> bool:
-    """Tell whether ``print`` ends in file descriptor 1; in a notebook it does not."""
+    """Tell whether ``print`` writes to file descriptor 1, which it doesn't in a notebook."""
     try:
         return sys.stdout.fileno() == 1
     except (AttributeError, OSError, ValueError):
