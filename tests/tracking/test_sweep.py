@@ -370,7 +370,7 @@ def test_another_search_seed_searches_elsewhere(toy):
         (["rat=0.5,1"], "There is no configuration key 'rat'; did you mean 'rate'?"),
         (["rate=fast,slow"], "rate must be a number"),
         (["shallow", "seed=1,2"], "There is no named configuration 'shallow'"),
-        (["rate=0.1..0.9"], "a range of numbers that are not whole is only for --search"),
+        (["rate=0.1..0.9"], "a logarithmic or non-integer range is only for --search"),
         (["seed=1", "--trials", "3"], "--trials belongs to a search"),
         (["rate=0.1,1", "--search", "optuna"], "A search needs --trials and --metric and"),
     ],

@@ -59,8 +59,11 @@ def test_a_search_takes_ranges_as_intervals_but_lists_the_seeds():
     ("arguments", "sentence"),
     [
         (["a=1", "a=2"], "a is given twice"),
-        (["a=1,1"], "a takes the value 1 twice"),
-        (["a=1e-4,3,0.0001"], "the value 0.0001 twice, as 1e-4 and as 0.0001; each makes one"),
+        (["a=1,1"], "a has the value 1 twice"),
+        (
+            ["a=1e-4,3,0.0001"],
+            "the value 0.0001 twice, as 1e-4 and as 0.0001; give each value once",
+        ),
         (["a=2,2.0"], "the value 2.0 twice, as 2 and as 2.0"),
         (["a=[1,2],[1, 2]"], "the value [1, 2] twice, as [1,2] and as [1, 2]"),
         (["a="], "must be KEY=VALUES"),
@@ -69,11 +72,11 @@ def test_a_search_takes_ranges_as_intervals_but_lists_the_seeds():
         (["a=[1,2"], "a ] is missing"),
         (["a=1]"], "the ] closes nothing"),
         (["a='x"], "a ' is missing"),
-        (["a=5..1"], "from the less to the greater"),
-        (["a=log:0..1"], "begins above 0"),
+        (["a=5..1"], "from the lesser to the greater"),
+        (["a=log:0..1"], "must begin above 0"),
         (["a=log:x..1"], "must be log:LOW..HIGH"),
         (["a=log:1..9"], "only for --search"),
-        (["a=1..99999"], "10,000 at most"),
+        (["a=1..99999"], "at most 10,000"),
     ],
 )
 def test_what_cannot_be_read_is_named(arguments, sentence):

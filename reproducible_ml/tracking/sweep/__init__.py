@@ -1,4 +1,4 @@
-"""Sweeps: an experiment for each combination of values, and the table of results."""
+"""Sweeps: one run for each combination of values, and the table of their results."""
 
 from __future__ import annotations
 

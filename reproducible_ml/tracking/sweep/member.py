@@ -1,4 +1,4 @@
-"""One member of a sweep: what it is told, how it is started, and how it ended."""
+"""One member of a sweep: its parameters, its process, and its outcome."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _LOG_TAIL_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Request:
-    """What to run.
+    """A request for a sweep.
 
     Attributes:
         module: The experiment's module, as ``python -m`` takes it.
         named: Named configurations of all members.
-        jobs: Members at once.
+        jobs: Number of members that run at once.
         runs: Folder of runs.
-        mongo: Database that gets the runs too.
-        metric: What to measure; None: every number of the runs' results.
+        mongo: Database that also receives the runs, if any.
+        metric: The metric to tabulate; None for every number in the runs' results.
         sweeps: Folder of sweeps.
     """
 
@@ -51,10 +51,10 @@ class Member:
 
     Attributes:
         number: From 1, in the order of the product.
-        parameters: What it is told, as texts.
-        status: One of the words above.
+        parameters: Its configuration values by key, as strings.
+        status: One of the constants above.
         run_id: Its recorded run, once that is known.
-        measured: Name -> number, once it is completed.
+        measured: Name -> number, once it has completed.
         reason: Why it failed.
     """
 
@@ -67,7 +67,7 @@ class Member:
 
     @property
     def shown(self) -> str:
-        """Number and parameters, for people."""
+        """Number and parameters, for messages."""
         return " ".join(
             [f"member {self.number}:", *(f"{k}={v}" for k, v in self.parameters.items())]
         )
@@ -79,20 +79,20 @@ def start_member(
     """Start a member's process, which prints to its log.
 
     Args:
-        request: What the sweep runs.
-        member: Which one.
+        request: The sweep's request.
+        member: The member.
         folder: The sweep's folder, which the run's comment names.
-        log_path: The log.
+        log_path: The member's log.
     """
     given = [*request.named, *(f"{key}={text}" for key, text in member.parameters.items())]
-    # -u: what a killed member printed last is in its log.
+    # -u, so that a killed member's last lines are in its log.
     command = [sys.executable, "-u", "-m", request.module]
     command += ["with", *given] if given else []
     command += ["-F", request.runs]
     command += ["-m", request.mongo] if request.mongo else []
     command += ["-c", f"{folder}, member {member.number}"]
     with open(log_path, "wb") as log:
-        # A session of its own: Ctrl-C reaches the sweep alone, which then ends its members.
+        # In its own session, so that Ctrl-C reaches only the sweep, which then ends its members.
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -103,13 +103,13 @@ def start_member(
 
 
 def run_of_log(text: str) -> RunId | None:
-    """Return the run that a member's output tells."""
+    """Return the id of the run that a member's output names."""
     told = told_run(text)
     return typed_id(told[0]) if told else None
 
 
 def exit_reason(code: int) -> str:
-    """Say how a process ended: "exit code 1", "killed by SIGKILL"."""
+    """Describe how a process ended: "exit code 1", "killed by SIGKILL"."""
     if code >= 0:
         return f"exit code {code}"
     try:
@@ -126,7 +126,7 @@ def log_tail(path: Path) -> str:
 
 
 def missing_data(config: Mapping[str, Any]) -> str | None:
-    """Return the record_dir that a member will find empty and therefore fill."""
+    """Return the record_dir that a member has to write first; None if its data set exists."""
     record_dir = config.get("record_dir")
     if not isinstance(record_dir, str) or (Path(record_dir) / MANIFEST_FILE).exists():
         return None

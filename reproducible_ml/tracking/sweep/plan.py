@@ -1,9 +1,9 @@
-"""What each member of a sweep would be, without running it, and whether it is recorded already.
+"""Plans the members of a sweep without running them, and finds those that are recorded already.
 
-The experiment is imported in a process of its own (``python -m reproducible_ml.tracking.sweep.plan
+The experiment is imported in a separate process (``python -m reproducible_ml.tracking.sweep.plan
 MODULE``), which answers with the complete configuration of each member and the digests of the
-sources as they lie on the disk now. A recorded run is the member's if it is completed and
-configuration, sources and the fingerprints of its data are the same.
+source files on disk. A recorded run counts as a member if it has completed and its configuration,
+source files and data fingerprints are the same.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _STORED_MD5 = re.compile(r"_([0-9a-f]{32})(\.[^/]*)?$")
 
 @dataclass(frozen=True)
 class Plan:
-    """What members would be.
+    """The members of a sweep as they would run now.
 
     Attributes:
         experiment: The experiment's name.
-        sources: Path -> MD5 of the sources as they are now.
+        sources: Path -> MD5 of the present source files.
         configs: The complete configuration of each member.
     """
 
@@ -46,15 +46,15 @@ class Plan:
 
 
 def make_plan(module: str, named: Sequence[str], members: Sequence[Parameters]) -> Plan:
-    """Ask an experiment's module what its members would be.
+    """Plan the members in a process that imports the experiment's module.
 
     Args:
-        module: Dotted name, as ``python -m`` takes it here.
+        module: Dotted name that ``python -m`` takes in the working directory.
         named: Named configurations.
         members: Parameters of each member.
 
     Raises:
-        ConfigError: The module can't be imported or holds no experiment, or a value is wrong.
+        ConfigError: The module can't be imported or holds no experiment, or a value is invalid.
     """
     question = json.dumps({"named": list(named), "members": list(members)})
     done = subprocess.run(
@@ -75,15 +75,15 @@ def make_plan(module: str, named: Sequence[str], members: Sequence[Parameters]) 
 
 
 class Recorded:
-    """The completed runs of an experiment, to find members in."""
+    """The completed runs of an experiment, among which members may be."""
 
     def __init__(self, store: Store, experiment: str) -> None:
         self._runs = list(iterate_runs(store, experiment, "COMPLETED"))
 
     def find(self, config: Mapping[str, Any], sources: Mapping[str, str]) -> Run | None:
-        """Return the newest run with this configuration, these sources and the data of today."""
+        """Return the newest run with this configuration, these source files and today's data."""
         for run in reversed(self._runs):
-            # As it was recorded: where an experiment fills nothing in, it is None in both.
+            # Compared as recorded: if the experiment fills nothing in, both hold None.
             same = run.entry.get("config") == config
             if same and recorded_sources(run) == sources and same_data(run):
                 return run
@@ -91,7 +91,7 @@ class Recorded:
 
 
 def recorded_sources(run: Run) -> dict[str, str]:
-    """Return path -> MD5 of a run's sources; empty when the record does not say it."""
+    """Return path -> MD5 of a run's source files; empty if the run doesn't record them so."""
     experiment = run.entry.get("experiment", {})
     found = {}
     for recorded, kept in experiment.get("sources") or []:
@@ -106,7 +106,7 @@ def recorded_sources(run: Run) -> dict[str, str]:
 
 
 def same_data(run: Run) -> bool:
-    """Tell whether the data sets of a run lie where it would look for them, unchanged."""
+    """Tell whether the data sets of a run are still in their places and unchanged."""
     for facts in (run.info.get("dataset") or {}).values():
         path = Path(facts["record_dir"])
         started_in = (run.info.get("stage") or {}).get("cwd")
@@ -130,15 +130,13 @@ def _answer(module: str, question: Mapping[str, Any]) -> dict[str, Any]:
         if error.name is None or not module.startswith(error.name):
             raise
         return {
-            "error": f"There is no module {module} in {Path.cwd()}; name it as python -m does, "
-            "from the folder that holds it."
+            "error": f"There is no module {module} in {Path.cwd()}; name it as for python -m, in "
+            "the folder that holds it."
         }
     own = [one for one in vars(loaded).values() if isinstance(one, TrackedExperiment)]
     defined = [one for one in own if one.origin.module == module]
     if len(defined) != 1:
-        return {
-            "error": f"{module} defines {len(defined)} experiments; a sweep runs a module with one."
-        }
+        return {"error": f"{module} defines {len(defined)} experiments; a sweep needs exactly one."}
     experiment = defined[0]
     answer: dict[str, Any] = {"configs": []}
     for member in question["members"]:
@@ -152,11 +150,11 @@ def _answer(module: str, question: Mapping[str, Any]) -> dict[str, Any]:
         except ReproducibleMLError as error:
             return {"error": str(error)}
         info = run.experiment_info
-        # Sources and git state are the same for all members; looking once is enough.
+        # Source files and git state are the same for all members, so they are read once.
         vars(experiment)["get_experiment_info"] = partial(dict, info)
         answer["experiment"] = info["name"]
         answer["sources"] = dict(_named(info))
-        # Through JSON, as recorded configurations are.
+        # Through JSON, like a recorded configuration, so that both compare equal.
         answer["configs"].append(json.loads(json.dumps(plain(dict(run.config)))))
     return answer
 

@@ -1,10 +1,9 @@
-"""Optuna chooses the members of a sweep, and the same search chooses the same ones again.
+"""Repeatable search: Optuna chooses the members of a sweep, and would choose the same ones again.
 
-Trials are asked for in groups as large as fit side by side, and told in the order in which they
-were asked for, whichever ended first. Together with the sampler's seed every trial then follows
-from the results before it: the same command repeats the search, takes what is recorded from the
-records, and so goes on where a killed one stopped. ``study.log`` in the sweep's folder is Optuna's
-own journal of it.
+Optuna is asked for groups of trials that run side by side, and is told their results in the order
+in which it was asked, whichever ended first. So every trial follows from the sampler's seed and the
+results before it: the same command repeats the search, takes recorded runs instead of running them
+again, and thereby resumes a killed search. ``study.log`` in the sweep's folder is Optuna's journal.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ STUDY_FILE = "study.log"
 
 @dataclass(frozen=True)
 class Search:
-    """How to search.
+    """The options of a search.
 
     Attributes:
-        trials: Combinations to try.
+        trials: Number of combinations to try.
         direction: "minimize" or "maximize".
-        metric: What to make small or great; over several seeds, its mean.
+        metric: The metric to optimize; with several seeds, its mean.
         seed: Seed of the sampler.
     """
 
@@ -42,10 +41,10 @@ class Search:
 
 
 def require_optuna() -> None:
-    """Fail where Optuna is not installed.
+    """Check that Optuna is installed.
 
     Raises:
-        ConfigError: It isn't; says how to install it.
+        ConfigError: It isn't; the message says how to install it.
     """
     if importlib.util.find_spec("optuna") is None:
         raise ConfigError(
@@ -55,10 +54,10 @@ def require_optuna() -> None:
 
 
 def check_space(space: Space) -> None:
-    """Refuse a search with nothing to search.
+    """Check that there is something to search.
 
     Raises:
-        ConfigError: Every parameter but the seed has one value.
+        ConfigError: Every parameter except the seed has only one value.
     """
     if not [key for key in space.varied if key != SEED]:
         raise ConfigError(
@@ -68,7 +67,7 @@ def check_space(space: Space) -> None:
 
 
 def seeds_of(space: Space) -> Sequence[str | None]:
-    """Return the seeds that every trial runs with; one None where none is given."""
+    """Return the seeds that every trial runs with; a single None if no seed is given."""
     return space.values.get(SEED, (None,))
 
 
@@ -103,7 +102,7 @@ def run_search(sweep: Sweep, space: Space, search: Search) -> None:
 
 
 def _keep(study: Any, path: Path) -> None:
-    """Append the trials that are new to Optuna's journal beside the logs."""
+    """Append new trials to Optuna's journal, which lies beside the logs."""
     import optuna
     from optuna.storages.journal import JournalFileBackend, JournalStorage
 
@@ -141,7 +140,7 @@ def _parameters(space: Space, chosen: dict[str, Any], seed: str | None) -> Param
 
 
 def _mean(group: Sequence[Member], metric: str) -> float | None:
-    """Return the mean of a trial's seeds; None when one of them failed or measured no number."""
+    """Return the mean over a trial's seeds; None if a seed failed or measured no number."""
     if any(metric not in one.measured for one in group if one.measured is not None):
         return None
     values = [one.measured[metric] for one in group if one.measured is not None]

@@ -1,9 +1,9 @@
-"""Run the members of a sweep, each as a process of its own, and keep what came of them.
+"""Run the members of a sweep, each in a separate process, and keep their results.
 
-A sweep lies in ``sweeps/<number>/``: ``<n>.log`` is what member n printed, ``sweep.json`` says what
-each member was and what came of it, and is replaced as a whole whenever one ends. The runs
-themselves are recorded like any others, and a sweep looks there before it starts a member: what is
-completed is not run again.
+A sweep's folder is ``sweeps/<number>/``: ``<n>.log`` holds the output of member n, and
+``sweep.json``, which is replaced whenever a member ends, describes all members and their results.
+The runs themselves are recorded like any others. Before a sweep starts a member it looks for a
+completed run to take instead.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ from reproducible_ml.utils.errors import ConfigError, TrackingError
 from reproducible_ml.utils.files import write_json
 from reproducible_ml.utils.text import suggestion
 
-# A member that is told to end writes its record first.
+# An interrupted member needs time to finish its recorded run.
 _GRACE_SECONDS = 20.0
 _TICK_SECONDS = 0.05
-# Of the log of a member that failed.
+# Of a failed member's log.
 SHOWN_LINES = 6
 
 
 class Sweep:
-    """A sweep that is under way.
+    """A sweep in progress.
 
     Attributes:
-        folder: Where logs and table go; made once the members are known to be right.
+        folder: Folder of logs and table; made once the members are known to be valid.
         members: All members so far.
     """
 
@@ -63,9 +63,9 @@ class Sweep:
 
         Args:
             request: What to run.
-            total: How many members there will be.
-            echo: Takes the lines that tell of members.
-            advance: Called whenever a member has ended.
+            total: Number of members that there will be.
+            echo: Called with a line about each member.
+            advance: Called whenever a member ends.
         """
         self.request = request
         self.members: list[Member] = []
@@ -77,17 +77,17 @@ class Sweep:
 
     @cached_property
     def folder(self) -> Path:
-        """Where logs and table go."""
+        """Folder of logs and table."""
         return new_folder(Path(self.request.sweeps))
 
     def execute(self, parameters: Sequence[Parameters]) -> list[Member]:
-        """Run members, or find them recorded, and wait for all.
+        """Run members that are not recorded yet, and wait for all of them.
 
-        A member that fails does not stop the others.
+        A failing member does not stop the others.
 
         Raises:
-            ConfigError: A value is wrong, or members share a model_dir; nothing was started.
-            KeyboardInterrupt: The members that ran were told to end, and have ended.
+            ConfigError: A value is invalid, or members share a model_dir; nothing was started.
+            KeyboardInterrupt: All running members were interrupted and have ended.
         """
         plan = make_plan(self.request.module, self.request.named, parameters)
         first = len(self.members) + 1
@@ -115,7 +115,7 @@ class Sweep:
                 if len(self._running) >= self.request.jobs:
                     break
                 record_dir = missing_data(configs[member.number])
-                # Of members that would all write the same data set first, one does.
+                # If several members would first write the same data set, only one may do so.
                 writing = {data for _, _, data in self._running.values() if data is not None}
                 if record_dir is None or record_dir not in writing:
                     waiting.remove(member)
@@ -161,16 +161,16 @@ class Sweep:
                 except subprocess.TimeoutExpired:
                     continue
                 except KeyboardInterrupt:
-                    end = 0.0  # asked for a second time: no more grace
+                    end = 0.0  # a second Ctrl-C ends the grace period
         for member, _, _ in self._running.values():
             member.status, member.reason = INTERRUPTED, "ended with the sweep"
         self._running.clear()
 
     def require_measured(self) -> None:
-        """Check that the metric exists where members have completed.
+        """Check that completed members have the metric.
 
         Raises:
-            TrackingError: No run has it; names those that there are.
+            TrackingError: No run has it; the message suggests those that exist.
         """
         ended = [one for one in self.members if one.measured is not None]
         if self.request.metric is None or not ended or any(one.measured for one in ended):
@@ -184,7 +184,7 @@ class Sweep:
         )
 
     def log(self, member: Member) -> Path:
-        """Return where what a member prints goes."""
+        """Return the path of a member's log."""
         return self.folder / f"{member.number}.log"
 
     def _tell(self, member: Member, what: str) -> None:
@@ -197,7 +197,7 @@ class Sweep:
 
 
 def recorded_members(request: Request, plan: Plan) -> list[Any]:
-    """Return for each member the completed run that it would repeat, or None."""
+    """Return for each member the completed run that it would repeat; None without one."""
     if not Path(request.runs).is_dir():
         return [None] * len(plan.configs)
     with open_store(request.runs) as store:
@@ -211,7 +211,7 @@ def shared_model_dirs(
     """Return how many members write to each model_dir.
 
     Raises:
-        ConfigError: Two write to the same, or will.
+        ConfigError: Several members write to the same one, or would.
     """
     counts = dict(known or {})
     for config in configs:
@@ -221,8 +221,8 @@ def shared_model_dirs(
             if counts[folder] > 1 or total > len(configs):
                 raise ConfigError(
                     f"model_dir={config['model_dir']} would be shared by members of the sweep, and "
-                    "each would continue the other's checkpoints. Leave model_dir out: every run "
-                    "then gets its own."
+                    "each would resume the other's training. Leave model_dir out: every run then "
+                    "gets its own."
                 )
     return counts
 

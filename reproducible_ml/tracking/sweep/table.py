@@ -1,4 +1,4 @@
-"""What the members of a sweep measured: a row for each combination, its seeds drawn together."""
+"""The table of a sweep's results: a row for each combination, with statistics over its seeds."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import numpy as np
 from reproducible_ml.tracking.runs import Run, flat
 from reproducible_ml.tracking.sweep.values import SEED, Parameters
 
-# The metric of an experiment that returns a bare number.
+# Name of the metric of an experiment that returns a single number.
 BARE = "result"
 COLUMNS = ("metric", "mean", "deviation", "confidence_95", "n", "min", "max", "failed")
 
 
 class Measured(Protocol):
-    """What the table needs to know of a member."""
+    """The part of a member that the table needs."""
 
     parameters: Parameters
     measured: dict[str, float] | None
@@ -31,10 +31,10 @@ class Row:
     """A combination of parameters, and one metric over its seeds.
 
     Attributes:
-        parameters: Without the seed.
-        metric: Name of the metric; empty when no member of the combination has measured anything.
-        values: What was measured, one number a member.
-        failed: Members that have not measured it.
+        parameters: The parameters without the seed.
+        metric: Name of the metric; empty if no member of the combination measured anything.
+        values: The measured numbers, one for each member.
+        failed: Number of members that did not measure it.
     """
 
     parameters: Parameters
@@ -56,26 +56,26 @@ class Row:
     def confidence_95(self) -> float | None:
         """Half the width of the mean's 95% confidence interval; None for fewer than two values.
 
-        By Student's t with n - 1 degrees of freedom, so for values that spread normally.
+        By Student's t with n - 1 degrees of freedom, which assumes normally distributed values.
         """
         if len(self.values) < 2:
             return None
-        # Imported where it is needed: that takes a second.
+        # Imported here because it takes a second.
         from scipy import stats
 
         return float(stats.sem(self.values) * stats.t.ppf(0.975, len(self.values) - 1))
 
 
 def measured(run: Run, metric: str | None) -> dict[str, float]:
-    """Return what a run measured.
+    """Return the numbers that a run measured.
 
     Args:
         run: A completed run.
-        metric: A number of its result, or else a metric, of which the last point counts; None: all
-            numbers of its result.
+        metric: A number in its result, or else a metric, whose last point counts; None for all
+            numbers in its result.
 
     Returns:
-        Name -> number; empty when the run has no such metric.
+        Name -> number; empty if the run has no such metric.
     """
     numbers = {
         name or BARE: float(value)
@@ -89,7 +89,7 @@ def measured(run: Run, metric: str | None) -> dict[str, float]:
     values = run.points.get(metric, {}).get("values") or []
     if not values:
         return {}
-    # A database that takes no NaN has None in its place.
+    # None stands for NaN in databases that refuse NaN.
     return {metric: math.nan if values[-1] is None else float(values[-1])}
 
 
@@ -104,7 +104,7 @@ def make_rows(members: Iterable[Measured], best_first: str | None = None) -> lis
     """Group members by their parameters without the seed.
 
     Args:
-        members: Completed and failed ones.
+        members: Completed and failed members.
         best_first: "minimize" or "maximize" sorts by the mean; None keeps the order.
     """
     groups: dict[tuple[tuple[str, str], ...], list[Measured]] = {}
@@ -119,17 +119,17 @@ def make_rows(members: Iterable[Measured], best_first: str | None = None) -> lis
             rows.append(Row(dict(key), name, tuple(values), len(group) - len(values)))
     if best_first is not None:
         sign = 1 if best_first == "minimize" else -1
-        # NaN is never the best.
+        # NaN is never the best mean.
         rows.sort(key=lambda row: (row.metric, math.isnan(row.mean), sign * row.mean))
     return rows
 
 
 def as_cells(rows: Sequence[Row], keys: Sequence[str]) -> list[list[str]]:
-    """Return the table for people: a header, then six significant digits.
+    """Return the cells of a readable table: a header, then numbers with six significant digits.
 
     Args:
-        rows: What to show.
-        keys: The parameters that differ.
+        rows: The rows to show.
+        keys: The parameters that differ between rows.
     """
     return [
         [*keys, *COLUMNS],
@@ -151,7 +151,7 @@ def as_cells(rows: Sequence[Row], keys: Sequence[str]) -> list[list[str]]:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """Return the table as CSV, with every parameter that was given and numbers in full."""
+    """Return the table as CSV, with every parameter and all digits of the numbers."""
     keys = list(dict.fromkeys(key for row in rows for key in row.parameters))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

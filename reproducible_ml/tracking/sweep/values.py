@@ -1,9 +1,9 @@
-"""What a sweep is asked for: named configurations, and for each key the values to take.
+"""The arguments of a sweep: named configurations, and the values of each key.
 
 gen_lr=1e-4,5e-5 seed=1..5     the product: ten members
-image_shape=[64,64,3]          one value, for its commas stand in brackets
+image_shape=[64,64,3]          one value, because its commas are in brackets
 name="a,b",c                   two values
-gen_lr=log:1e-5..1e-3          only for a search: a number between, evenly in its logarithm
+gen_lr=log:1e-5..1e-3          only in a search: any number in between, uniform in the logarithm
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from typing import Any
 from reproducible_ml.tracking.runs import read_typed
 from reproducible_ml.utils.errors import ConfigError
 
-# Members are processes that train; more than this many are a slip of the keyboard.
+# Each member is a training, so more of them are surely a typing error.
 MOST_MEMBERS = 10_000
 SEED = "seed"
 _RANGE = re.compile(r"(?P<log>log:)?(?P<low>[^.\s]?.*?)\.\.(?P<high>.+)")
 _OPENING, _CLOSING = "([{", ")]}"
 
-# Values as texts, as they are handed to the member's ``with``.
+# Configuration key -> value as a string, as it is passed after ``with``.
 Parameters = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Numbers that a search draws from.
+    """The numbers that a search draws from.
 
     Attributes:
-        low: The least.
-        high: The greatest.
-        whole: Only whole numbers.
-        log: Evenly in the logarithm.
+        low: The least number.
+        high: The greatest number.
+        whole: Whether only integers are drawn.
+        log: Whether they are drawn uniformly in the logarithm.
     """
 
     low: float
@@ -46,11 +46,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Space:
-    """What the members of a sweep are made from.
+    """The space of a sweep's members.
 
     Attributes:
-        named: Names of named configurations, the same for all members.
-        values: Key -> the texts of its values, in the order of the command line.
+        named: Names of the named configurations of all members.
+        values: Key -> its values as strings, in the order of the command line.
         intervals: Key -> the interval that a search draws it from.
     """
 
@@ -66,15 +66,16 @@ class Space:
 
 
 def parse_space(arguments: Sequence[str], search: bool = False) -> Space:
-    """Read the arguments of a sweep.
+    """Parse the arguments of a sweep.
 
     Args:
         arguments: Named configurations and ``key=values``, in any order.
-        search: Take ranges as intervals to search; else whole ranges are listed, and others
-            refused. ``seed`` is always listed: a search judges each trial by all seeds.
+        search: Treat ranges as intervals to search. Otherwise ranges of integers are expanded, and
+            other ranges refused. ``seed`` is always expanded: a search judges each trial by the
+            mean over all seeds.
 
     Raises:
-        ConfigError: An argument can't be read; names it.
+        ConfigError: An argument can't be parsed; the message names it.
     """
     named: list[str] = []
     values: dict[str, tuple[str, ...]] = {}
@@ -99,16 +100,16 @@ def parse_space(arguments: Sequence[str], search: bool = False) -> Space:
 
 
 def _refuse_equal(key: str, texts: Sequence[str]) -> None:
-    """Refuse texts that make one configuration, such as 1e-4 and 0.0001."""
+    """Refuse values that give the same configuration, such as 1e-4 and 0.0001."""
     known: dict[Any, str] = {}
     for text in texts:
         value = read_typed(text)
-        # To Python True is 1; to a configuration they are a switch and a number.
+        # True == 1 in Python, but in a configuration one is a switch and the other a number.
         plain = isinstance(value, (bool, int, float, str))
         mark = (isinstance(value, bool), value) if plain else repr(value)
         if mark in known:
             how = "" if known[mark] == text else f", as {known[mark]} and as {text}"
-            raise ConfigError(f"{key} takes the value {text} twice{how}; each makes one member.")
+            raise ConfigError(f"{key} has the value {text} twice{how}; give each value once.")
         known[mark] = text
 
 
@@ -116,19 +117,19 @@ def product(space: Space) -> list[Parameters]:
     """Return the parameters of all members, the last key varying fastest.
 
     Raises:
-        ConfigError: They are too many.
+        ConfigError: There are too many members.
     """
     count = 1
     for texts in space.values.values():
         count *= len(texts)
     if count > MOST_MEMBERS:
-        raise ConfigError(f"That makes {count:,} members; {MOST_MEMBERS:,} are allowed.")
+        raise ConfigError(f"That makes {count:,} members; at most {MOST_MEMBERS:,} are allowed.")
     keys = list(space.values)
     return [dict(zip(keys, texts)) for texts in itertools.product(*space.values.values())]
 
 
 def split_values(key: str, text: str) -> list[str]:
-    """Split at the commas that stand in no brackets and no quotes.
+    """Split at the commas outside brackets and quotes.
 
     Raises:
         ConfigError: A value is empty, or a bracket or quote is not closed.
@@ -153,28 +154,30 @@ def split_values(key: str, text: str) -> list[str]:
     parts.append(text[start:])
     parts = [part.strip() for part in parts]
     if "" in parts:
-        raise ConfigError(f"{key}={text}: a value is empty; two commas, or one at an end?")
+        raise ConfigError(f"{key}={text}: a value is empty; remove the extra comma.")
     return parts
 
 
 def _listed(key: str, text: str) -> list[str]:
-    """Return the whole numbers of a range, or the value itself."""
+    """Return the integers of a range, or the value itself."""
     interval = _interval(key, text)
     if interval is None:
         return [text]
     if not interval.whole or interval.log:
         raise ConfigError(
-            f"{key}={text}: a range of numbers that are not whole is only for --search; list the "
+            f"{key}={text}: a logarithmic or non-integer range is only for --search; list the "
             f"values: {key}={interval.low:g},{interval.high:g}."
         )
     low, high = int(interval.low), int(interval.high)
     if high - low >= MOST_MEMBERS:
-        raise ConfigError(f"{key}={text} has {high - low + 1:,} values; {MOST_MEMBERS:,} at most.")
+        raise ConfigError(
+            f"{key}={text} has {high - low + 1:,} values; at most {MOST_MEMBERS:,} are allowed."
+        )
     return [str(number) for number in range(low, high + 1)]
 
 
 def _interval(key: str, text: str) -> Interval | None:
-    """Return the interval that a text names; None for any other text, such as a path."""
+    """Return the interval that a string denotes; None for any other string, such as a path."""
     found = _RANGE.fullmatch(text)
     if found is None:
         return None
@@ -186,7 +189,7 @@ def _interval(key: str, text: str) -> Interval | None:
         return None
     whole = isinstance(low, int) and isinstance(high, int)
     if not low < high:
-        raise ConfigError(f"{key}={text}: a range goes from the less to the greater number.")
+        raise ConfigError(f"{key}={text}: a range goes from the lesser to the greater number.")
     if found["log"] and low <= 0:
-        raise ConfigError(f"{key}={text}: a logarithmic range begins above 0.")
+        raise ConfigError(f"{key}={text}: a logarithmic range must begin above 0.")
     return Interval(low, high, whole, bool(found["log"]))
