@@ -89,7 +89,7 @@ def test_a_journal_belongs_to_one_process_until_it_dies(path):
         [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(JournalLocked, match="held by a living process"):
+        with pytest.raises(JournalLocked, match="locked by a living process"):
             Journal(path)
         process.kill()
         process.wait()

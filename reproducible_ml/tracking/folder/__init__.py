@@ -1,4 +1,4 @@
-"""A run on disk: journal, files, metric columns, plain values."""
+"""The folder of a run: its journal, files, metric columns and plain values."""
 
 from __future__ import annotations
 

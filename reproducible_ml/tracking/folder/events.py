@@ -1,7 +1,7 @@
-"""The events of a run: one class a kind, and their JSON objects in the journal.
+"""The events of a run: one class for each kind, and their JSON objects in the journal.
 
-``"e"`` is the kind. All values are JSON types; times are ISO texts in UTC, those of metrics
-microseconds since 1970.
+``"e"`` names the kind. All values are JSON types. Times are ISO strings in UTC, except those of
+metric points, which are microseconds since 1970.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ COMPLETED = "COMPLETED"
 
 @dataclass(frozen=True)
 class Event:
-    """Anything that happens to a run; in the journal ``KIND`` says what."""
+    """Something that happens to a run; ``KIND`` names it in the journal."""
 
     KIND: ClassVar[str]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the JSON object of the event's line in a journal, its keys in the order there."""
+        """Return the JSON object of the event's line in a journal, with keys in that order."""
         return {"e": self.KIND, **vars(self)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Event:
-        """Make the event of a JSON object; keys that no field has are left out.
+        """Make an event from a JSON object; unknown keys are ignored.
 
         Raises:
             KeyError: a field is missing.
@@ -38,11 +38,11 @@ class Started(Event):
     """The first event of every run.
 
     Attributes:
-        uid: names the run in every database, whatever its id there.
-        status: "RUNNING", or "QUEUED" for a run that another process is to execute.
-        command: the command of the experiment.
-        time: when.
-        experiment: its name, sources and dependencies.
+        uid: identifies the run in every database, whatever its id there.
+        status: "RUNNING", or "QUEUED" for a run that another process will execute.
+        command: the experiment's command.
+        time: when it started.
+        experiment: its name, source files and dependencies.
         host: the machine.
         config: the configuration.
         meta: the command line's options and the comment.
@@ -62,11 +62,11 @@ class Started(Event):
 
 @dataclass(frozen=True)
 class Beat(Event):
-    """A sign of life.
+    """A heartbeat.
 
     Attributes:
-        time: when.
-        output_bytes: length of ``cout.txt`` by then.
+        time: when it came.
+        output_bytes: length of ``cout.txt`` at that time.
         result: the result so far.
     """
 
@@ -79,12 +79,12 @@ class Beat(Event):
 
 @dataclass(frozen=True)
 class Metrics(Event):
-    """Points of one metric, in the order of logging; the lists have one length.
+    """Points of one metric in the order of logging, as lists of equal length.
 
     Attributes:
-        name: the metric.
-        steps: a number each.
-        values: a number, truth value, short text or None each.
+        name: the metric's name.
+        steps: numbers.
+        values: numbers, booleans, short strings or None.
         times: microseconds since 1970, UTC.
     """
 
@@ -96,7 +96,7 @@ class Metrics(Event):
     times: list[int]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the JSON object, one letter a key: a journal may hold a million of them."""
+        """Return the JSON object with one-letter keys: a journal may hold a million of them."""
         return {"e": self.KIND, "n": self.name, "s": self.steps, "v": self.values, "t": self.times}
 
     @classmethod
@@ -111,7 +111,7 @@ class Metrics(Event):
 
 @dataclass(frozen=True)
 class InfoChanged(Event):
-    """The experiment's ``info``, whole, each time that it differs."""
+    """A change of the experiment's ``info``, which is recorded whole."""
 
     KIND: ClassVar[str] = "info"
 
@@ -120,7 +120,7 @@ class InfoChanged(Event):
 
 @dataclass(frozen=True)
 class ResourceAdded(Event):
-    """A file that the run reads; the copy is named by both (see ``layout.resource_copy``)."""
+    """A file that the run reads; name and MD5 give the copy's path (``layout.resource_copy``)."""
 
     KIND: ClassVar[str] = "resource"
 
@@ -133,10 +133,10 @@ class ArtifactAdded(Event):
     """A file that the run made; a later one of the same name replaces it.
 
     Attributes:
-        name: where it lies in the run's folder.
+        name: its path in the run's folder.
         bytes: its size.
-        metadata: what the experiment says of it.
-        content_type: its MIME type, None where that is unknown.
+        metadata: the experiment's description of it.
+        content_type: its MIME type; None if unknown.
     """
 
     KIND: ClassVar[str] = "artifact"
@@ -149,14 +149,14 @@ class ArtifactAdded(Event):
 
 @dataclass(frozen=True)
 class Ended(Event):
-    """How the run ended.
+    """The end of the run.
 
     Attributes:
         status: "COMPLETED", "FAILED", or why it was stopped.
-        time: when.
-        result: what it returned. Only a completed run has one, None included; any other keeps that
-            of its last beat.
-        fail_trace: lines that say what went wrong.
+        time: when it ended.
+        result: its return value, which may be None. Only a completed run returns one; any other
+            keeps the result of its last heartbeat.
+        fail_trace: the lines of a traceback, or of another reason.
     """
 
     KIND: ClassVar[str] = "end"
@@ -167,7 +167,7 @@ class Ended(Event):
     fail_trace: list[Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the JSON object; a result and a trace are in it only where there are such."""
+        """Return the JSON object, which omits the result and the trace if there are none."""
         data = super().as_json()
         if self.status != COMPLETED:
             del data["result"]
@@ -187,13 +187,13 @@ class Ended(Event):
 
 @dataclass(frozen=True)
 class Unknown(Event):
-    """An event of a kind that this version does not know; only its time counts."""
+    """An event of a kind that this version does not know; only its time is used."""
 
     data: dict[str, Any]
 
     @property
     def time(self) -> str:
-        """When it happened; "" where it does not say."""
+        """When it happened; "" if it doesn't say."""
         return str(self.data.get("time", ""))
 
     def as_json(self) -> dict[str, Any]:
@@ -208,7 +208,7 @@ _KINDS: dict[str, type[Event]] = {
 
 
 def event_of(data: dict[str, Any]) -> Event:
-    """Return the event of a line's JSON object.
+    """Return the event that a line's JSON object holds.
 
     Raises:
         KeyError: a field is missing.

@@ -1,10 +1,9 @@
-r"""The append-only journal of a run: what happened, in order, readable after any kill.
+r"""The append-only journal of a run: its events in order, readable after any kill.
 
-One line an event: ``<crc32 of the rest, 8 hex digits> <sequence number> <JSON object>\n``.
-Numbers count from 1 without gaps. A line is written by one ``write`` call, so whatever a killed
-process leaves is whole lines and at most one torn one at the end, which the checksum tells apart.
-The owner holds an ``flock`` on the file for as long as it lives: who can take the lock knows that
-nobody writes any more.
+Each event is a line: ``<crc32 of the rest, 8 hex digits> <sequence number> <JSON object>\n``.
+Numbers count from 1 without gaps. Each line is written by one ``write`` call, so a killed process
+leaves whole lines and at most one torn line at the end, which its checksum reveals. The writer
+holds an ``flock`` on the file while it lives, so whoever gets the lock knows that it is gone.
 """
 
 from __future__ import annotations
@@ -43,14 +42,14 @@ class Entry(NamedTuple):
 
 def encode(sequence: int, event: Event) -> bytes:
     """Return the line of one event."""
-    # ASCII alone, so that lone surrogates of captured output pass; NaN and Infinity as Python's
-    # json writes and reads them.
+    # ASCII only, because captured output may hold lone surrogates; NaN and Infinity in the form
+    # that Python's json writes and reads.
     text = f"{sequence} {json.dumps(event.as_json(), separators=(',', ':'))}".encode("ascii")
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
 def check(line: bytes) -> tuple[int, bytes] | None:
-    """Return a line's number and JSON text, or None when its checksum or its form is wrong."""
+    """Return a line's number and JSON text; None if its checksum or its form is wrong."""
     if not line.endswith(b"\n") or line[8:9] != b" ":
         return None
     text = line[9:-1]
@@ -61,10 +60,10 @@ def check(line: bytes) -> tuple[int, bytes] | None:
 
 
 class Journal:
-    """The writing end of a journal, locked for the life of the object.
+    """The writing end of a journal, locked as long as the object is open.
 
     Args:
-        path: the file; made when it is missing. A torn last line is cut off.
+        path: the file; made if it is missing. A torn last line is cut off.
 
     Raises:
         JournalLocked: another living process holds the journal.
@@ -98,14 +97,14 @@ class Journal:
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.EACCES):
                 raise JournalLocked(
-                    f"{self.path} is held by a living process; it can be delivered when that ends."
+                    f"{self.path} is locked by a living process; deliver it after that has ended."
                 ) from None
             raise
 
     def append(self, event: Event) -> int:
         """Write one event and return its number.
 
-        Where the disk is full the event waits in memory for the next call; the run goes on.
+        If the disk is full, the event waits in memory for the next call and the run continues.
         """
         with self._lock:
             self.sequence += 1
@@ -123,15 +122,16 @@ class Journal:
                 self._waiting.pop(0)
         except OSError as error:
             os.ftruncate(self._file, self.size)  # half a line would end the journal for readers
+            # One warning for each outage, not for each event.
             if len(self._waiting) == 1:
                 logger.warning("%s cannot be written (%s); its events wait.", self.path, error)
 
     def sync(self) -> None:
-        """Bring everything written to the disk itself, so that a power cut loses nothing."""
+        """Flush everything written to the disk itself, so that a power cut loses nothing."""
         os.fsync(self._file)
 
     def close(self) -> None:
-        """Write what waits and let the lock go; a second call does nothing."""
+        """Write waiting events and release the lock; a second call does nothing."""
         with self._lock:
             if self._file >= 0:
                 self._write_waiting()
@@ -140,14 +140,14 @@ class Journal:
 
 
 class JournalLocked(TrackingError):
-    """The process that writes this journal is alive."""
+    """A journal whose writing process is alive."""
 
 
 class JournalReader:
-    """The reading end: events in order, also while the journal grows.
+    """The reading end of a journal, which may still grow.
 
     Attributes:
-        position: bytes read so far that hold whole, right lines.
+        position: length in bytes of the valid lines read so far.
         sequence: number of the last event read.
     """
 
@@ -157,11 +157,11 @@ class JournalReader:
         self.sequence = 0
 
     def read(self, at_most: int = READ_BYTES) -> list[Entry]:
-        """Return the next whole events, about ``at_most`` bytes of them; empty at the end.
+        """Return the next complete events, about ``at_most`` bytes of them; empty at the end.
 
         Raises:
-            TrackingError: a line is wrong, and right ones follow it: the file was damaged. Or an
-                event lacks a field; it stays the next one to be read.
+            TrackingError: the file is damaged, as an invalid line is followed by valid ones; or an
+                event lacks a field, and stays the next one to be read.
         """
         with open(self.path, "rb") as file:
             file.seek(self.position)
@@ -197,7 +197,7 @@ class JournalReader:
             yield from entries
 
     def _refuse_damage(self, line: bytes, block: bytes, rest: bytes) -> None:
-        # A torn last line is what a kill leaves; a wrong line with a right one behind it is not.
+        # A kill leaves a torn last line, but never an invalid line before a valid one.
         if not line.endswith(b"\n"):
             return
         after = block[block.index(line) :] + rest
@@ -205,6 +205,6 @@ class JournalReader:
             if check(candidate) is not None:
                 raise TrackingError(
                     f"{self.path} is damaged at byte {self.position}: expected event "
-                    f"{self.sequence + 1}, found {line[:60]!r}. Take the file from a backup, or "
-                    "remove that line and all behind it to keep what stands before."
+                    f"{self.sequence + 1}, found {line[:60]!r}. Restore the file from a backup, or "
+                    "remove that line and all lines after it to keep the events before."
                 )

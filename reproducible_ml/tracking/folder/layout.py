@@ -3,17 +3,17 @@
 ==================  ===============================================================
 ``run.json``        experiment, host, times, status, result; replaced as a whole
 ``config.json``     the configuration
-``info.json``       what the experiment said of itself
+``info.json``       the experiment's ``info``
 ``cout.txt``        captured output, appended to
 ``metrics.json``    all points; rewritten at growing intervals and at the end
 ``journal.log``     every event as it happens (see ``journal.py``)
-``delivery.json``   which databases have the run, under which id
+``delivery.json``   the databases that have the run, and its id in each
 ``pending/``        artifacts that a database has yet to receive
 ==================  ===============================================================
 
-Besides these a run holds its artifacts, under their names; sources and resources of all runs are
-kept once in ``_sources`` and ``_resources``. Whole files are written beside their place and renamed
-into it: a reader, or a kill, never meets half a file.
+Besides these, the folder holds the run's artifacts under their names. Source files and resources
+are kept once for all runs, in ``_sources`` and ``_resources``. Files that are replaced as a whole
+are written to a temporary name and renamed, so that neither readers nor kills leave half a file.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ OWN_FILES = frozenset(
     {"run.json", "config.json", "info.json", "cout.txt", "metrics.json"}
     | {JOURNAL_NAME, DELIVERY_NAME, PENDING_NAME}
 )
-# The line by which a tracked run tells its id, before it says what to do next, and what whoever
-# started it finds it by; a stage within the run prints its own before.
+# The line in which a tracked run prints its id and folder, and by which the process that started it
+# finds the run. A stage within the run prints its own line first.
 RUN_LINE = "Run {id}: {directory}"
 _RUN_LINE = re.compile(
     "^" + RUN_LINE.format(id=r"(?P<id>\S+)", directory="(?P<directory>.+)") + "$", re.MULTILINE
@@ -45,7 +45,7 @@ _RUN_LINE = re.compile(
 
 
 def told_run(text: str) -> tuple[str, str] | None:
-    """Return id and folder of the run that the last ``RUN_LINE`` of an output tells, if any."""
+    """Return id and folder from the last ``RUN_LINE`` of an output; None without one."""
     found = _RUN_LINE.findall(text)
     return found[-1] if found else None
 
@@ -53,15 +53,15 @@ def told_run(text: str) -> tuple[str, str] | None:
 def read_json(
     path: Path, default: Any = None, object_hook: Callable[[dict[str, Any]], Any] | None = None
 ) -> Any:
-    """Return what a JSON file holds, or the default where there is no such file.
+    """Return the content of a JSON file, or a default if there is no such file.
 
     Args:
         path: the file.
-        default: what there is without it.
-        object_hook: returns what takes the place of a JSON object.
+        default: the value for a missing file.
+        object_hook: returns the value that replaces a JSON object.
 
     Raises:
-        TrackingError: the file is no JSON.
+        TrackingError: the file is not JSON.
     """
     try:
         return json.loads(path.read_bytes(), object_hook=object_hook)
@@ -69,20 +69,20 @@ def read_json(
         return default
     except ValueError as error:
         raise TrackingError(
-            f"{path} is no JSON ({error}); restore it from a backup, or remove it."
+            f"{path} is not JSON ({error}); restore it from a backup, or remove it."
         ) from error
 
 
 def store_once(path: Path, directory: Path, name: str | None = None) -> tuple[Path, str]:
-    """Copy a file to ``directory/<stem>_<md5><suffix>`` unless it is there.
+    """Copy a file to ``directory/<stem>_<md5><suffix>`` unless that exists.
 
     Args:
         path: the file.
-        directory: where the copies of all runs are.
-        name: what the copy is named by; None for the file's own name.
+        directory: directory of the copies of all runs.
+        name: name that gives the copy's stem and suffix; None for the file's own.
 
     Returns:
-        The copy, and the MD5.
+        The path of the copy, and the MD5.
     """
     digest = md5_of(path)
     copy = directory / _copy_name(name or path, digest)
@@ -93,7 +93,7 @@ def store_once(path: Path, directory: Path, name: str | None = None) -> tuple[Pa
 
 
 def resource_copy(runs_dir: Path, name: str, md5: str) -> Path:
-    """Return where the resource of this name and content is kept; see ``store_once``."""
+    """Return the path of the copy of a resource; see ``store_once``."""
     return runs_dir / RESOURCES_NAME / _copy_name(name, md5)
 
 
@@ -103,10 +103,10 @@ def _copy_name(name: str | Path, md5: str) -> str:
 
 
 def artifact_path(directory: Path, name: str) -> Path:
-    """Return where an artifact of this name lies.
+    """Return the path of an artifact of this name.
 
     Raises:
-        TrackingError: the name is one of the run's own files, or leads out of the run.
+        TrackingError: the name is that of one of the run's own files, or leads out of the run.
     """
     parts = Path(name).parts
     if not parts or Path(name).is_absolute() or ".." in parts or "\0" in name:
@@ -117,7 +117,7 @@ def artifact_path(directory: Path, name: str) -> Path:
 
 
 def keep_for_delivery(file: Path, directory: Path, sequence: int) -> str:
-    """Give an artifact a second name that outlives its replacement by one of the same name.
+    """Keep an artifact under a second name, so that one of the same name can replace it.
 
     Returns:
         The second name, relative to the run's folder.
@@ -127,6 +127,6 @@ def keep_for_delivery(file: Path, directory: Path, sequence: int) -> str:
     kept = pending / f"{sequence}_{file.name}"
     try:
         os.link(file, kept)
-    except OSError:  # a file system without links
+    except OSError:  # a file system without hard links
         copy_whole(file, kept)
     return str(kept.relative_to(directory))

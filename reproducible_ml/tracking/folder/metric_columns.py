@@ -1,4 +1,4 @@
-"""All points of a run in memory, 24 bytes each, and their way into ``metrics.json``."""
+"""Columns that hold all points of a run in memory, 24 bytes each, and write ``metrics.json``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ WRITTEN_AT_ONCE = 10_000
 
 
 class Column:
-    """A growing list that packs its items as long as all are of one kind.
+    """A growing list that packs its items as long as all have one type.
 
     Args:
-        kind: what is packed: float (8 bytes), or int that fits 64 bits.
+        kind: the type that is packed: float (8 bytes), or int that fits 64 bits.
     """
 
     def __init__(self, kind: type) -> None:
@@ -26,7 +26,7 @@ class Column:
         self.items: Values = array("d" if kind is float else "q")
 
     def append(self, item: Any) -> None:
-        """Add one item of any kind; the first that does not fit turns the column into a list."""
+        """Add an item of any type; the first that doesn't fit turns the column into a list."""
         if isinstance(self.items, array):
             fits = type(item) is self._kind
             if not fits or (self._kind is int and not -(2**63) <= item < 2**63):
@@ -53,7 +53,7 @@ class MetricColumns:
             columns[2].append(count)
 
     def snapshot(self) -> dict[str, tuple[Values, Values, Values]]:
-        """Return a copy that other threads leave alone: {name: (steps, values, microseconds)}."""
+        """Return a copy that no other thread changes: {name: (steps, values, microseconds)}."""
         return {
             name: (steps.items[:], values.items[:], times.items[:])
             for name, (steps, values, times) in self._metrics.items()

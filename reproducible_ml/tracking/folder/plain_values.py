@@ -1,4 +1,4 @@
-"""What may be logged, brought to what JSON and MongoDB hold; what cannot be is named."""
+"""Conversion of logged values to the types that JSON and MongoDB hold."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from reproducible_ml.utils.errors import TrackingError
 Number = Union[int, float, bool, str, None]
 
 LONGEST_TEXT_VALUE = 200
-# Larger arrays in info, config or results are kept as Sacred keeps them, packed by jsonpickle.
+# Larger arrays in info, config or results are packed by jsonpickle, as Sacred does.
 LONGEST_LISTED_ARRAY = 1000
 
 
 def metric_value(value: Any) -> Number:
-    """Return a metric's value as a plain Python one.
+    """Return a metric's value as a plain Python value.
 
     Args:
         value: a number, NaN and infinity included; a NumPy scalar; an array or tensor of one
-            element; a truth value; None; a short text.
+            element; a boolean; None; a short string.
 
     Raises:
         TrackingError: anything else; the message completes "metric 'x' at step 3 ".
@@ -30,7 +30,9 @@ def metric_value(value: Any) -> Number:
         return value
     if isinstance(value, str):
         if len(value) > LONGEST_TEXT_VALUE:
-            raise TrackingError(f"is a text of {len(value)} characters; log at most 200")
+            raise TrackingError(
+                f"is a string of {len(value)} characters; log at most {LONGEST_TEXT_VALUE}"
+            )
         return value
     if isinstance(value, (bytes, bytearray, dict, list, tuple, set)):
         raise TrackingError(f"is a {type(value).__name__}; log a number")
@@ -40,7 +42,7 @@ def metric_value(value: Any) -> Number:
         raise
     except Exception as error:  # a foreign type may raise anything
         raise TrackingError(
-            f"is a {type(value).__name__}, no number ({error}); log a number"
+            f"is a {type(value).__name__}, not a number ({error}); log a number"
         ) from None
 
 
@@ -62,27 +64,27 @@ def metric_step(step: Any) -> int | float:
     """Return a metric's step as a plain number.
 
     Raises:
-        TrackingError: it is none; the message completes "metric 'x' at step 3 ".
+        TrackingError: it is not a number; the message completes "metric 'x' at step 3 ".
     """
     try:
         value = metric_value(step)
     except TrackingError as error:
         raise TrackingError(f"has a step that {error}") from None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise TrackingError(f"has the step {value!r}; a step is a whole number")
+        raise TrackingError(f"has the step {value!r}; a step must be a finite number")
     return value
 
 
 def plain(value: Any) -> Any:
-    """Return a value of config, info or result as JSON types, losing as little as can be.
+    """Return a value of config, info or result as JSON types, with as little loss as possible.
 
-    NumPy scalars and arrays of one element become numbers, short arrays lists; the rest goes the
-    way Sacred's own observers go (``sacred.serializer.flatten``), and what even that cannot take
-    becomes its ``repr``.
+    NumPy scalars and arrays of one element become numbers, and short arrays become lists. Other
+    types are converted as by Sacred's observers (``sacred.serializer.flatten``), or by ``repr`` if
+    that fails.
     """
     try:
         return _plain(value)
-    except RecursionError:  # a dict that holds itself
+    except RecursionError:  # a value that contains itself
         return repr(value)
 
 
@@ -104,5 +106,5 @@ def _plain(value: Any) -> Any:
         from reproducible_ml.tracking.sacred_parts import flatten
 
         return flatten(value)  # type: ignore[no-untyped-call]
-    except Exception:  # nothing that is logged may end a run
+    except Exception:  # no logged value may end a run
         return repr(value)

@@ -1,4 +1,4 @@
-"""A run as far as its journal tells: the one place where events become a state."""
+"""The state of a run, computed from the events of its journal here and nowhere else."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from reproducible_ml.tracking.folder.layout import read_json, resource_copy
 from reproducible_ml.tracking.folder.metric_columns import MetricColumns
 from reproducible_ml.tracking.folder.names import from_microseconds, iso
 
-# A killed process's run: Sacred's word for a run that was stopped from outside, which every
-# reader's filters know. Until sync has seen it, readers call it dead by its old heartbeat.
+# Status of a killed process's run. It is Sacred's word for a run that was stopped from outside, so
+# every reader's filters know it. Until sync, other readers call the run dead by its old heartbeat.
 KILLED_STATUS = "INTERRUPTED"
 QUEUED = "QUEUED"
 
 
 class RunState:
-    """What a run is after the events that were applied, in their order.
+    """The state of a run after the events that were applied, in order.
 
     Args:
         keep_points: whether ``columns`` collects every metric point; most readers need none.
@@ -37,16 +37,16 @@ class RunState:
     Attributes:
         sequence: number of the last event applied.
         start: the first event; None before it.
-        end: how the run ended; None before that.
+        end: the end of the run; None before it.
         status: the latest status.
-        heartbeat: time of the last sign of life, the start included: Sacredboard cannot show a run
-            without one.
+        heartbeat: time of the last heartbeat. The start counts as one, because Sacredboard can't
+            show a run without it.
         result: the latest result.
         output_bytes: length of the captured output.
-        info: what the experiment said of itself.
+        info: the experiment's ``info``.
         resources: every resource, as often as it was added.
-        artifacts: name -> number of the event that brought its present content.
-        points: metric -> how many points it has.
+        artifacts: name -> number of the event that added its present content.
+        points: metric -> number of its points.
         columns: the points themselves.
     """
 
@@ -68,7 +68,7 @@ class RunState:
         self._last_point = 0
 
     def apply(self, sequence: int, event: Event) -> None:
-        """Take in an event; one that was applied before changes nothing.
+        """Apply an event; one that was applied before changes nothing.
 
         Args:
             sequence: its number in the journal.
@@ -91,6 +91,7 @@ class RunState:
 
     def _add_points(self, event: Metrics) -> None:
         self.points[event.name] = self.points.get(event.name, 0) + len(event.values)
+        # The clock may be set back during a run, so the last point need not be the latest.
         if event.times[-1] > self._last_point:
             self._last_point = event.times[-1]
         if self._keep_points:
@@ -108,21 +109,22 @@ class RunState:
         elif isinstance(event, Ended):
             self.end = event
             self.status = event.status
+            # Any other end has no result of its own and keeps that of the last heartbeat.
             if event.status == COMPLETED:
                 self.result = event.result
 
     @property
     def ended(self) -> bool:
-        """Whether nothing of the run is to come; of a queued one nothing ever does."""
+        """Whether no more events will come; a queued run has none after its start."""
         return self.end is not None or self.status == QUEUED
 
     @property
     def last_time(self) -> str:
-        """Time of the last event that has one, points included."""
+        """Latest time of any event, points included."""
         return max(self._last_time, iso(from_microseconds(self._last_point)))
 
     def run_json(self, runs_dir: Path) -> dict[str, Any]:
-        """Return what ``run.json`` says.
+        """Return the content of ``run.json``.
 
         Args:
             runs_dir: directory of all runs, where the resources are kept.
@@ -163,16 +165,16 @@ def read_state(journal: Path, keep_points: bool = False) -> RunState:
 
 
 def read_metrics(directory: Path) -> dict[str, dict[str, list[Any]]]:
-    """Return every point of a run's folder, living, ended or killed.
+    """Return every point in a run's folder, whether the run lives, has ended or was killed.
 
-    The journal has them all at any time; a folder that Sacred's own observer wrote has
-    ``metrics.json`` alone.
+    The journal has all points at any time; a folder written by Sacred's own observer has only
+    ``metrics.json``.
 
     Args:
         directory: ``runs/<id>``.
 
     Returns:
-        {name: {"steps": [...], "values": [...], "timestamps": [ISO texts]}}
+        {name: {"steps": [...], "values": [...], "timestamps": [ISO strings]}}
     """
     journal = directory / JOURNAL_NAME
     if not journal.exists():
