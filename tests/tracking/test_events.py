@@ -154,8 +154,8 @@ def test_a_killed_run_gets_its_files_and_its_end_from_the_journal():
     assert not close_dead_run(path.parent, journal)
     journal.close()
     sentence = (
-        "The process ended without a word (killed, or the machine stopped) after "
-        f"{KILLED_TIME} UTC; recorded is what stood in the run's journal.\n"
+        f"The process was killed, or its machine stopped, after {KILLED_TIME} UTC; this record was "
+        "rebuilt from the run's journal.\n"
     )
     start = json.loads(START[11:])
     assert json.loads((path.parent / "run.json").read_text()) == {

@@ -123,7 +123,7 @@ def test_a_server_gone_for_good_ends_no_run_and_sync_delivers_it(killable_mongo,
     output = end_of(process)
     assert time.monotonic() - began < 10
     assert process.returncode == 0, output
-    assert f"Its journal lies in {tmp_path}/runs/1/journal.log" in output
+    assert f"Its journal is {tmp_path}/runs/1/journal.log" in output
     refused = sync(settings["runs_dir"], check=False)
     assert refused.returncode == 1
     assert "run sync again" in refused.stdout
@@ -179,7 +179,7 @@ def test_a_killed_process_is_delivered_as_it_stood_and_a_living_one_left_alone(
     sync(settings["runs_dir"])
     (document,) = documents(killable_mongo)
     check(killable_mongo, document, settings, status="INTERRUPTED", at_least=logged)
-    assert "ended without a word" in document["fail_trace"][0]
+    assert "process was killed" in document["fail_trace"][0]
     assert '"status": "INTERRUPTED"' in (tmp_path / "runs/1/run.json").read_text()
 
 

@@ -73,12 +73,12 @@ def test_every_form_of_m_names_its_database(address, shown):
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("", "is no MongoDB address"),
-        ("a b", "is no MongoDB address"),
+        ("", "is not a MongoDB address"),
+        ("a b", "is not a MongoDB address"),
         ("http://host/db", "must begin with mongodb://"),
         ("host:99999:db", "99999"),
-        ("anna:geheim@host", "written as a URI"),
-        ("sacred.metrics", "used for something else"),
+        ("anna:geheim@host", "and password as a URI"),
+        ("sacred.metrics", "is reserved"),
     ],
 )
 def test_an_address_that_is_none_is_refused_with_the_reason(address, said):

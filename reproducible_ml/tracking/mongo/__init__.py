@@ -1,4 +1,4 @@
-"""MongoDB: addresses, run ids, documents, files, and delivery of every event exactly once."""
+"""MongoDB: addresses, run ids, documents, files, and exactly-once delivery of every event."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Addresses of a MongoDB, in the forms in which people write them.
+"""Addresses of MongoDB databases, in all the forms in which people write them.
 
 =============================================  ============================================
 ``sacred``                                     database on ``localhost:27017``
 ``sacred.trials``                              runs in the collection ``trials``
 ``host:27017``, ``host:27017:db[.collection]`` as Sacred's own ``-m`` takes it
-``localhost:db``, ``[::1]:27017:db``           what Sacred's own flag refuses
+``localhost:db``, ``[::1]:27017:db``           forms that Sacred's own flag refuses
 ``mongodb://user:password@host:port/db?opts``  any MongoDB URI, ``mongodb+srv://`` too
 =============================================  ============================================
 """
@@ -23,9 +23,10 @@ DEFAULT_DATABASE = "sacred"
 DEFAULT_COLLECTION = "runs"
 DEFAULT_PORT = 27017
 
-# How long a server may be silent before it counts as gone, by who asks. For ``doctor``, a database
-# on the same machine answers within milliseconds; a run waits no longer than this for its id.
+# Seconds that a server may be silent before it counts as gone, by who asks. ``doctor`` can be
+# impatient, since a database on the same machine answers within milliseconds.
 CHECK_SECONDS = 1
+# A run waits no longer than this for its id.
 START_SECONDS = 2.5
 READ_SECONDS = 3
 # Longer than any single write needs.
@@ -47,10 +48,10 @@ _SHORT_FORM = re.compile(
 
 @dataclass(frozen=True)
 class MongoTarget:
-    """One database to deliver runs to; its printed forms hold no credentials.
+    """A database to deliver runs to; its printed forms hold no credentials.
 
     Attributes:
-        uri: what pymongo connects to, with credentials where there are any.
+        uri: URI for pymongo, with credentials if there are any.
         database: name of the database.
         collection: name of the collection of runs; metrics are in ``metrics``, files in GridFS.
     """
@@ -61,7 +62,7 @@ class MongoTarget:
 
     @property
     def shown(self) -> str:
-        """The address for logs and records: scheme, hosts and database, never credentials."""
+        """The address for logs and recorded runs: scheme, hosts and database, no credentials."""
         scheme, _, rest = self.uri.partition("://")
         hosts = re.split(r"[/?]", rest.rpartition("@")[2], maxsplit=1)[0]
         name = self.database
@@ -74,33 +75,33 @@ class MongoTarget:
 
 
 def parse_mongo(text: str) -> MongoTarget:
-    """Read a database address in any of the forms of the table above.
+    """Parse a database address in any form of the table above.
 
     Args:
         text: the argument of ``-m``.
 
     Returns:
-        The target; its credentials are known to ``redact`` from now on.
+        The target; ``redact`` hides its credentials from now on.
 
     Raises:
-        ConfigError: the text has none of the forms; the message holds no credentials.
+        ConfigError: the text has none of these forms; the message holds no credentials.
     """
     text = text.strip()
     target = _parse_uri(text) if "://" in text else _parse_short_form(text)
     if target.collection in RESERVED_COLLECTIONS:
         raise ConfigError(
-            f"The collection {target.collection!r} of {target.shown} is used for something else; "
-            f"name another one for the runs, for example {DEFAULT_COLLECTION!r}."
+            f"The collection {target.collection!r} of {target.shown} is reserved; name another one "
+            f"for the runs, for example {DEFAULT_COLLECTION!r}."
         )
     return target
 
 
 def timeouts(answer_seconds: float, socket_seconds: float | None = None) -> dict[str, Any]:
-    """Return pymongo's options for how long to wait.
+    """Return pymongo's timeout options.
 
     Args:
-        answer_seconds: For a server that can be used, and for a connection to it.
-        socket_seconds: For each answer of a connected server; None waits for any time.
+        answer_seconds: Time to find a usable server, and to connect to it.
+        socket_seconds: Time for each answer of a connected server; None waits forever.
     """
     milliseconds = int(answer_seconds * 1000)
     options = {"serverSelectionTimeoutMS": milliseconds, "connectTimeoutMS": milliseconds}
@@ -112,15 +113,15 @@ def timeouts(answer_seconds: float, socket_seconds: float | None = None) -> dict
 def _parse_short_form(text: str) -> MongoTarget:
     if "@" in text:
         raise ConfigError(
-            "A MongoDB address with user and password is written as a URI: "
+            "Write a MongoDB address with user and password as a URI: "
             f"mongodb://user:password@host:port/database (found {_hide_before_at(text)!r})."
         )
     match = _SHORT_FORM.match(text) if text else None
     if match is None or (match["collection"] and not match["database"]):
         raise ConfigError(
-            f"{text!r} is no MongoDB address: expected DATABASE, HOST:PORT, HOST:PORT:DATABASE, "
+            f"{text!r} is not a MongoDB address: expected DATABASE, HOST:PORT, HOST:PORT:DATABASE, "
             "HOST:DATABASE or mongodb://USER:PASSWORD@HOST:PORT/DATABASE. (Sacred's suffixes "
-            "'!priority' and ':run id' do not exist here.)"
+            "'!priority' and ':run id' are not supported.)"
         )
     port = int(match["port"] or DEFAULT_PORT)
     if not 0 < port < 65536:
@@ -136,25 +137,27 @@ def _parse_uri(text: str) -> MongoTarget:
     scheme, _, rest = text.partition("://")
     if scheme not in ("mongodb", "mongodb+srv"):
         raise ConfigError(
-            f"{redact(text)!r} is no MongoDB URI: it must begin with mongodb:// or mongodb+srv://."
+            f"{redact(text)!r} is not a MongoDB URI: it must begin with mongodb:// or "
+            "mongodb+srv://."
         )
     userinfo, at, address = rest.rpartition("@")
     if at:
         remember_secret(userinfo)
         if re.search(r"[/?#@]", userinfo):
             raise ConfigError(
-                "User or password of the MongoDB URI hold one of the characters / ? # @ as they "
-                f"are; write them as %2F %3F %23 %40 ({redact(text)})."
+                "The user or password in the MongoDB URI has an unescaped / ? # or @; write these "
+                f"characters as %2F %3F %23 %40 ({redact(text)})."
             )
     hosts, _, path = address.partition("/")
     name, _, options = path.partition("?")
     if not hosts or "?" in hosts:
         raise ConfigError(
-            f"{redact(text)!r} names no host, or lacks the '/' between host and options: "
+            f"{redact(text)!r} has no host, or no '/' between host and options: "
             "expected mongodb://HOST:PORT/DATABASE?OPTIONS."
         )
     database, _, collection = unquote(name).partition(".")
-    # The database in a URI is also where users are looked up; without one that is "admin".
+    # MongoDB looks users up in the URI's database, and in "admin" if the URI names none; so a
+    # default of ours must not get into the URI.
     auth_database = database if name else ""
     query = f"?{options}" if options else ""
     return MongoTarget(

@@ -1,8 +1,8 @@
 """The connection to a database, and run ids that no two processes share.
 
-``_id`` of a run is claimed by inserting its document: the database refuses the second of two equal
-ones. The document carries the run's ``uid``; after an insert of unknown outcome a look for the
-``uid`` tells whether it took place.
+A process claims the ``_id`` of a run by inserting its document: the database refuses the second of
+two equal ids. The document carries the run's ``uid``, so after an insert of unknown outcome a query
+for the ``uid`` tells whether it took place.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ SHOWN_REASON = 160
 
 
 def connect(target: MongoTarget) -> Any:
-    """Return a ``pymongo.MongoClient``; what it cannot reach it tells at the first use.
+    """Return a ``pymongo.MongoClient``, which connects at its first use.
 
     Raises:
-        TrackingError: the URI is wrong in a way that only pymongo knows.
+        TrackingError: pymongo refuses the URI.
     """
     import pymongo
 
     try:
-        # Every retry is decided here, where it is known what has arrived: none by the driver.
+        # No retries by the driver: the delivery decides on them, as it knows what has arrived.
         return pymongo.MongoClient(
             target.uri,
             **timeouts(START_SECONDS, WRITE_SECONDS),
@@ -45,7 +45,7 @@ def connect(target: MongoTarget) -> Any:
 
 
 def open_database(client: Any, target: MongoTarget) -> Any:
-    """Return the database, so that a confirmed write survives a kill of the server."""
+    """Return the database with a write concern under which confirmed writes survive a kill."""
     from pymongo import ReadPreference, WriteConcern
 
     return client.get_database(
@@ -62,24 +62,24 @@ def reason(error: BaseException) -> str:
 
 
 def claim_name(target: MongoTarget, uid: str) -> str:
-    """Return the run's ``uid`` as this collection holds it; a database may hold a run twice."""
+    """Return the run's ``uid`` in this collection; two collections may hold the same run."""
     return uid if target.collection == DEFAULT_COLLECTION else f"{uid}@{target.collection}"
 
 
 def first_delivery(target: MongoTarget, uid: str) -> dict[str, Any]:
-    """Return the ``delivery`` of a document of which nothing but the start has arrived."""
+    """Return the ``delivery`` field of a document that holds only the start of a run."""
     return {"uid": claim_name(target, uid), "sequence": 0, "complete": False}
 
 
 def find_claim(runs: Any, uid: str) -> Any:
-    """Return the ``_id`` under which a run is in the collection, or None."""
+    """Return the ``_id`` of a run in the collection; None if it is not there."""
     found = runs.find_one({"delivery.uid": uid}, {"_id": 1})
     return found["_id"] if found else None
 
 
 def highest_claim(runs: Any) -> int:
-    """Return the greatest number among the ids, 0 where there is none."""
-    # "$gt: 0" leaves out ids that are text, which sort above all numbers.
+    """Return the greatest number among the ids; 0 if there is none."""
+    # "$gt: 0" excludes string ids, which sort above all numbers.
     newest = list(runs.find({"_id": {"$gt": 0}}, {"_id": 1}).sort("_id", -1).limit(1))
     return int(newest[0]["_id"]) if newest else 0
 
@@ -90,16 +90,17 @@ def claim(
     first_choice: Any,
     take: Callable[[Any], bool] = lambda run_id: True,
 ) -> Any:
-    """Insert the document under an id that is free, and return the id.
+    """Insert the document under a free id, and return the id.
 
     Args:
         runs: pymongo's collection.
-        document: the run without ``_id``; ``document["delivery"]["uid"]`` names it.
+        document: the run without ``_id``; ``document["delivery"]["uid"]`` identifies it.
         first_choice: the id to try first; None for the next free number.
-        take: asked before each insert whether the id may be used; False goes on to the next.
+        take: called before each insert with the id; False skips to the next id.
     """
     from pymongo.errors import DuplicateKeyError
 
+    # An earlier call may have claimed an id and lost the confirmation.
     there = find_claim(runs, document["delivery"]["uid"])
     if there is not None:
         return there

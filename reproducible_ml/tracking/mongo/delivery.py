@@ -1,11 +1,11 @@
-"""From one journal into one database, in order, everything once.
+"""Delivery of a run's journal into a database: every event in order and exactly once.
 
-The database says itself how far it is: each document of ``metrics`` and ``runs`` carries the number
-of the last event in it (``delivery.sequence``), written by the very update that brings the event.
-An update is conditional on the number that was there before, so one whose confirmation was lost
-cannot be applied a second time. After any error the numbers are read again, and what is already
-there is left out. Ids of metrics and files follow from the run's ``uid``. A batch is written in the
-order files, metrics, run: what the run's document lists exists.
+The database itself records how far it is. Each document of ``metrics`` and ``runs`` carries the
+number of the last event in it (``delivery.sequence``), written by the same update as the event.
+Updates are conditional on the previous number, so one whose confirmation was lost can't be applied
+twice. After any error the numbers are read again, and events that have arrived are skipped. Ids of
+metrics and files follow from the run's ``uid``. A batch is written in the order files, metrics,
+run, so everything that the run's document lists exists.
 """
 
 from __future__ import annotations
@@ -46,21 +46,21 @@ from reproducible_ml.utils.errors import TrackingError
 from reproducible_ml.utils.files import write_json
 
 BATCH_BYTES = 4 << 20
-# A write that ends the connection this often, while the server answers, is refused by it.
+# If a write breaks the connection this often while the server answers, the server refuses it.
 BREAKS_THAT_REFUSE = 5
 MOST_MISMATCHES = 20
-# Codes of a server that cannot hold this very document; any other error may pass by itself.
+# Error codes of a server that can't store this very document; any other error may be temporary.
 REFUSAL_CODES = frozenset({2, 9, 14, 16, 17, 52, 55, 56, 57, 121, 10334, 17280, 17419})
 
 logger = logging.getLogger(__name__)
 
 
 class Delivery:
-    """Brings one run's journal into one database; call ``deliver`` until it returns False.
+    """Delivers one run's journal into one database; call ``deliver`` until it returns False.
 
     Args:
         directory: the run's folder.
-        target: where to; for the records.
+        target: the database's address, for ``delivery.json`` and messages.
         database: pymongo's database.
     """
 
@@ -79,7 +79,7 @@ class Delivery:
         self._rewind()
 
     def _rewind(self) -> None:
-        """Forget what was read; the next batch begins with the first event."""
+        """Start over: the next batch begins with the first event."""
         self._reader = JournalReader(self.directory / JOURNAL_NAME)
         self._document: RunDocument | None = None
         self._batch: list[Entry] = []
@@ -99,10 +99,10 @@ class Delivery:
         """Deliver the next batch of events.
 
         Returns:
-            Whether there was one.
+            Whether there was a batch.
 
         Raises:
-            pymongo.errors.PyMongoError: the database did not take it; call again later.
+            pymongo.errors.PyMongoError: the database did not accept it; call again later.
             TrackingError: the journal is damaged.
         """
         if not self._batch:
@@ -118,11 +118,12 @@ class Delivery:
             self._mismatches += 1
             if self._mismatches > MOST_MISMATCHES:
                 raise TrackingError(
-                    f"{self.target} keeps changing under the delivery of {self.directory}: does "
-                    "another process deliver a copy of this run? End it, then use sync."
+                    f"{self.target} keeps changing during the delivery of {self.directory}: does "
+                    "another process deliver a copy of this run? End it, then run sync."
                 ) from None
             return True
         except Exception:
+            # Whether the failed write arrived is unknown until the numbers are read again.
             self._reread = True
             self._count_break()
             raise
@@ -135,26 +136,27 @@ class Delivery:
         from pymongo.errors import PyMongoError
 
         try:
+            # An outage also breaks connections, but then the server doesn't answer at all.
             self.database.client.admin.command("ping")
         except PyMongoError:
             self._breaks = 0
             return
         self._breaks += 1
         if self._breaks == BREAKS_THAT_REFUSE and not self.place.portable:
-            self._go_portable("the server hangs up on them")
+            self._go_portable("the server closes the connection")
 
     def _go_portable(self, why: str) -> None:
         self.place.portable = True
         self._sent = {}
         logger.warning(
-            "%s refuses values that MongoDB takes (%s); numbers that are not finite are delivered "
-            "as null, their kinds in 'not_finite', and lists in lists as text.",
+            "%s refuses values that MongoDB takes (%s); non-finite numbers are delivered as null "
+            "and listed in 'not_finite', and nested lists are delivered as text.",
             self.target,
             why,
         )
 
     def _read_numbers(self) -> None:
-        """Read how far the database is; begin anew where it is behind what it confirmed."""
+        """Read how far the database is; start over if it lost what it had confirmed."""
         if self._document is None:
             self._document = RunDocument(self._start())
             self.place.uid = mongo_claims.claim_name(self.target, self._document.start.uid)
@@ -163,7 +165,7 @@ class Delivery:
         if run_id is None:
             if self.place.run_id is not None and self.parts.known:
                 self.parts.known = {}
-                raise Mismatch  # someone deleted the run: it is delivered again from the start
+                raise Mismatch  # someone deleted the run, so it is delivered again from the start
             run_id = self._claim(self._document)
         self.place.run_id = run_id
         self.note()
@@ -181,7 +183,7 @@ class Delivery:
         return first
 
     def _claim(self, run: RunDocument) -> Any:
-        # Of a run that is not there nothing may be left: someone deleted it half.
+        # A half-deleted run may have left parts of metrics, which would be taken for delivered.
         self.parts.delete()
         name = self.directory.name
         claimed = []
@@ -240,7 +242,7 @@ class Delivery:
         self._confirm()
 
     def _write(self, write: Callable[[], None]) -> None:
-        """Write; where the server refuses the values, write them in a form any server takes."""
+        """Write; if the server refuses the values, write them in a form that any server takes."""
         from pymongo.errors import DuplicateKeyError, OperationFailure
 
         try:
@@ -257,10 +259,10 @@ class Delivery:
             write()
 
     def finish(self) -> bool:
-        """Mark a run complete whose end is delivered, after comparing all numbers once more.
+        """Compare all numbers once more, and mark the run complete if its end was delivered.
 
         Returns:
-            Whether it is complete: False where events came after the last batch or are amiss.
+            Whether it is complete; False if it has not ended, or the database has other points.
         """
         document = self._document
         if document is None or not document.state.ended:
@@ -279,7 +281,7 @@ class Delivery:
         return True
 
     def note(self) -> None:
-        """Write into ``delivery.json`` which id the run has there and how far it is."""
+        """Record the run's id and progress in ``delivery.json``."""
         note_target(self.directory, self.target, self.place.run_id, self.sequence, self.complete)
 
 
@@ -290,7 +292,7 @@ def note_target(
     sequence: int = 0,
     complete: bool = False,
 ) -> None:
-    """Write into a run's ``delivery.json`` what a database has of it, None and 0 for nothing."""
+    """Record in a run's ``delivery.json`` how much of it a database has."""
     path = directory / DELIVERY_NAME
     record = read_json(path, {"targets": {}})
     facts = {"run_id": run_id, "sequence": sequence, "complete": complete}

@@ -1,8 +1,8 @@
-"""A run's events as the documents that Sacred's MongoObserver would have written.
+"""Documents of a run in the layout of Sacred's MongoObserver.
 
-Readers of that layout (Sacredboard, Omniboard, notebooks) find everything where they look. What is
-added: ``delivery`` in each document of ``runs`` and ``metrics``, and the parts of long metrics (see
-``metric_parts.py``).
+Readers of that layout (Sacredboard, Omniboard, notebooks) find everything where they expect it. Two
+things are added: ``delivery`` in each document of ``runs`` and ``metrics``, and the parts of long
+metrics (see ``metric_parts.py``).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ LARGEST_DOCUMENT_BYTES = 14 << 20
 
 @dataclass
 class Place:
-    """A run in a database.
+    """The place of a run in a database.
 
     Attributes:
-        uid: the run's name there; "" until the journal has been opened.
+        uid: the run's ``uid`` there; "" until the journal has been opened.
         run_id: its ``_id``; None until it is known.
         portable: whether the server refuses values that MongoDB takes (see ``mongo_value``).
     """
@@ -41,21 +41,21 @@ class Place:
 
 
 def object_id(*words: str | int) -> ObjectId:
-    """Return an id that is always the same for the same words: written again, nothing doubles."""
+    """Return an id that depends only on the words, so that repeated writes create no duplicates."""
     text = "\0".join(map(str, words)).encode("utf-8", "backslashreplace")
     return ObjectId(hashlib.sha256(text).digest()[:12])
 
 
 def mongo_value(value: Any, portable: bool = False) -> Any:
-    """Return JSON types as MongoDB holds them.
+    """Convert JSON types to those that MongoDB stores.
 
-    Keys are changed as Sacred changes them ("." to ",", a leading "$" to "@"), whole numbers of
-    more than 64 bits become text.
+    Keys are changed as Sacred does ("." to ",", a leading "$" to "@"), and integers of more than 64
+    bits become strings.
 
     Args:
-        value: what to store.
-        portable: also avoid what servers that are not MongoDB itself may refuse: numbers that are
-            not finite become None, lists in lists become text.
+        value: the value to store.
+        portable: also avoid values that other servers than MongoDB itself may refuse: non-finite
+            numbers become None, and nested lists become strings.
     """
     if isinstance(value, dict):
         return _mongo_dict(value, portable)
@@ -87,7 +87,7 @@ def _mongo_dict(value: dict[str, Any], portable: bool) -> dict[str, Any]:
 
 
 def fit_document(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a run, the largest ones left out where 16 MB would not hold them all."""
+    """Return the fields of a run, without the largest ones if they exceed a document's 16 MB."""
     sizes = {name: len(bson.encode({name: value})) for name, value in fields.items()}
     fields = dict(fields)
     for name in sorted(sizes, key=lambda name: -sizes[name]):
@@ -105,7 +105,7 @@ def part_name(metric: str, part: int) -> str:
 
 
 def shown_output(path: Path, length: int) -> str:
-    """Return the captured output for the run's document: all of it, or its two ends."""
+    """Return the captured output for the run's document: all of it, or its beginning and end."""
     with open(path, "rb") as file:
         if length <= SHOWN_OUTPUT_BYTES:
             return file.read(length).decode("utf-8", "replace")
@@ -118,13 +118,13 @@ def shown_output(path: Path, length: int) -> str:
 
 
 class RunDocument:
-    """The document in ``runs``: the state of the run, and what the delivery has brought of it.
+    """The document in ``runs``: the state of the run, and ids of its delivered files and metrics.
 
     Args:
         start: the first event of the journal.
 
     Attributes:
-        state: the run after the events that are in the document.
+        state: the state after the events that the document includes.
         metrics: name and part -> id of the metric documents to list.
     """
 
@@ -145,7 +145,7 @@ class RunDocument:
         self._experiment = {**self._experiment, "sources": sources}
 
     def document(self, portable: bool = False) -> dict[str, Any]:
-        """Return all fields but ``_id``, ``delivery`` and the output."""
+        """Return all fields except ``_id``, ``delivery`` and the output."""
         start, state = self.start, self.state
         fields: dict[str, Any] = {
             "experiment": self._experiment,

@@ -1,7 +1,7 @@
-"""Files into GridFS so that an interrupted upload goes on, and a repeated one changes nothing.
+"""Uploads to GridFS that can be interrupted and resumed, and that change nothing when repeated.
 
-Chunks come first, each under an id that follows from the file's; the entry in ``fs.files``, which
-is what readers look for, is written last, when all chunks are there.
+Chunks are written first, each under an id that follows from the file's id. The entry in
+``fs.files``, which readers look for, is written last, after all chunks have arrived.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from reproducible_ml.utils.errors import TrackingError
 
 CHUNK_BYTES = 255 * 1024
 CHUNKS_AT_ONCE = 16
-# Source files: a few kilobytes each, 255 at most.
+# Source files have a few kilobytes each, at most the 255 of one chunk.
 SMALL_AT_ONCE = 64
 DUPLICATE_KEY = 11000
 
@@ -35,14 +35,14 @@ def upload(
     upload_time: datetime,
     progress: Callable[[], None],
 ) -> None:
-    """Bring a file into GridFS under this id, unless it is there.
+    """Upload a file to GridFS under this id, unless it is there.
 
     Args:
         database: pymongo's database.
-        file: opened at its start; seekable.
-        file_id: the id, the same whenever this upload is tried again.
-        entry: ``filename`` and, where known, ``contentType`` and ``metadata``.
-        upload_time: what ``uploadDate`` says.
+        file: the file, opened at its start.
+        file_id: the id, the same for each attempt of this upload.
+        entry: ``filename`` and, if known, ``contentType`` and ``metadata``.
+        upload_time: value of ``uploadDate``.
         progress: called after each write that the server confirmed.
 
     Raises:
@@ -51,6 +51,7 @@ def upload(
     files, chunks = database["fs.files"], database["fs.chunks"]
     if files.find_one({"_id": file_id}, {"_id": 1}) is not None:
         return
+    # Chunks that an interrupted attempt has brought; the file is still read whole for its digest.
     there = {chunk["n"] for chunk in chunks.find({"files_id": file_id}, {"n": 1})}
     digest = hashlib.md5(usedforsecurity=False)
     length = count = 0
@@ -82,12 +83,12 @@ def upload_small(
     upload_time: datetime,
     progress: Callable[[], None],
 ) -> None:
-    """Bring many files of one chunk each into GridFS, in few requests.
+    """Upload many files of one chunk each to GridFS in few requests.
 
     Args:
         database: pymongo's database.
-        files: Id, ``filename`` and content of each; the same whenever this is tried again.
-        upload_time: what ``uploadDate`` says.
+        files: id, ``filename`` and content of each file, the same for each attempt.
+        upload_time: value of ``uploadDate``.
         progress: called after each write that the server confirmed.
     """
     known = {"_id": {"$in": [file_id for file_id, _, _ in files]}}
@@ -124,7 +125,7 @@ def upload_small(
 
 
 def _insert(collection: Any, documents: list[dict[str, Any]]) -> None:
-    """Insert documents; those that an earlier try has brought in are left as they are."""
+    """Insert documents, except those that an earlier attempt has inserted."""
     from pymongo.errors import BulkWriteError
 
     try:
@@ -136,7 +137,7 @@ def _insert(collection: Any, documents: list[dict[str, Any]]) -> None:
 
 
 def make_indexes(database: Any, runs: str) -> None:
-    """Make the indexes that GridFS readers and the delivery look things up by."""
+    """Make the indexes that GridFS readers and the delivery need."""
     from pymongo.errors import AutoReconnect, OperationFailure
 
     wanted: list[tuple[str, list[tuple[str, int]], bool]] = [
@@ -151,5 +152,5 @@ def make_indexes(database: Any, runs: str) -> None:
         except AutoReconnect:
             raise
         except OperationFailure as error:
-            # Indexes save time, nothing else: a server that refuses one still gets the run.
+            # Indexes only save time, so a server that refuses one still gets the run.
             logger.debug("No index on %s: %s", collection, error)

@@ -1,10 +1,10 @@
-"""The documents in ``metrics``: the points of a run, each in one of them, once.
+"""Documents in ``metrics``, which hold each point of a run exactly once.
 
-A document holds 16 MB at most, so a metric of more than ``POINTS_PER_PART`` points continues in
-further documents, named in ``info.metrics`` as ``loss (part 2)`` and so on; their ``metric`` and
-``part`` say what they are. Which part a point belongs to follows from the order of logging alone.
-Each document carries the number of the last event in it (``delivery.sequence``), and an update is
-conditional on the number that was there before.
+A document holds at most 16 MB, so a metric of more than ``POINTS_PER_PART`` points is split into
+several documents, listed in ``info.metrics`` as ``loss (part 2)`` and so on, with the fields
+``metric`` and ``part``. The part of a point follows from the order of logging alone. Each document
+carries the number of the last event in it (``delivery.sequence``), and updates are conditional on
+the previous number.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from reproducible_ml.tracking.folder import Entry, Metrics, from_microseconds
 from reproducible_ml.tracking.mongo.documents import Place, mongo_value, object_id, part_name
 
 POINTS_PER_PART = 200_000
-# A text value counts as more than one point, so that a part stays under 16 MB.
+# A string value counts as more than one point, so that a part stays below 16 MB.
 BYTES_PER_COUNT = 16
 
 PartKey = tuple[str, int]
 
 
 class Mismatch(Exception):
-    """The database holds something else than it confirmed; its numbers must be read again."""
+    """A database that doesn't hold what it confirmed, so that its numbers must be read again."""
 
 
 @dataclass
 class Piece:
-    """New points of one part of a metric; none where the database has them all."""
+    """New points of one part of a metric; empty if the database has them all."""
 
     sequence: int = 0
     steps: list[Any] = field(default_factory=list)
@@ -41,14 +41,14 @@ class Piece:
 
 
 class MetricParts:
-    """Brings the points of one run into its documents in ``metrics``.
+    """Delivers the points of one run into its documents in ``metrics``.
 
     Args:
         collection: pymongo's collection.
-        place: the run in the database.
+        place: the run's place in the database.
 
     Attributes:
-        known: part -> number of the last event in it that the database has confirmed.
+        known: part -> number of the last event in it that the database confirmed.
     """
 
     def __init__(self, collection: Any, place: Place) -> None:
@@ -58,7 +58,7 @@ class MetricParts:
         self.rewind()
 
     def rewind(self) -> None:
-        """Expect the first batch next."""
+        """Start over: the next batch is the first one."""
         self._counted: dict[str, int] = {}
         self._counted_after: dict[str, int] = {}
 
@@ -70,7 +70,7 @@ class MetricParts:
         """Read how far the database is.
 
         Raises:
-            Mismatch: it is behind what it confirmed.
+            Mismatch: it lost what it had confirmed.
         """
         found = {
             (part["metric"], part["part"]): part["delivery"]["sequence"]
@@ -85,9 +85,9 @@ class MetricParts:
             raise Mismatch
 
     def collect(self, batch: list[Entry]) -> dict[PartKey, Piece]:
-        """Return the parts that a batch is about, with the points that are new to the database.
+        """Return the parts that a batch contributes to, with the points that the database lacks.
 
-        Call ``advance`` when the batch is delivered; until then it can be collected again.
+        Call ``advance`` after delivering the batch; until then it can be collected again.
         """
         pieces: dict[PartKey, Piece] = {}
         counted = self._counted_after = dict(self._counted)
@@ -98,6 +98,7 @@ class MetricParts:
             for part, step, value, count in zip(parts, event.steps, event.values, event.times):
                 key = (event.name, part)
                 piece = pieces.setdefault(key, Piece())
+                # Points of one event can be in two parts, so each part has a number of its own.
                 if sequence <= self.known.get(key, 0):
                     continue
                 piece.sequence = sequence
@@ -107,14 +108,14 @@ class MetricParts:
         return pieces
 
     def advance(self) -> None:
-        """Expect the batch that comes after the one collected last."""
+        """Move on to the batch after the one collected last."""
         self._counted = self._counted_after
 
     def send(self, key: PartKey, piece: Piece) -> None:
         """Write the new points of a part.
 
         Raises:
-            Mismatch: the document is not as the database confirmed it.
+            Mismatch: the document is not the one that the database confirmed.
         """
         if self.known.get(key, 0) == 0:
             self._insert(key, piece)
@@ -149,6 +150,7 @@ class MetricParts:
         before = {"delivery.sequence": self.known[key]}
         first = 0
         if self.place.portable:
+            # ``not_finite`` holds positions in the whole part, not in this piece.
             found = self.collection.find_one({"_id": identity}, {"delivery": 1})
             first = found["delivery"]["points"] if found else 0
         columns = self._columns(piece, first)
@@ -176,7 +178,7 @@ class MetricParts:
         return columns
 
     def points(self) -> dict[str, int]:
-        """Return how many points of each metric the database has."""
+        """Return the number of points of each metric in the database."""
         found = self.collection.find({"delivery.uid": self.place.uid}, {"delivery": 1, "metric": 1})
         points: dict[str, int] = {}
         for part in found:
@@ -184,12 +186,12 @@ class MetricParts:
         return points
 
     def delete(self) -> None:
-        """Remove every part."""
+        """Delete every part."""
         self.collection.delete_many({"delivery.uid": self.place.uid})
 
 
 def metric_number(value: Any) -> Any:
-    """Return a metric's value or step as MongoDB holds it: huge whole numbers become floats."""
+    """Convert a metric's value or step to one that MongoDB stores; huge integers become floats."""
     if type(value) is int and not -(2**63) <= value < 2**63:
         return float(value) if abs(value) < 10**300 else math.copysign(math.inf, value)
     return mongo_value(value)
@@ -200,7 +202,7 @@ def split_into_parts(values: Iterable[Any], counted: int) -> tuple[list[int], in
 
     Args:
         values: the next values of one metric.
-        counted: what the values before them count.
+        counted: count of the values before them, in which long strings count more than once.
 
     Returns:
         The part of each value, from 1, and the new count.

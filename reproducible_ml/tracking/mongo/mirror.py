@@ -1,8 +1,8 @@
 """The background thread that feeds a living run's journal into a database.
 
-The run never waits for it, but twice, each time bounded: at the start for an id
-(``START_SECONDS``), and at the end for as long as the database keeps confirming writes
-(``SILENT_SECONDS`` after the last one).
+The run waits for it only twice, and each time with a limit: at the start for an id
+(``START_SECONDS``), and at the end as long as the database keeps confirming writes (until
+``SILENT_SECONDS`` after the last one).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from reproducible_ml.tracking.mongo.documents import RunDocument, fit_document
 from reproducible_ml.utils.errors import TrackingError
 
 SILENT_SECONDS = 6.0
-# Where the database was gone before the end already, one more try is all it gets.
+# A database that was gone before the end gets only one more attempt.
 GONE_SECONDS = 3.0
 BEAT_SECONDS = 3.0
 FIRST_PAUSE_SECONDS = 0.25
@@ -35,7 +35,7 @@ class Mirror:
 
     Args:
         target: the database.
-        runs_dir: directory of all runs, for an id that is free there too.
+        runs_dir: directory of all runs, in which the id must be free too.
         start: the first event of the journal.
     """
 
@@ -63,13 +63,13 @@ class Mirror:
         """Claim an id in the database and make the run's folder under the same name.
 
         Args:
-            wanted_id: the id that was asked for; None for the next one.
+            wanted_id: the id that the user chose; None for the next one.
 
         Returns:
-            The id, or None where the database does not answer in time: then nothing is made.
+            The id; None, without a folder, if the database does not answer in time.
 
         Raises:
-            TrackingError: the id asked for is taken in the database.
+            TrackingError: the id that the user chose is taken.
         """
         claiming = threading.Thread(
             target=self._claim, args=(wanted_id,), name="mongo-claim", daemon=True
@@ -80,6 +80,7 @@ class Mirror:
             if self._refusal:
                 self._client.close()
                 raise self._refusal
+            # From now on the claiming thread must not make a folder: the run starts without it.
             self._abandoned = self.run_id is None
             return self.run_id
 
@@ -101,11 +102,12 @@ class Mirror:
         made: list[Path] = []
 
         def take(run_id: Any) -> bool:
-            """Make the folder first: an id is of use only where both are free."""
+            """Make the folder before the claim, since an id must be free in both places."""
             _remove(made)
             if wanted_id is not None and run_id != wanted_id:
                 raise TrackingError(
-                    f"The run id {wanted_id!r} is taken in {self.target}; use another, or none."
+                    f"The run id {wanted_id!r} is taken in {self.target}; use another one, or "
+                    "leave it out."
                 )
             with self._lock:
                 if self._abandoned:
@@ -136,18 +138,19 @@ class Mirror:
             _remove(made)
             raise
         with self._lock:
-            # An earlier insert whose confirmation was lost has claimed the id without a folder.
+            # An earlier insert, whose confirmation was lost, claimed the id but its folder was
+            # removed.
             if not made and not (self.runs_dir / str(run_id)).exists():
                 (self.runs_dir / str(run_id)).mkdir()
                 made.append(self.runs_dir / str(run_id))
             if self._abandoned or not made:
-                _remove(made)  # the run has begun under another name; the feed finds the claim
+                _remove(made)  # the run started under another id; the feed will find this claim
             else:
                 self.run_id = run_id
             self._answered.set()
 
     def start(self, directory: Path) -> None:
-        """Begin to feed the journal of this folder."""
+        """Start feeding the journal of this folder."""
         self._directory = directory
         note_target(directory, self.target, self.run_id)
         if self.run_id is None:
@@ -160,7 +163,7 @@ class Mirror:
         self._thread.start()
 
     def wake(self) -> None:
-        """Have new events looked for now; returns at once."""
+        """Make the thread look for new events now; return at once."""
         self._wake.set()
 
     def _feed(self) -> None:
@@ -169,7 +172,7 @@ class Mirror:
         delivery = self._delivery = Delivery(self._directory, self.target, database)
         pause = FIRST_PAUSE_SECONDS
         while not self._stopped.is_set():
-            # Looked at before the journal is: all events before the end are in it by then.
+            # Read before the journal, so that all events are in the journal if this is set.
             closing = self._closing.is_set()
             self._wake.clear()
             try:
@@ -180,7 +183,7 @@ class Mirror:
                 if closing and delivery.finish():
                     self._done.set()
                     return
-            except Exception as error:  # an error that ended the thread would end the delivery
+            except Exception as error:  # an error must not end the thread, and with it the delivery
                 self._note_outage(error)
                 self._stopped.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
@@ -202,16 +205,16 @@ class Mirror:
         assert self._directory is not None
         if not self._down:
             logger.warning(
-                "MongoDB at %s takes nothing (%s). The run goes on; its events wait in %s.",
+                "MongoDB at %s accepts nothing (%s). The run continues; its events wait in %s.",
                 *(self.target, mongo_claims.reason(error), self._directory / JOURNAL_NAME),
             )
             self._down = True
 
     def finish(self) -> bool:
-        """Wait for the rest to be delivered, as long as the database keeps confirming.
+        """Wait for the rest to be delivered, as long as the database keeps confirming writes.
 
         Returns:
-            Whether the run is complete there; where not, one line of log says what to do.
+            Whether the run is complete there; if not, a line in the log says what to do.
         """
         began = time.monotonic()
         self._closing.set()
@@ -231,7 +234,7 @@ class Mirror:
         if not self._done.is_set():
             assert self._directory is not None
             logger.warning(
-                "The run is not all in %s. Its journal lies in %s; deliver it with: "
+                "The run is incomplete in %s. Its journal is %s; deliver it with: "
                 "reproducible-ml sync -m %s %s",
                 *(self.target, self._directory / JOURNAL_NAME, self.target, self.runs_dir),
             )
@@ -241,7 +244,7 @@ class Mirror:
 
 
 class _Abandoned(Exception):
-    """The run has started without the database."""
+    """A claim that comes too late, because the run has started without the database."""
 
 
 def _remove(made: list[Path]) -> None:

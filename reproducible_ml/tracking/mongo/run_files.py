@@ -1,6 +1,6 @@
-"""The files of one run on their way into GridFS: source files, resources, artifacts, output.
+"""Delivery of a run's files to GridFS: source files, resources, artifacts and output.
 
-Every upload may be tried again: ids follow from the run and the file, and what is there stays.
+Every upload can be repeated: ids follow from the run and the file, and existing files stay.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ logger = logging.getLogger(__name__)
 
 
 class RunFiles:
-    """Brings a run's files into a database.
+    """Delivers a run's files to a database.
 
     Args:
         directory: the run's folder.
         database: pymongo's database.
-        collection: name of the collection of runs; it is in the names of artifacts.
-        place: the run in the database.
+        collection: name of the collection of runs, which is part of the artifacts' names.
+        place: the run's place in the database.
         confirmed: called after each write that the server confirmed.
     """
 
@@ -53,7 +53,7 @@ class RunFiles:
         self._confirmed = confirmed
 
     def send_sources(self, start: Started) -> list[list[Any]]:
-        """Upload the source files; return [name, file id] of each."""
+        """Upload the source files, and return [name, file id] of each."""
         sources: list[list[Any]] = []
         small = []
         for name, stored in start.experiment.get("sources", ()):
@@ -70,25 +70,26 @@ class RunFiles:
         return sources
 
     def send_resource(self, resource: ResourceAdded) -> None:
-        """Upload a resource; where it is gone, say so."""
+        """Upload a resource; if its copy is gone, log a warning."""
         path = resource_copy(self.directory.parent, resource.name, resource.md5)
         try:
             with open(path, "rb") as file:
-                # Once for all runs, as in the folder and as Sacred's own observer has it.
+                # The id names no run, so equal resources of all runs are stored once, as in the
+                # folder.
                 file_id = object_id("resource", resource.name, resource.md5)
                 self._upload(file, file_id, {"filename": resource.name})
         except FileNotFoundError:
             logger.warning("%s is gone; the database gets its name and digest only.", path)
 
     def send_artifact(self, sequence: int, artifact: ArtifactAdded) -> ObjectId | None:
-        """Upload an artifact as it was logged.
+        """Upload an artifact as it was when it was logged.
 
         Args:
             sequence: number of its event.
             artifact: the event.
 
         Returns:
-            Its id; None, after a line of log, where the file is gone.
+            Its id; None, with a line in the log, if the file is gone.
         """
         file_id = object_id(self.place.uid, "artifact", sequence)
         entry = {
@@ -115,9 +116,9 @@ class RunFiles:
         return file_id
 
     def _open_artifact(self, sequence: int, name: str) -> BinaryIO:
-        """Open the artifact as it was logged, also where one of the same name replaced it."""
+        """Open the artifact that was logged, even if one of the same name has replaced it."""
         kept = self.directory / PENDING_NAME / f"{sequence}_{Path(name).name}"
-        # In this order: a replacement in between has put the old file into its other place.
+        # The artifact first: if it is replaced after that, the check below finds the kept file.
         try:
             file = open(self.directory / name, "rb")  # noqa: SIM115 -- the caller closes it
         except FileNotFoundError:
@@ -128,7 +129,7 @@ class RunFiles:
         return file
 
     def send_output(self) -> ObjectId:
-        """Upload all of the captured output, as an artifact; return its id."""
+        """Upload all of the captured output as an artifact, and return its id."""
         file_id = object_id(self.place.uid, "output")
         entry = {"filename": self._artifact_name("cout.txt"), "contentType": "text/plain"}
         with open(self.directory / "cout.txt", "rb") as file:

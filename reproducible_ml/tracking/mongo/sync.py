@@ -1,9 +1,9 @@
 """Deliver what databases have not received: after an outage, after a kill, or for the first time.
 
-A run whose process lives holds the lock of its journal and is left alone. A run whose process is
-gone without an end is closed first: it gets the status INTERRUPTED, the time of its last event as
-its end, and a sentence in ``fail_trace`` that says so. Then it is delivered as any other. Every
-step can be repeated and interrupted anywhere.
+A living process holds the lock of its run's journal, and that run is skipped. A killed run is
+closed first: it gets the status INTERRUPTED, the time of its last event as its end, and an
+explanation in ``fail_trace``. Then it is delivered like any other. Every step can be interrupted
+anywhere and repeated.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ MOST_COMPARISONS = 3
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run.
+    """The outcome for one run and one database.
 
     Attributes:
-        directory: its folder.
-        target: the database; None where there was nothing to do for any.
-        word: "delivered", "complete" (was so already), "running", "failed" or "local".
+        directory: the run's folder.
+        target: the database; None if no database lacked anything.
+        word: "delivered", "complete" (it was already), "running", "failed" or "local".
         detail: the id there, or the reason.
     """
 
@@ -52,21 +52,22 @@ class Outcome:
 
 
 def known_targets(directory: Path) -> list[MongoTarget]:
-    """Return the databases that ``delivery.json`` names for a run and that lack a part of it."""
+    """Return the databases in a run's ``delivery.json`` that don't have all of it."""
     targets = read_json(directory / DELIVERY_NAME, {"targets": {}})["targets"]
     return [parse_mongo(shown) for shown, record in targets.items() if not record["complete"]]
 
 
 def sync_runs(runs_dir: Path, target: MongoTarget | None = None) -> Iterator[Outcome]:
-    """Deliver every run of a directory, to one database or to those each run was meant for.
+    """Deliver every run of a directory to one database, or to those that each run was meant for.
 
     Args:
         runs_dir: directory of all runs.
-        target: the database that shall have them all; None for those that the runs' own records
-            name (without credentials: a database with a password must be given here).
+        target: the database to deliver all runs to; None for those in each run's
+            ``delivery.json``, which holds no credentials, so a database with a password must be
+            given here.
 
     Yields:
-        The outcome of each run, as it comes.
+        The outcome for each run.
     """
     clients: dict[MongoTarget, Any] = {}
     try:
@@ -124,11 +125,11 @@ def _close(clients: dict[MongoTarget, Any]) -> None:
 
 
 def _open(target: MongoTarget, clients: dict[MongoTarget, Any]) -> Any:
-    """Return a target's database; one that did not answer once is not waited for again.
+    """Return a target's database; one that did not answer once is not tried again.
 
     Args:
         target: the database.
-        clients: connections that are open, and the errors of those that could not be.
+        clients: open connections, and the errors of those that failed.
 
     Raises:
         TrackingError: it does not answer, or refuses.
@@ -154,11 +155,11 @@ def _open(target: MongoTarget, clients: dict[MongoTarget, Any]) -> Any:
 
 
 def deliver_run(directory: Path, target: MongoTarget, database: Any) -> Any:
-    """Deliver one ended run; return its id in the database.
+    """Deliver one ended run, and return its id in the database.
 
     Raises:
-        TrackingError: the database cannot be reached or refuses; what has arrived stays, and the
-            next call goes on from there.
+        TrackingError: the database can't be reached or refuses; what has arrived stays, and the
+            next call resumes from there.
     """
     from pymongo.errors import PyMongoError
 
@@ -171,24 +172,24 @@ def deliver_run(directory: Path, target: MongoTarget, database: Any) -> Any:
                 return delivery.run_id
     except PyMongoError as error:
         raise TrackingError(
-            f"{target} stopped taking {directory}: {mongo_claims.reason(error)}. What has arrived "
-            "stays there; run sync again to go on."
+            f"{target} stopped accepting {directory}: {mongo_claims.reason(error)}. What has "
+            "arrived stays there; run sync again to resume."
         ) from error
-    raise TrackingError(f"{target} does not keep what {directory} delivers; look at its log.")
+    raise TrackingError(f"{target} keeps losing what {directory} delivers; look at its log.")
 
 
 def close_dead_run(directory: Path, journal: Journal) -> bool:
-    """Give a run whose process is gone an end, in its journal and its files.
+    """Record the end of a killed run in its journal and its files.
 
     Args:
         directory: the run's folder.
         journal: its journal, locked by the caller.
 
     Returns:
-        Whether it had none.
+        Whether the run lacked an end.
 
     Raises:
-        TrackingError: the journal is damaged, or does not begin with the start of a run.
+        TrackingError: the journal is damaged, or has no start.
     """
     state = read_state(journal.path)
     if state.start is None:
@@ -196,11 +197,11 @@ def close_dead_run(directory: Path, journal: Journal) -> bool:
     if state.ended:
         return False
     sentence = (
-        f"The process ended without a word (killed, or the machine stopped) after "
-        f"{state.last_time} UTC; recorded is what stood in the run's journal.\n"
+        f"The process was killed, or its machine stopped, after {state.last_time} UTC; this record "
+        "was rebuilt from the run's journal.\n"
     )
     end = Ended(KILLED_STATUS, state.last_time, fail_trace=[sentence])
-    # The files first: the end in the journal says that nothing is left to do here.
+    # The files first: once the journal has an end, a later sync takes them to be complete.
     restore_files(directory, journal.path, end)
     journal.append(end)
     journal.sync()
@@ -208,8 +209,8 @@ def close_dead_run(directory: Path, journal: Journal) -> bool:
 
 
 def restore_files(directory: Path, journal_path: Path, end: Ended) -> None:
-    """Write the files that a killed process left behind its journal."""
-    # Read once more: only of a run that was killed are its points needed.
+    """Write the files of a killed run, which may lag behind its journal."""
+    # Read again with points, which only a killed run needs.
     state = read_state(journal_path, keep_points=True)
     state.apply(state.sequence + 1, end)
     assert state.start is not None
