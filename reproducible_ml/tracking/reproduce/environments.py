@@ -33,7 +33,7 @@ _PACKAGES = {
     "protobuf": "may change the bytes of records whose features come from user-written handlers",
     "sacred": "none on the result; the record may be written differently",
 }
-# Known only once TensorFlow is loaded, or without meaning in another process.
+# Known only once TensorFlow is loaded, or meaningless in another process.
 _LEFT_OUT = ("python.executable", "tensorflow.git_version", "tensorflow.compiler", "os.platform")
 _LEFT_OUT_GROUPS = ("git.", "library_git.", "threads.tensorflow_", "packages.reproducible-ml")
 

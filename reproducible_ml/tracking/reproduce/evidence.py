@@ -1,4 +1,4 @@
-"""The evidence of a run: what it recorded that a rerun must give again, bit for bit."""
+"""The evidence of a run: the recorded values that a rerun must give again, bit for bit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Stream = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run recorded, whole or up to a step.
+    """The values that a run recorded, for the whole run or up to a step.
 
     Attributes:
         steps: The last step that counts; None for the whole run, its final state included.
@@ -63,7 +63,7 @@ class Evidence:
 
 
 def evidence_of(run: Run, steps: int | None = None) -> Evidence:
-    """Return what a run recorded, whole or up to a step."""
+    """Return the evidence of a run, for the whole run or up to a step."""
     losses, tensors = step_logs(run) or (None, {})
     whole = Evidence(
         steps=None,
@@ -77,10 +77,10 @@ def evidence_of(run: Run, steps: int | None = None) -> Evidence:
 
 
 def needed_evidence(run: Run, steps: int | None = None) -> Evidence:
-    """Return what a run recorded, of which there must be something.
+    """Return the evidence of a run, and refuse a run that has none.
 
     Raises:
-        NotComparable: There is nothing that a rerun could be compared with.
+        NotComparable: A rerun could be compared with nothing.
     """
     found = evidence_of(run, steps)
     if found:

@@ -1,4 +1,4 @@
-"""A recorded run as something that can be run again: module, paths, source files, inputs."""
+"""A recorded run, prepared for running again: its module, paths, source files and inputs."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from reproducible_ml.tracking.runs import Run, load_run
 from reproducible_ml.utils.environment import describe_environment
 from reproducible_ml.utils.text import counted
 
-# What a recorded run tells its user to do next, in this version and in earlier ones.
+# A recorded run prints these lines at its end, in this version or in earlier ones ("Go on").
 _NEXT_STEPS = ("Look at it: ", "Prove it: ", "Resume: ", "Go on: ")
 
 
@@ -61,7 +61,7 @@ class Rerun:
         """Check the record, list what differs in the environment, and make the folder.
 
         Returns:
-            What the rerun must give again.
+            The evidence that the rerun must give again.
 
         Raises:
             NotComparable: The record is incomplete or altered, or the request doesn't fit it.
@@ -69,7 +69,7 @@ class Rerun:
         self.recorded.check(self.request.allow_altered)
         if self.request.steps is not None:
             self.recorded.check_steps(self.request.steps)
-        # Before anything is started: a rerun with nothing to compare would be in vain.
+        # Before anything is started, because a rerun with nothing to compare is useless.
         evidence = needed_evidence(self.recorded.run, self.request.steps)
         for difference in self.environment:
             self.echo(difference.describe())

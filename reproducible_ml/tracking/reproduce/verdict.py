@@ -17,7 +17,7 @@ _NO_POINTS: Stream = {"steps": [], "values": []}
 
 @dataclass(frozen=True)
 class Row:
-    """One part of the comparison, as texts.
+    """One part of the comparison, as strings.
 
     Attributes:
         part: What is compared.
