@@ -1,9 +1,9 @@
-"""The board: Sacredboard 0.4.2 made to work with today's packages, and with ``runs/``.
+"""The board: Sacredboard 0.4.2 adapted to today's packages and to ``runs/``.
 
-Sacredboard's pages, filters and plots are used as they are installed. Its data access is not: runs
-are read by ``tracking.runs``, as everywhere. ``routes`` replaces its HTTP interface, and the files
-under ``static`` and ``templates`` take precedence over the ones of the same name in the package.
-``main`` is the command.
+Sacredboard's pages, filters and plots are used as installed, but not its data access: runs are read
+through ``tracking.runs``, as everywhere else. ``routes`` replaces its HTTP interface, and files
+under ``static`` and ``templates`` replace those of the same name in the package. ``main`` is the
+command.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Keep foreign web pages away from the board, which has no password.
 
-A page on the internet can make the visitor's browser send requests to 127.0.0.1; two checks:
+A page on the internet can make its visitor's browser send requests to 127.0.0.1. Two checks prevent
+harm:
 
-* The ``Host`` header must name this machine: a foreign name that suddenly resolves to 127.0.0.1
-  (DNS rebinding) makes the foreign page's own name arrive here. Addresses cannot be rebound.
-* What changes something (DELETE, POST) must come from the board's own page: browsers always send
-  ``Origin`` with it. Tools such as curl send none and are let through.
+* The ``Host`` header must name this machine. After DNS rebinding, when a foreign name suddenly
+  resolves to 127.0.0.1, it holds that foreign name. Addresses can't be rebound.
+* Requests that change something (DELETE, POST) must come from the board's own page: browsers always
+  send ``Origin`` with them. Tools such as curl send none and are accepted.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 
-# Knockout compiles the bindings of a page with ``new Function``; nothing comes from elsewhere.
+# Knockout compiles a page's bindings with ``new Function``, hence 'unsafe-eval'; nothing is loaded
+# from elsewhere.
 PAGE_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; object-src 'none'; base-uri 'self'; frame-ancestors 'none'"
 )
-# An artifact may be an HTML or SVG file with scripts in it; opened, it runs none and reads nothing.
+# An artifact may be an HTML or SVG file with scripts, which must neither run nor read anything.
 ARTIFACT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def install(app: Flask, allowed_hosts: Iterable[str]) -> None:
-    """Check every request of the app, and set the headers of every answer."""
+    """Make the app check every request, and set headers in every response."""
     allowed = {name.lower() for name in (*allowed_hosts, "localhost", *_own_names())}
 
     def check() -> tuple[str, int] | None:
@@ -37,7 +39,7 @@ def install(app: Flask, allowed_hosts: Iterable[str]) -> None:
             reason = f"The board does not answer to the name {host}. If it is this machine's, "
             return reason + f"start the board with --allow-host {host}.\n", 421
         if request.method not in ("GET", "HEAD", "OPTIONS") and not _from_own_page(allowed_hosts):
-            return "Only the board's own page may change something.\n", 403
+            return "Only the board's own page may change anything.\n", 403
         return None
 
     app.before_request(check)
@@ -80,13 +82,13 @@ def _is_address(host: str) -> bool:
 
 
 def _own_names() -> set[str]:
-    """Return this machine's names; no name server is asked, which could take seconds."""
+    """Return this machine's names, without asking a name server, which could take seconds."""
     name = socket.gethostname()
     return {name.lower(), name.split(".")[0].lower(), f"{name}.local".lower()}
 
 
 def artifact_headers(name: str, content_type: str, is_image: bool) -> dict[str, Any]:
-    """Return the headers an artifact is sent with: images are shown, all else is a download."""
+    """Return the headers of an artifact: images are shown, anything else is downloaded."""
     quoted = "".join(c if (c.isalnum() and c.isascii()) or c in "._-" else "_" for c in name)
     return {
         "Content-Type": content_type,

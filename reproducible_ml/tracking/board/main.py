@@ -104,7 +104,7 @@ def _opened(
     collection: str,
     folder: str | None,
 ) -> tuple[Store, str]:
-    """Return the store that the options name, and what the page calls it."""
+    """Return the store that the options name, and its name for the page."""
     from reproducible_ml.tracking.runs import open_store
 
     address, database = mongo_url
@@ -113,7 +113,7 @@ def _opened(
     elif mongo is not None:
         click.echo("-m is ignored: -mu says more.", err=True)
     if address is not None:
-        # An address can name the collection, too.
+        # The address may name a collection too, which the default of -mc must not replace.
         other = None if collection == DEFAULT_COLLECTION else collection
         store = open_store(mongo=address, database=database, collection=other)
         return store, f"MongoDB {store.shown}"
@@ -126,7 +126,7 @@ def _opened(
 
 
 def main() -> None:
-    """Run the command; an error of the project's own is one sentence and exit code 1."""
+    """Run the command; the project's own errors give one sentence and exit code 1."""
     try:
         command(prog_name="sacredboard")
     except ReproducibleMLError as error:

@@ -13,9 +13,9 @@ import numpy as np
 
 from reproducible_ml.tracking.runs import RUNNING, seconds_since
 
-# Longest result shown in the list; the whole one stands in the details.
+# Longest result shown in the list; the details show all of it.
 RESULT_CHARACTERS = 80
-# A browser draws this many points without a pause.
+# A browser draws this many points without a noticeable pause.
 PLOT_POINTS = 20_000
 
 _OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n)")
@@ -23,10 +23,10 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def plain(value: Any) -> Any:
-    """Return a value that JSON can hold; what it cannot is written out as text.
+    """Convert a value to JSON types; anything that JSON can't hold becomes a string.
 
-    NumPy values, which Sacred stores as ``{"py/object": "numpy.float64", "value": 1.0}``, are shown
-    as the values that they are.
+    NumPy values, which Sacred stores as ``{"py/object": "numpy.float64", "value": 1.0}``, become
+    plain numbers or lists.
     """
     if value is None or isinstance(value, (str, bool, int)):
         return value
@@ -65,7 +65,7 @@ def row(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def short(value: Any) -> str:
-    """Return a value in one short line."""
+    """Return a value as one short line."""
     value = plain(value)
     if value is None:
         return ""
@@ -78,20 +78,20 @@ def _text(holder: Any, key: str) -> str:
 
 
 def printed(text: Any) -> str:
-    """Return captured output as a terminal would leave it: last state of each line, no colours."""
+    """Return output as a terminal shows it at the end: the final form of each line, uncoloured."""
     return _ESCAPES.sub("", _OVERWRITTEN.sub("", str(text or "")))
 
 
 def metric_id(name: str) -> str:
-    """Return an id that fits into a URL: metric names hold slashes."""
+    """Return an id of a metric for URLs; its name may contain slashes."""
     return base64.urlsafe_b64encode(name.encode("utf-8")).decode("ascii").rstrip("=")
 
 
 def curve(steps: Any, timestamps: Any, values: Any) -> dict[str, list[Any]]:
-    """Return a metric's points for plotting; a value that is no finite number becomes a gap.
+    """Return a metric's points for plotting; non-finite values become gaps.
 
-    More than ``PLOT_POINTS`` points are thinned: of each stretch its lowest, its highest and one
-    gap stay, so that every spike and every gap is seen.
+    More than ``PLOT_POINTS`` points are thinned: each stretch keeps its lowest point, its highest
+    point and one gap, so that every spike and every gap stays visible.
     """
     count = min(len(steps), len(timestamps), len(values))
     numbers = np.array([_number(value) for value in values[:count]], dtype=np.float64)
@@ -104,7 +104,7 @@ def curve(steps: Any, timestamps: Any, values: Any) -> dict[str, list[Any]]:
 
 
 def _thinned(numbers: np.ndarray[Any, Any]) -> list[int]:
-    """Return the positions to keep: at most three of each stretch, the first and the last."""
+    """Return the positions to keep: at most three of each stretch, and the first and last one."""
     stretch = -(-3 * len(numbers) // PLOT_POINTS)
     kept = {0, len(numbers) - 1}
     for start in range(0, len(numbers), stretch):

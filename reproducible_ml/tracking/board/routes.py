@@ -1,7 +1,8 @@
-"""The board's HTTP interface: Sacredboard's addresses, answered with JSON made by ``json``.
+"""The board's HTTP interface: Sacredboard's addresses, answered with valid JSON.
 
-Sacredboard's own handlers fill values into text templates: NaN, True and None are no JSON then, an
-id that is no number is a 404, and any failure is a page of HTML where the script expects an object.
+Sacredboard's own handlers insert values into text templates, so NaN, True and None give invalid
+JSON, an id that is not a number gives a 404, and any failure gives an HTML page where the script
+expects an object.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ SORTABLE = {
     "hostname": "host.hostname",
     "result": "result",
 }
-# A tail of the captured output that a page can show; all of it is there for download.
+# Length of the end of the captured output that a page shows; a download has all of it.
 OUTPUT_BYTES = 1_000_000
 CHUNK_BYTES = 1 << 18
 UNKNOWN_TYPE = "application/octet-stream"
@@ -68,13 +69,13 @@ def _store() -> Store:
 
 @routes.route("/")
 def index() -> ResponseReturnValue:
-    """Lead to the list."""
+    """Redirect to the list."""
     return redirect(url_for("board.show_runs"))
 
 
 @routes.route("/static/<path:filename>")
 def static(filename: str) -> ResponseReturnValue:
-    """Serve a file of ours, else the one of that name in Sacredboard."""
+    """Serve a file of ours, or else Sacredboard's file of that name."""
     folder = OWN_STATIC if (OWN_STATIC / filename).is_file() else PACKAGE_DIR / "static"
     return send_from_directory(folder, filename)
 
@@ -87,7 +88,7 @@ def show_runs() -> ResponseReturnValue:
 
 @routes.route("/runs/<run_id>")
 def show_run(run_id: str) -> ResponseReturnValue:
-    """Show one run on a page of its own, whose address can be kept."""
+    """Show one run on its own page, which can be bookmarked."""
     run = entry_or_reason(_store(), run_id)
     return render_template("runs.html", run_id=str(run["_id"]), source=current_app.config["source"])
 
@@ -119,14 +120,14 @@ def list_runs() -> ResponseReturnValue:
 
 @routes.route("/api/run/<run_id>")
 def get_run(run_id: str) -> ResponseReturnValue:
-    """Return one run with all that its page shows."""
+    """Return one run with everything that its page shows."""
     store = _store()
     run = entry_or_reason(store, run_id)
     readable = run["status"] != UNREADABLE
     shown = row(run)
     artifacts = list(store.artifacts(run_id).values()) if readable else []
     output = printed(store.output_end(run_id, OUTPUT_BYTES))
-    # A page that follows a run asks every few seconds, and has the names already.
+    # A page that follows a run asks every few seconds, and already has the names.
     metrics = _metrics(run_id) if readable and not request.args.get("follow") else []
     trace = "".join(run.get("fail_trace") or [])
     shown["object"] = plain({**run, "captured_out": output, "fail_trace": trace})
@@ -137,7 +138,7 @@ def get_run(run_id: str) -> ResponseReturnValue:
 
 
 def _metrics(run_id: str) -> list[dict[str, str]]:
-    """Return names and ids of a run's metrics; none where a damaged file hides them."""
+    """Return names and ids of a run's metrics; an empty list if their file is damaged."""
     try:
         names = _store().metric_names(run_id)
     except TrackingError as error:
@@ -147,7 +148,7 @@ def _metrics(run_id: str) -> list[dict[str, str]]:
 
 
 def _artifact(run_id: str, index: int, artifact: ArtifactInfo) -> dict[str, Any]:
-    """Return how the page shows an artifact."""
+    """Return the page's description of an artifact."""
     address = url_for("board.get_artifact", run_id=run_id, index=index, name=artifact.name)
     return {
         "name": artifact.name,
@@ -189,7 +190,7 @@ def get_output(run_id: str) -> ResponseReturnValue:
 
 @routes.route("/api/run/<run_id>/artifact/<int:index>/<path:name>")
 def get_artifact(run_id: str, index: int, name: str) -> ResponseReturnValue:
-    """Return an artifact: an image to be shown, anything else as a download."""
+    """Return an artifact; an image is shown, anything else is downloaded."""
     artifacts = list(_store().artifacts(run_id).values())
     if index >= len(artifacts) or artifacts[index].name != name:
         raise NotRecorded(f"Run {run_id} has no artifact {name}.")
@@ -200,22 +201,22 @@ def get_artifact(run_id: str, index: int, name: str) -> ResponseReturnValue:
 
 
 def _sent(file: BinaryIO, headers: dict[str, Any]) -> Response:
-    """Answer with a file in pieces; it may be larger than the memory."""
+    """Answer with a file in pieces, as it may be larger than the memory."""
 
     def pieces() -> Iterator[bytes]:
         with file:
             yield from iter(lambda: file.read(CHUNK_BYTES), b"")
 
     response = Response(pieces(), headers=headers)
-    response.call_on_close(file.close)  # of a HEAD request no piece is asked for
+    response.call_on_close(file.close)  # a HEAD request never starts ``pieces``
     return response
 
 
 @routes.route("/tensorboard/start/<run_id>/<int:log_index>", methods=["POST"])
 def start_tensorboard(run_id: str, log_index: int) -> ResponseReturnValue:
-    """Start TensorBoard on a log directory of a run, on this machine only.
+    """Start TensorBoard on a log directory of a run, for this machine only.
 
-    Sacredboard starts it on any GET, listening to the whole network, and stands still meanwhile.
+    Sacredboard starts it on any GET, lets it listen to the whole network, and blocks meanwhile.
     """
     run = _store().entry(run_id)
     try:
@@ -226,7 +227,7 @@ def start_tensorboard(run_id: str, log_index: int) -> ResponseReturnValue:
     try:
         port = get_hub().threadpool.apply(run_tensorboard, (path, "127.0.0.1", 0, None, 60))
     except (ProcessError, TimeoutError) as error:
-        return jsonify(error=f"TensorBoard does not start: {error}"), 503
+        return jsonify(error=f"TensorBoard did not start: {error}"), 503
     return jsonify(url=f"http://127.0.0.1:{port}/")
 
 
@@ -237,7 +238,7 @@ def _wants_json() -> bool:
 @routes.app_errorhandler(404)
 @routes.app_errorhandler(NotRecorded)
 def not_found(error: Exception) -> ResponseReturnValue:
-    """Say what is missing: to a script in JSON, to a person on a page."""
+    """Say what is missing: in JSON to a script, on a page to a person."""
     what = "There is no such page." if isinstance(error, NotFound) else str(error)
     if _wants_json():
         return jsonify(errorCode=404, errorMessage=what, error=what), 404
@@ -252,18 +253,18 @@ def bad_query(error: QueryError) -> ResponseReturnValue:
 
 @routes.app_errorhandler(StillWritten)
 def still_written(error: StillWritten) -> ResponseReturnValue:
-    """Refuse to delete what is being written."""
+    """Refuse to delete a run that is still being written."""
     return str(error), 409
 
 
 @routes.app_errorhandler(StoreUnavailable)
 def unavailable(error: StoreUnavailable) -> ResponseReturnValue:
-    """Say that the database is away; the page tries again when it is reloaded."""
+    """Say that the database does not answer; reloading the page tries again."""
     current_app.logger.warning("%s", error)
     return jsonify(error=str(error)), 503
 
 
 @routes.app_errorhandler(TrackingError)
 def tracking_error(error: TrackingError) -> ResponseReturnValue:
-    """Say what is damaged, or what the folder refused."""
+    """Say what is damaged, or which operation the folder refused."""
     return jsonify(error=str(error)), 500

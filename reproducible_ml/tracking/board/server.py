@@ -1,4 +1,4 @@
-"""Put the board together and serve it."""
+"""Assemble the board's application and serve it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from reproducible_ml.tracking.board.upstream import ServerRunner
 from reproducible_ml.tracking.runs import Store
 from reproducible_ml.utils.errors import ConfigError, TrackingError
 
-# Sacredboard tries as many ports upwards from the one asked for.
+# As many as Sacredboard tries, upwards from the requested one.
 PORTS_TRIED = 50
 
 
@@ -27,8 +27,8 @@ def create_app(store: Store, source: str, allowed_hosts: Iterable[str] = ()) -> 
     """Return the application.
 
     Args:
-        store: where the runs are.
-        source: what the page says it shows; holds no credentials.
+        store: the store of the runs.
+        source: the store's name for the page, without credentials.
         allowed_hosts: further names that the board answers to, such as a proxy's.
     """
     app = Flask(
@@ -43,10 +43,10 @@ def create_app(store: Store, source: str, allowed_hosts: Iterable[str] = ()) -> 
 
 
 class SubUrl:
-    """Serve an application under a path, behind a proxy that strips the path or does not.
+    """Serve an application under a path, whether or not a proxy strips the path from requests.
 
-    Sacredboard's own wrapper loses the slash of ``--sub-url /board/``, and believes any client that
-    calls itself the proxy.
+    Sacredboard's own wrapper loses the slash of ``--sub-url /board/``, and trusts any client that
+    claims to be the proxy.
     """
 
     def __init__(self, app: Any, path: str) -> None:
@@ -54,7 +54,7 @@ class SubUrl:
         self.app, self.path = app, "/" + path.strip("/")
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        """Move the path from what is asked for to what all links begin with."""
+        """Move the path from the requested address to the prefix of all links."""
         asked = environ["PATH_INFO"]
         if asked == self.path or asked.startswith(self.path + "/"):
             environ["PATH_INFO"] = asked[len(self.path) :] or "/"
@@ -63,16 +63,16 @@ class SubUrl:
 
 
 class BoardServer(ServerRunner):
-    """Mends: it listened to the whole network, and with 50 busy ports it died of a TypeError."""
+    """Mends: it listened to the whole network, and with 50 busy ports it raised a TypeError."""
 
     def __init__(self, host: str) -> None:
-        """Name the address to listen on."""
+        """Make a server that will listen on this address."""
         super().__init__()
         self.host = host
         self.http_server: WSGIServer | None = None
 
     def initialize(self, app: Flask, app_config: dict[str, Any]) -> None:
-        """Listen on the first free port from the wanted one on; port 0 takes any."""
+        """Listen on the first free port, starting from the wanted one; port 0 takes any."""
         wanted = app_config["http.port"]
         for port in range(wanted, wanted + PORTS_TRIED) if wanted else [0]:
             server = WSGIServer((self.host, port), app, log="default" if app.debug else None)
@@ -100,7 +100,7 @@ class BoardServer(ServerRunner):
 
 
 def mounted(app: Flask, sub_url: str) -> Flask:
-    """Serve the application under a path; ``/`` is none."""
+    """Serve the application under a path; ``/`` leaves it as it is."""
     if not sub_url.startswith("/"):
         raise ConfigError(f"--sub-url {sub_url!r} must begin with a slash, such as /sacredboard/.")
     if sub_url.strip("/"):

@@ -1,4 +1,4 @@
-"""Import Sacredboard in surroundings that it was not written for; the only place that does."""
+"""The only import site of Sacredboard, which needs help in an environment of today."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def _make_the_locale_usable() -> None:
-    """Fall back to the C locale where the environment names one that is not installed.
+    """Fall back to the C locale if the environment names one that is not installed.
 
-    Sacredboard calls ``locale.setlocale(LC_ALL, "")`` while it is imported, which raises then.
+    Sacredboard calls ``locale.setlocale(LC_ALL, "")`` on import, which would raise.
     """
     try:
         locale.setlocale(locale.LC_ALL, "")
@@ -22,7 +22,7 @@ def _make_the_locale_usable() -> None:
 _make_the_locale_usable()
 
 with warnings.catch_warnings():
-    # It compares strings with ``is`` and asks pkg_resources for its version; neither is ours.
+    # It compares strings with ``is`` and asks pkg_resources for its version; we can fix neither.
     warnings.simplefilter("ignore")
     import sacredboard
     from sacredboard.app.process.process import ProcessError
