@@ -18,7 +18,7 @@ def forgotten_with(experiment: Any, argv: str | Sequence[Any]) -> str:
         A sentence with the correct command; empty if the first word is not a setting.
     """
     words = shlex.split(argv) if isinstance(argv, str) else [str(word) for word in argv]
-    options, others = _parted(words[1:], experiment.all_cli_options)
+    options, others = _separated(words[1:], experiment.all_cli_options)
     first = others[0] if others else ""
     if first in dict(experiment.gather_commands()):
         return ""
@@ -30,7 +30,7 @@ def forgotten_with(experiment: Any, argv: str | Sequence[Any]) -> str:
     return f'settings go after "with": {shlex.join([*program, *options, "with", *settings])}'
 
 
-def _parted(words: Sequence[str], known: Iterable[Any]) -> tuple[list[str], list[str]]:
+def _separated(words: Sequence[str], known: Iterable[Any]) -> tuple[list[str], list[str]]:
     """Separate options and their values from all other words."""
     takes_value = {
         flag
