@@ -43,7 +43,8 @@ class Project:
         done = subprocess.run(
             [sys.executable, "-m", *map(str, arguments)],
             cwd=self.root,
-            env={**environment, "PYTHONPATH": str(ROOT)},
+            # Without a width that wraps the lines that tests read.
+            env={**environment, "PYTHONPATH": str(ROOT), "COLUMNS": ""},
             capture_output=True,
             text=True,
             check=False,

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import data, data_scale
 from benchmarks.measure import Part, Target, markdown
-from tests.datasets.writing import ROOT
+from tests.datasets.small_data import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results" / "data.json"
 

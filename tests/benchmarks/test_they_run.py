@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.datasets.writing import ROOT
+from tests.datasets.small_data import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -19,7 +19,7 @@ def test_it_takes_what_sacredboard_takes():
 def test_a_folder_that_is_missing_is_one_sentence():
     ended = CliRunner().invoke(main, ["board", "-F", "nowhere"])
     assert ended.exit_code == 1
-    assert ended.output.startswith("Error: There is no folder nowhere")
+    assert ended.output.startswith("Error: There is no folder of runs 'nowhere'")
 
 
 @pytest.mark.alone

@@ -16,7 +16,7 @@ import psutil
 
 from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.datasets.serialize.checking.verification import verify
-from tests.datasets.writing import ROOT, images_and_labels, write
+from tests.datasets.small_data import ROOT, images_and_labels, write
 
 SIZES = {"train": 40, "test": 10}
 # Up to how many times what a writing takes a kill comes.

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from reproducible_ml.datasets.serialize import serialize_npz, serialize_source
 from reproducible_ml.datasets.sources import SOURCES, ArraySource, make_source
 from reproducible_ml.utils.errors import ConfigError, DataError
-from tests.datasets.writing import images_and_labels, read_back
+from tests.datasets.small_data import images_and_labels, read_back
 
 
 def test_an_unknown_source_names_those_that_there_are():

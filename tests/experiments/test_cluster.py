@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.experiments.running import environment, experiment
-from tests.models.test_distribution import free_ports
+from tests.models.exact.test_distribution import free_ports
 from tests.tracking.toy_project import command
 
 COMMON = ["with", "smoke", "strategy=multi_worker", "replicas=2"]

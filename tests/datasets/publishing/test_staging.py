@@ -15,7 +15,7 @@ from reproducible_ml.datasets.serialize.checking.verification import verify
 from reproducible_ml.datasets.serialize.publishing import staging
 from reproducible_ml.datasets.serialize.publishing.leftovers import clean_leftovers
 from reproducible_ml.utils.errors import ConfigError, DataError
-from tests.datasets.writing import rows_of, tree, write
+from tests.datasets.small_data import rows_of, tree, write
 
 SIX, THREE = {"train": 6}, {"train": 3}
 

@@ -8,7 +8,7 @@ from reproducible_ml.models.evaluation.classifier import Classifier
 from reproducible_ml.models.evaluation.evaluate import evaluate_gan
 from reproducible_ml.models.gan.sampling import TrainedGAN
 from tests.models import training_processes as training
-from tests.models.test_classifier import train, write_shapes
+from tests.models.evaluation.test_classifier import train, write_shapes
 
 CLASSES = 3
 CADENCE = {"max_steps": 1, "evaluate_every_steps": 1}

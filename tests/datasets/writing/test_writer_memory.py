@@ -11,7 +11,7 @@ from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.datasets.serialize.checking.verification import verify
 from reproducible_ml.datasets.serialize.encoding.encoder import Encoder
 from reproducible_ml.handlers import ArrayHandler, FeatureHandler, LabelHandler, TextHandler
-from tests.datasets.writing import ROOT, start_writer, tree, write
+from tests.datasets.small_data import ROOT, start_writer, tree, write
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="memory is read from /proc"
@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow
 from isal import isal_zlib
 from reproducible_ml.handlers import ArrayHandler, TextHandler
-from tests.datasets.writing import write
+from tests.datasets.small_data import write
 
 def megabytes(name):
     lines = open("/proc/self/status").read().splitlines()

@@ -11,7 +11,7 @@ from reproducible_ml.datasets.serialize import div_mod, read_manifest
 from reproducible_ml.datasets.serialize.checking.verification import verify
 from reproducible_ml.handlers import FeatureHandler, LabelHandler
 from reproducible_ml.utils.errors import ConfigError, DataError
-from tests.datasets.writing import images_and_labels, rows_of, tree, write
+from tests.datasets.small_data import images_and_labels, rows_of, tree, write
 
 SIX = {"train": 6}
 

@@ -6,9 +6,9 @@ The kill comes at a random moment during a writing or after it.
 import pytest
 
 from tests.datasets.killing import check_kills
-from tests.datasets.writing import rows_of, tree, write
+from tests.datasets.small_data import rows_of, tree, write
 
-IMPORTS = "import tensorflow; from tests.datasets.writing import write"
+IMPORTS = "import tensorflow; from tests.datasets.small_data import write"
 
 
 def check(tmp_path, rounds, workers):

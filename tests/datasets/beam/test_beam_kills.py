@@ -17,7 +17,7 @@ import pytest
 from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.datasets.serialize.checking.verification import verify
 from tests.datasets.killing import SIZES, arrays, wait_for_orphans
-from tests.datasets.writing import PATTERN, ROOT, handlers, tree, write
+from tests.datasets.small_data import PATTERN, ROOT, handlers, tree, write
 from tests.require import skip_or_fail
 
 # What Beam and its dependencies warn of is not this project's to mend.
@@ -34,7 +34,7 @@ logging.disable()
 from reproducible_ml.datasets.serialize.beam import records as beam
 from tests.datasets import shared_address
 from tests.datasets.killing import arrays, SIZES
-from tests.datasets.writing import PATTERN, handlers
+from tests.datasets.small_data import PATTERN, handlers
 
 place, options, every, measured, killed = json.loads(sys.argv[1])
 

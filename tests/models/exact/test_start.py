@@ -43,6 +43,6 @@ def test_an_experiment_loads_tensorflow_after_its_environment_is_set():
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     assert done.returncode == 0, done.stderr[-2000:]

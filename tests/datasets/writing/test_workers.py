@@ -16,7 +16,7 @@ from reproducible_ml.datasets.serialize.checking.verification import verify
 from reproducible_ml.datasets.sources import make_source
 from reproducible_ml.handlers import FeatureHandler
 from reproducible_ml.utils.errors import ConfigError, DataError
-from tests.datasets.writing import images_and_labels, rows_of, tree, write
+from tests.datasets.small_data import images_and_labels, rows_of, tree, write
 
 SIZES = {"train": 41, "test": 10}
 

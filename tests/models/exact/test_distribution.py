@@ -23,7 +23,7 @@ from reproducible_ml.utils.errors import ConfigError
 from tests import warm
 from tests.models.labelled import write_labelled_records
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WORKERS = '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": %d}}'
 
 TRAIN = """

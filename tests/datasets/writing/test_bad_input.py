@@ -13,12 +13,12 @@ from reproducible_ml.datasets.serialize import read_manifest, serialize_npz, ser
 from reproducible_ml.datasets.sources import make_source
 from reproducible_ml.handlers import ArrayHandler, ImageHandler, LabelHandler
 from reproducible_ml.utils.errors import ConfigError, DataError
-from tests.datasets.writing import images_and_labels, start_writer, tree, write
+from tests.datasets.small_data import images_and_labels, start_writer, tree, write
 
 # Writes 4 records a shard for as long as its rows come, and says when the first shard is full.
 WRITER = """
 import json, os, sys
-from tests.datasets.writing import images_and_labels, write
+from tests.datasets.small_data import images_and_labels, write
 
 settings = json.loads(sys.argv[1])
 if "file_bytes" in settings:

@@ -13,7 +13,7 @@ from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.datasets.serialize.checking.verification import verify
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.datasets.killing import SIZES, arrays
-from tests.datasets.writing import PATTERN, ROOT, handlers, rows_of, tree, write
+from tests.datasets.small_data import PATTERN, ROOT, handlers, rows_of, tree, write
 from tests.require import skip_or_fail
 
 # What Beam and its dependencies warn of is not this project's to mend.

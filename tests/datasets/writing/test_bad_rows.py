@@ -24,7 +24,7 @@ from reproducible_ml.handlers import (
 from reproducible_ml.handlers.image import load_image
 from reproducible_ml.input_fn import input_fn
 from reproducible_ml.utils.errors import DataError
-from tests.datasets.writing import start_writer, tree
+from tests.datasets.small_data import start_writer, tree
 
 # Rows are taken in blocks of up to 4096, perhaps with one before them for their form.
 BORDERS = (0, 1, 2, 4095, 4096, 4097, 4098)

@@ -20,7 +20,7 @@ from reproducible_ml.datasets.serialize.checking.repairing import repair
 from reproducible_ml.handlers import ArrayHandler
 from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.progress import Progress
-from tests.datasets.writing import handlers, images_and_labels, read_back, rows_of, tree, write
+from tests.datasets.small_data import handlers, images_and_labels, read_back, rows_of, tree, write
 
 
 @pytest.mark.parametrize(

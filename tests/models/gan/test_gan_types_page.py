@@ -8,7 +8,7 @@ import pytest
 
 from reproducible_ml.models import GAN_TYPES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "gan-types.md").read_text(encoding="utf-8")
 
 

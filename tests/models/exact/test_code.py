@@ -11,7 +11,7 @@ from reproducible_ml.models.exact import code as code_module
 from reproducible_ml.models.exact import code_digests
 from reproducible_ml.models.exact.code import parsed_code
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TEXT = '''"""A module."""
 
 from mine.layers import dense

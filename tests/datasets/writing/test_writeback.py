@@ -9,7 +9,7 @@ import pytest
 
 from reproducible_ml.datasets.serialize.checking.verification import verify
 from reproducible_ml.handlers import ArrayHandler
-from tests.datasets.writing import tree, write
+from tests.datasets.small_data import tree, write
 
 MEGABYTE = 1 << 20
 
