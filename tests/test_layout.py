@@ -57,6 +57,8 @@ def test_a_package_lists_names_that_fit_a_screen_and_exist(init):
     assert 0 < len(package.__all__) <= MOST_NAMES
     missing = [name for name in package.__all__ if not hasattr(package, name)]
     assert missing == []
+    # A notebook's completion and the documentation find them, too.
+    assert set(package.__all__) <= set(dir(package))
     imported = {
         alias.name
         for node in ast.walk(ast.parse(init.read_text()))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         split_batches,
     )
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "InputFn",

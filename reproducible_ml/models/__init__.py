@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from reproducible_ml.models.gan.networks import NETWORKS, critic_fn, generator_fn
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "GAN_TYPES",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reproducible_ml.stages.evaluation import classifier_stage, evaluation_stage
     from reproducible_ml.stages.training import gan_stage
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "classifier_stage",

@@ -9,7 +9,7 @@ from reproducible_ml.utils.lazy import lazy_names
 if TYPE_CHECKING:
     from reproducible_ml.tracking.recording import TrackedExperiment, experiment
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "TrackedExperiment",

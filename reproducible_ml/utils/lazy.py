@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 
-def lazy_names(package: str) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of a package whose public names load on first use.
+def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return ``__getattr__`` and ``__dir__`` of a package whose public names load on first use.
 
     The package lists its names once, as imports under ``if TYPE_CHECKING:``. Type checkers and the
     import contract read these lines, and so does this function. TensorFlow, Sacred and pymongo are
@@ -32,7 +32,11 @@ def lazy_names(package: str) -> Callable[[str], Any]:
         setattr(sys.modules[package], name, value)
         return value
 
-    return load
+    def names() -> list[str]:
+        # Completion in a notebook and the documentation list names that have not been loaded yet.
+        return sorted({*vars(sys.modules[package]), *homes})
+
+    return load, names
 
 
 def _homes(text: str) -> dict[str, tuple[str, str]]:

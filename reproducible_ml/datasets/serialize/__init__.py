@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         write_samples,
     )
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "FORMAT_NAME",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from reproducible_ml.input_fn.readers.readers import choose_reader, open_reader
     from reproducible_ml.input_fn.readers.stream import stream_batches
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "choose_reader",

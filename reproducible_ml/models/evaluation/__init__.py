@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from reproducible_ml.models.evaluation.while_training import evaluate_small
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "DESCRIPTION_FILE",

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
         step_dtype,
     )
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "COMPUTE_DTYPES",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         export_gan,
     )
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "Export",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reproducible_ml.models.gan.training import Watcher, follow_training, train_gan
     from reproducible_ml.models.gan.types import GAN_TYPES, Defaults, GanType, gan_type_row
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "GAN_TYPES",

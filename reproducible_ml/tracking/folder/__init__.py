@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         read_state,
     )
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "COMPLETED",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reproducible_ml.tracking.mongo.mirror import Mirror
     from reproducible_ml.tracking.mongo.sync import sync_run, sync_runs
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "CHECK_SECONDS",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from reproducible_ml.tracking.recording.tracked_experiment import TrackedExperiment, experiment
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "LocalStore",

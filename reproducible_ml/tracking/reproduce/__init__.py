@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reproducible_ml.tracking.reproduce.request import Request
     from reproducible_ml.tracking.reproduce.verdict import IDENTICAL
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "IDENTICAL",

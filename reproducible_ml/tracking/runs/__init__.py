@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         with_origin,
     )
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "DEFAULT_FOLDER",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reproducible_ml.tracking.sweep.table import COLUMNS, as_cells, as_csv, make_rows
     from reproducible_ml.tracking.sweep.values import Space, parse_space, product
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "COLUMNS",

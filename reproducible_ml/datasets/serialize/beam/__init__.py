@@ -9,7 +9,7 @@ from reproducible_ml.utils.lazy import lazy_names
 if TYPE_CHECKING:
     from reproducible_ml.datasets.serialize.beam.records import write_records
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "write_records",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from reproducible_ml.datasets.serialize.checking.repairing import _replace, repair
     from reproducible_ml.datasets.serialize.checking.verification import Defect, verify
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "Defect",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from reproducible_ml.datasets.serialize.encoding.encoder import Encoder
     from reproducible_ml.datasets.serialize.encoding.examples import check_features, expected_size
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "Encoder",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
     from reproducible_ml.datasets.serialize.shard.writer import ShardWriter, check_compression
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "RECORD_PATTERN",

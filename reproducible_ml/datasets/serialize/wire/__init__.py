@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         scan,
     )
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "FOOTER_BYTES",

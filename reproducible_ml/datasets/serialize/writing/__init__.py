@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         wrong_number,
     )
 else:
-    __getattr__ = lazy_names(__name__)
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "get_writer",
