@@ -131,7 +131,7 @@ def no_rows(split):
 @pytest.fixture
 def shared(tmp_path, monkeypatch):
     """An address of Beam's file systems, and the folder that it stands for."""
-    from tests.datasets import shared_address
+    from tests.datasets.beam import shared_address
 
     root = tmp_path / "bucket"
     root.mkdir()

@@ -32,7 +32,7 @@ PROGRAM = """
 import json, logging, os, signal, sys, time
 logging.disable()
 from reproducible_ml.datasets.serialize.beam import records as beam
-from tests.datasets import shared_address
+from tests.datasets.beam import shared_address
 from tests.datasets.killing import arrays, SIZES
 from tests.datasets.small_data import PATTERN, handlers
 
@@ -135,7 +135,7 @@ def _write_again(folder, place, found):
         write(os.path.join(folder, "data"), SIZES, rows_gen=arrays, overwrite=True)
     elif found is None:
         from reproducible_ml.datasets.serialize.beam import records as beam
-        from tests.datasets import shared_address
+        from tests.datasets.beam import shared_address
 
         with pytest.MonkeyPatch.context() as patched:
             patched.setenv(shared_address.ROOT_VARIABLE, folder)
