@@ -58,6 +58,9 @@ def pytest_configure():
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item):
     """Let a test that is marked ``alone`` wait for the other processes, and these for it."""
+    # The line editor of a test process sets them, and what it starts would wrap its lines.
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
     if not hasattr(item.config, "workerinput"):
         return (yield)
     # Each process of pytest-xdist has a folder of its own in that of the session.
