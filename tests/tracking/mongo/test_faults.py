@@ -246,9 +246,9 @@ def test_processes_that_start_together_have_ids_of_their_own(killable_mongo, tmp
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_twenty_processes_at_once_keep_all_points(killable_mongo, tmp_path, monkeypatch):
+def test_eight_processes_at_once_keep_all_points(killable_mongo, tmp_path, monkeypatch):
     monkeypatch.setattr("tests.tracking.mongo.test_faults.PATIENCE_SECONDS", 600)
-    start_together(killable_mongo, tmp_path, processes=20, points=5000 // 3 + 1)
+    start_together(killable_mongo, tmp_path, processes=8, points=5000 // 3 + 1)
 
 
 @pytest.mark.slow
