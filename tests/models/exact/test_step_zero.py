@@ -74,7 +74,9 @@ def test_a_damaged_description_of_a_training_is_named_everywhere(model_dir, smal
         lambda: export_gan(model_dir, model_dir.parent / "out"),
         lambda: wait_for_identity(model_dir, {}, 0),
     ):
-        with pytest.raises(DataError, match=r"training\.json does not describe a training .* a backup\."):
+        with pytest.raises(
+            DataError, match=r"training\.json does not describe a training .* a backup\."
+        ):
             read()
     assert not (model_dir.parent / "out").exists()
 
