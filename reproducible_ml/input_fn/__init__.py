@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         session_config,
         split_batches,
     )
-    from reproducible_ml.input_fn.starting import starting_at
+    from reproducible_ml.input_fn.starting import current_place, starting_at
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
@@ -29,6 +29,7 @@ __all__ = [
     "InputFn",
     "Positions",
     "count_classes",
+    "current_place",
     "dataset_from_records",
     "image_shape",
     "input_fn",

@@ -103,7 +103,9 @@ class InputFn:
     def _build(self, input_context: Any | None) -> tf.data.Dataset:
         # The shards may have changed since they were checked; comparing sizes costs nothing.
         check_shards(self.manifest, self.split, "size")
-        positions = self._positions(input_context, take_start(_global_step() if self.repeat else 0))
+        usual = _global_step() if self.repeat else 0
+        start = take_start(usual, self.critic_steps is not None, self.manifest)
+        positions = self._positions(input_context, start)
         dataset = open_reader(
             self.reader,
             self.manifest,

@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from reproducible_ml.models.exact.any_estimator import (
+        CALLS_FILE,
+        ExactTraining,
+        TrainingEnd,
+        Watched,
+    )
     from reproducible_ml.models.exact.checkpoints import (
         ExactSaverHook,
         StepLogHook,
@@ -34,7 +40,13 @@ if TYPE_CHECKING:
         without_cluster,
     )
     from reproducible_ml.models.exact.figure_log import FigureLog
-    from reproducible_ml.models.exact.hooks import GridHook, ProgressHook, ScalarHook, StepHook
+    from reproducible_ml.models.exact.hooks import (
+        GridHook,
+        ProgressHook,
+        ScalarHook,
+        StepHook,
+        replay,
+    )
     from reproducible_ml.models.exact.identity import (
         IDENTITY_FILE,
         check_identity,
@@ -45,7 +57,13 @@ if TYPE_CHECKING:
     )
     from reproducible_ml.models.exact.precision import computing_in
     from reproducible_ml.models.exact.seeding import GlorotUniform, seeded_variables
-    from reproducible_ml.models.exact.step import StepOutcome, publish_outcome, published_outcome
+    from reproducible_ml.models.exact.step import (
+        StepOutcome,
+        mean_of_replicas,
+        publish_losses,
+        publish_outcome,
+        published_outcome,
+    )
     from reproducible_ml.models.exact.step_log import (
         LOSSES_FILE,
         LOSSES_OF_1_0,
@@ -60,6 +78,7 @@ else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
+    "CALLS_FILE",
     "COMPUTE_DTYPES",
     "IDENTITY_FILE",
     "LOSSES_FILE",
@@ -71,6 +90,7 @@ __all__ = [
     "TF_CONFIG",
     "Determinism",
     "ExactSaverHook",
+    "ExactTraining",
     "FigureLog",
     "GlorotUniform",
     "GridHook",
@@ -82,6 +102,8 @@ __all__ = [
     "StepOutcome",
     "Task",
     "TrainingDiverged",
+    "TrainingEnd",
+    "Watched",
     "apply_determinism",
     "check_identity",
     "check_strategy",
@@ -90,8 +112,10 @@ __all__ = [
     "computing_in",
     "is_follower",
     "losses_digest",
+    "mean_of_replicas",
     "open_strategy",
     "probe_digest",
+    "publish_losses",
     "publish_outcome",
     "published_outcome",
     "quiet_tensorflow",
@@ -99,6 +123,7 @@ __all__ = [
     "read_steps",
     "read_task",
     "refuse_cluster",
+    "replay",
     "seeded_variables",
     "set_environment",
     "step_dtype",

@@ -25,20 +25,16 @@ class TrainingDiverged(ReproducibleMLError):
     """A loss or a weight is not finite."""
 
 
-_WHAT_TO_TRY = (
-    "Try lower learning rates (gen_lr, crit_lr), for wgan a smaller critic_weight_clip, for "
-    "wgan_gp and dragan another penalty_weight, another gan_type, or another seed if it happens "
-    "once only."
-)
+_WHAT_TO_TRY = "Try a lower learning rate, or another seed if it happens once only."
 
 
-def what_is_kept(model_dir: str | Path) -> str:
+def what_is_kept(model_dir: str | Path, advice: str = _WHAT_TO_TRY) -> str:
     """Say which checkpoint a diverged training leaves, and what to try."""
     kept, step = tf.train.latest_checkpoint(str(model_dir)), checkpoint_step(model_dir)
     if kept is None:
-        return f"No checkpoint was written. {_WHAT_TO_TRY}"
+        return f"No checkpoint was written. {advice}"
     untrained = "" if step else ", which is untrained: the next try may start in another model_dir"
-    return f"The checkpoint of step {step} is kept, {kept}{untrained}. {_WHAT_TO_TRY}"
+    return f"The checkpoint of step {step} is kept, {kept}{untrained}. {advice}"
 
 
 class StepLogHook(StepHook):
@@ -47,15 +43,17 @@ class StepLogHook(StepHook):
     Args:
         log: Where to write.
         digest_every_steps: Steps between two digests of the variables; 0 for no digests.
+        advice: What to try when a loss is not finite.
 
     Raises:
         TrainingDiverged: At the first step with a loss that is not finite, before a checkpoint of
             that step can be written.
     """
 
-    def __init__(self, log: StepLog, digest_every_steps: int) -> None:
+    def __init__(self, log: StepLog, digest_every_steps: int, advice: str = _WHAT_TO_TRY) -> None:
         self._log = log
         self._digest_every_steps = digest_every_steps
+        self._advice = advice
 
     def begin(self) -> None:
         """Remember the variables, in the order of their names."""
@@ -71,9 +69,8 @@ class StepLogHook(StepHook):
         step = int(outcome.step)
         for name, loss in outcome.losses.items():
             if not math.isfinite(loss):
-                raise TrainingDiverged(
-                    f"The {name} is {loss} at step {step}. {what_is_kept(self._log.folder)}"
-                )
+                kept = what_is_kept(self._log.folder, self._advice)
+                raise TrainingDiverged(f"The {name} is {loss} at step {step}. {kept}")
         self._log.append(step, outcome.losses)
         if self._digest_every_steps and step % self._digest_every_steps == 0:
             values = session.run(self._variables)
@@ -93,18 +90,28 @@ class ExactSaverHook(tf.compat.v1.train.CheckpointSaverHook):
 
     Args:
         model_dir: Folder of the checkpoints.
-        log: The step log of the same folder.
-        every_steps: Steps between two checkpoints.
+        log: The step log of the same folder, or what has its ``folder`` and ``sync``.
+        every_steps: Steps between two checkpoints; None to count seconds.
+        every_seconds: Seconds between two checkpoints; None to count steps.
+        advice: What to try when a variable is not finite.
 
     Raises:
         TrainingDiverged: A variable is not finite; no checkpoint is written then.
     """
 
-    def __init__(self, model_dir: str | Path, log: StepLog, every_steps: int) -> None:
+    def __init__(
+        self,
+        model_dir: str | Path,
+        log: Any,
+        every_steps: int | None,
+        every_seconds: float | None = None,
+        advice: str = _WHAT_TO_TRY,
+    ) -> None:
         super().__init__(
             str(model_dir),
+            save_secs=every_seconds,
             save_steps=every_steps,
-            listeners=[_LookAndSyncFirst(log)],
+            listeners=[_LookAndSyncFirst(log, advice)],
             # The graph as text takes a second to write, and the model is rebuilt from code.
             save_graph_def=False,
         )
@@ -113,8 +120,9 @@ class ExactSaverHook(tf.compat.v1.train.CheckpointSaverHook):
 
 
 class _LookAndSyncFirst(tf.compat.v1.train.CheckpointSaverListener):
-    def __init__(self, log: StepLog) -> None:
+    def __init__(self, log: Any, advice: str) -> None:
         self._log = log
+        self._advice = advice
 
     def begin(self) -> None:
         self._finite = {
@@ -129,7 +137,8 @@ class _LookAndSyncFirst(tf.compat.v1.train.CheckpointSaverListener):
         if spoiled:
             raise TrainingDiverged(
                 f"{spoiled[0]} holds values that are not finite after step {global_step_value} "
-                f"({len(spoiled)} variables in all). {what_is_kept(self._log.folder)}"
+                f"({len(spoiled)} variables in all). "
+                f"{what_is_kept(self._log.folder, self._advice)}"
             )
         self._log.sync()
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tqdm.auto import tqdm
 
@@ -42,17 +43,32 @@ class StepHook(tf.estimator.SessionRunHook):
         raise NotImplementedError
 
 
+def replay(
+    steps: np.ndarray[Any, Any], every_steps: int, write: Callable[[str, float, int], None]
+) -> None:
+    """Write the points of an interrupted training again, so that its metrics are complete.
+
+    Args:
+        steps: Logged steps, see ``read_steps``.
+        every_steps: Steps between two points.
+        write: Called as ``write(name, value, step)``.
+    """
+    for entry in steps[every_steps - 1 :: every_steps]:
+        for name in steps.dtype.names[1:]:
+            write(name, float(entry[name]), int(entry["step"]))
+
+
 class ScalarHook(StepHook):
     """Writes losses and speed at regular steps, with the true global step.
 
     Args:
         write: Called as ``write(name, value, step)``.
         every_steps: Steps between two points.
-        last_step: This step is written too, whatever its number.
+        last_step: This step is written too, whatever its number; None if it is unknown.
     """
 
     def __init__(
-        self, write: Callable[[str, float, int], None], every_steps: int, last_step: int
+        self, write: Callable[[str, float, int], None], every_steps: int, last_step: int | None
     ) -> None:
         self._write = write
         self._every_steps = every_steps
@@ -77,10 +93,10 @@ class ProgressHook(StepHook):
     """Shows losses and time left: a bar on a terminal or in a notebook, plain lines elsewhere.
 
     Args:
-        last_step: The step at which training ends.
+        last_step: The step at which training ends; None if it is unknown.
     """
 
-    def __init__(self, last_step: int) -> None:
+    def __init__(self, last_step: int | None) -> None:
         self._last_step = last_step
         self._bar: Any | None = None
         self._began: tuple[int, float] | None = None
@@ -107,11 +123,13 @@ class ProgressHook(StepHook):
 
     def _plain_line(self, step: int, now: float, losses: str) -> str:
         assert self._began is not None
-        line = f"step {step}/{self._last_step}  {losses}"
+        line = f"step {step}{'' if self._last_step is None else f'/{self._last_step}'}  {losses}"
         if step > self._began[0]:
             speed = (step - self._began[0]) / (now - self._began[1])
-            left = tqdm.format_interval((self._last_step - step) / speed)
-            line += f"  {speed:.1f} steps/s  {left} left"
+            line += f"  {speed:.1f} steps/s"
+            if self._last_step is not None:
+                left = tqdm.format_interval((self._last_step - step) / speed)
+                line += f"  {left} left"
         return line
 
     def end(self, session: tf.compat.v1.Session) -> None:

@@ -33,7 +33,7 @@ _COMPUTES = (
     "models/gan",
     "utils",
 )
-_CODE = "code"
+_CODE, _OWN_CODE = "code", "own_code"
 # As many changed definitions are named.
 _MOST_NAMED = 5
 
@@ -75,7 +75,8 @@ def check_identity(
 
     Args:
         model_dir: Folder of the checkpoints.
-        identity: Groups (settings, data, code) of named values, JSON-able.
+        identity: Groups of named values, JSON-able: ``settings``, ``data`` and ``code``, and for a
+            model that is not the library's ``own_code``.
         restored_step: Step of the checkpoint to resume from; None without one.
         allow_changed: Resume in spite of differences.
 
@@ -91,7 +92,7 @@ def check_identity(
                 "so nothing tells what it was trained with. Choose another model_dir, or set "
                 "allow_changed=True to resume from it all the same."
             )
-        differences = _differences(read_identity(model_dir), identity)
+        differences = _differences(_read(model_dir), identity)
         if differences:
             untrained = (
                 "" if restored_step else f" Step 0 is untrained: {model_dir} can be deleted."
@@ -112,7 +113,7 @@ def read_identity(model_dir: str | Path) -> dict[str, Any]:
     """
     path = Path(model_dir) / IDENTITY_FILE
     try:
-        identity = _load(path)
+        identity = _read(model_dir)
         found = identity["data"]["fingerprint"], identity["settings"]["gan_type"]
     except FileNotFoundError as error:
         raise DataError(
@@ -123,6 +124,15 @@ def read_identity(model_dir: str | Path) -> dict[str, Any]:
         raise _damaged(path, error) from error
     if not all(found):
         raise _damaged(path, ValueError("empty values"))
+    return identity
+
+
+def _read(model_dir: str | Path) -> dict[str, Any]:
+    path = Path(model_dir) / IDENTITY_FILE
+    identity = _load(path)
+    missing = [group for group in ("settings", "data", _CODE) if group not in identity]
+    if missing:
+        raise _damaged(path, KeyError(missing[0]))
     return identity
 
 
@@ -180,7 +190,7 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     found = []
     for group in sorted(set(before) | set(now)):
         old, new = before.get(group, {}), now.get(group, {})
-        if group == _CODE:
+        if group in (_CODE, _OWN_CODE):
             found += _code_differences(old, new)
             continue
         for name in sorted(set(old) | set(new)):

@@ -6,6 +6,7 @@ in the step's own ``session.run``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -13,6 +14,7 @@ import tensorflow as tf
 _TENSORS = "reproducible_ml/step_outcome"
 # A graph's collections hold no dictionaries, so the names have a collection of their own.
 _NAMES = "reproducible_ml/step_losses"
+_NAMED = "reproducible_ml/named_losses"
 
 
 class StepOutcome(NamedTuple):
@@ -36,6 +38,45 @@ def publish_outcome(outcome: StepOutcome) -> None:
     if not tensors:
         tensors.extend([outcome.step, *outcome.losses.values()])
         tf.compat.v1.get_collection_ref(_NAMES).extend(outcome.losses)
+
+
+def publish_losses(losses: Mapping[str, Any]) -> None:
+    """Name the losses that each step of the present graph is to log; call it in a ``model_fn``.
+
+    Without it, the loss of the ``EstimatorSpec`` is logged as ``loss``.
+
+    Args:
+        losses: Name -> float scalar. They are computed in the step's own ``session.run``, so they
+            must not read a variable that the step updates after its loss is known.
+    """
+    if not tf.compat.v1.get_collection(_NAMED):
+        tf.compat.v1.get_collection_ref(_NAMED).extend(losses.items())
+
+
+def outcome_of(spec: Any) -> StepOutcome:
+    """Return the outcome of the training step that an ``EstimatorSpec`` describes.
+
+    Under a distribution strategy a loss is the mean of the replicas' losses.
+    """
+    named = dict(tf.compat.v1.get_collection(_NAMED)) or {"loss": spec.loss}
+    values = mean_of_replicas([tf.cast(loss, tf.float32) for loss in named.values()])
+    # The counter is read after the update that increments it.
+    with tf.control_dependencies([spec.train_op]):
+        step = tf.identity(tf.compat.v1.train.get_global_step().read_value(), name="step")
+    return StepOutcome(step, dict(zip(named, values)))
+
+
+def mean_of_replicas(losses: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Average the losses that the replicas of a distribution strategy found on their batches."""
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return losses
+    return list(replica.all_reduce(tf.distribute.ReduceOp.MEAN, losses))
+
+
+def has_outcome() -> bool:
+    """Tell whether the present graph's model function has published an outcome."""
+    return bool(tf.compat.v1.get_collection(_TENSORS))
 
 
 def published_outcome() -> StepOutcome:

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from reproducible_ml.input_fn import current_place, starting_at
 from reproducible_ml.models.exact import StepOutcome, computing_in, publish_outcome
 from reproducible_ml.models.gan.fused_step import Updates, build_step
 from reproducible_ml.models.gan.tf_gan import stock, tfgan
@@ -158,7 +159,17 @@ class GANEstimator(tfgan.estimator.GANEstimator):
 
     def _call_input_fn(self, input_fn: Any, mode: str, input_context: Any = None) -> Any:
         """Group the batches of an input_fn that does not yield whole steps."""
-        data = super()._call_input_fn(input_fn, mode, input_context)
+        around, batches = current_place(), 1 + self.critic_steps
+        if mode != _TRAIN:
+            start: Any = 0
+        elif around is not None:
+            start = around.element
+        else:
+            start = tf.cast(tf.compat.v1.train.get_or_create_global_step(), tf.int64)
+        with starting_at(start, batches) as place:
+            data = super()._call_input_fn(input_fn, mode, input_context)
+        if around is not None:
+            around.taken, around.manifest = True, place.manifest
         # An input_fn wrapped in another function has lost the attribute; its data keeps it.
         grouped = getattr(data, "critic_steps", getattr(input_fn, "critic_steps", None))
         if mode == _EVAL and grouped is not None:
@@ -175,13 +186,21 @@ class GANEstimator(tfgan.estimator.GANEstimator):
                 f"tensors return tf.data.Dataset.from_tensors(tensors).repeat()."
             )
         if grouped is None:
-            return data.batch(1 + self.critic_steps, drop_remainder=True)
+            data = data.batch(batches, drop_remainder=True)
+            return data if place.taken else data.skip(start * _turns(input_context))
         if grouped != self.critic_steps:
             raise ConfigError(
                 f"The input_fn yields steps with critic_steps={grouped}, the estimator has "
                 f"critic_steps={self.critic_steps}. Use the same value for both."
             )
         return data
+
+
+def _turns(input_context: Any) -> int:
+    """Return how many replicas take elements of one dataset in turn."""
+    if input_context is None:
+        return 1
+    return int(input_context.num_replicas_in_sync // input_context.num_input_pipelines)
 
 
 class _NeedsAStep(tf.estimator.SessionRunHook):

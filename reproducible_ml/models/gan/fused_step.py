@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from reproducible_ml.models.exact import StepOutcome
+from reproducible_ml.models.exact import StepOutcome, mean_of_replicas
 from reproducible_ml.models.gan.networks import power_iterations
 from reproducible_ml.models.gan.tf_gan import contrib_utils, tfgan
 
@@ -118,7 +118,7 @@ def build_step(updates: Updates, inputs: Any, real: tf.Tensor) -> StepOutcome:
                 check_numerics=False,
             )
     with tf.control_dependencies([done]):
-        losses = _mean_of_replicas([generator_loss, done])
+        losses = mean_of_replicas([generator_loss, done])
     with tf.control_dependencies(losses):
         step = tf.compat.v1.assign_add(global_step, 1)
         step = tf.identity(step, name="step")
@@ -157,14 +157,6 @@ def _built_again(
         discriminator_gen_outputs=of_generated,
         discriminator_real_outputs=of_real,
     )
-
-
-def _mean_of_replicas(losses: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Average the losses that the replicas of a distribution strategy found on their batches."""
-    replica = tf.distribute.get_replica_context()
-    if replica.num_replicas_in_sync == 1:
-        return losses
-    return list(replica.all_reduce(tf.distribute.ReduceOp.MEAN, losses))
 
 
 def _of_update(inputs: Any, update: int, batch: int) -> Any:

@@ -17,8 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from reproducible_ml.models.exact import MULTI_WORKER, apply_determinism, open_strategy
 from reproducible_ml.models.gan.grids import GRID_COLUMNS, grid_inputs
 from reproducible_ml.models.gan.result import TrainingResult, finish_training
@@ -29,6 +27,12 @@ from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
 # Warnings of TensorFlow about its own calls. The networks can't silence the second one, since
 # replicas are built in threads.
 _SAID_BY_STRATEGIES = ("To make it possible to preserve tf.data options", "`layer.apply` is depr")
+
+_WHAT_TO_TRY = (
+    "Try lower learning rates (gen_lr, crit_lr), for wgan a smaller critic_weight_clip, for "
+    "wgan_gp and dragan another penalty_weight, another gan_type, or another seed if it happens "
+    "once only."
+)
 
 
 class Watcher:
@@ -93,6 +97,7 @@ def train_gan(
         StepLog,
         StepLogHook,
         check_identity,
+        replay,
     )
     from reproducible_ml.models.gan.sampling import add_samples
 
@@ -128,11 +133,11 @@ def train_gan(
         closing(StepLog(model_dir, restored_step)) as log,
         closing(FigureLog(model_dir, restored_step)) as figures,
     ):
-        _replay(log.steps, cadence.log_every_steps, watcher)
+        replay(log.steps, cadence.log_every_steps, watcher.scalar)
         for point in figures.points:
             watcher.scalar(*point)
         hooks = [
-            StepLogHook(log, cadence.digest_every_steps),
+            StepLogHook(log, cadence.digest_every_steps, _WHAT_TO_TRY),
             ScalarHook(watcher.scalar, cadence.log_every_steps, cadence.max_steps),
             GridHook(
                 lambda: add_samples(
@@ -145,7 +150,7 @@ def train_gan(
             ),
             ProgressHook(cadence.max_steps),
             *judging,
-            ExactSaverHook(model_dir, log, cadence.checkpoint_every_steps),
+            ExactSaverHook(model_dir, log, cadence.checkpoint_every_steps, advice=_WHAT_TO_TRY),
         ]
         try:
             _train(parts, settings, cadence.max_steps, hooks)
@@ -285,7 +290,7 @@ def _ends_with_the_chief(model_dir: str | Path) -> Iterator[None]:
         yield
     except tf.estimator.NanLossDuringTrainingError as error:
         raise TrainingDiverged(
-            f"The critic_loss is not finite. {what_is_kept(model_dir)}"
+            f"The critic_loss is not finite. {what_is_kept(model_dir, _WHAT_TO_TRY)}"
         ) from error
     except (errors.UnavailableError, errors.AbortedError, errors.CancelledError) as error:
         raise ReproducibleMLError(
@@ -293,10 +298,3 @@ def _ends_with_the_chief(model_dir: str | Path) -> Iterator[None]:
             "other workers, the chief's first. Start all workers again to resume "
             f"from the last checkpoint ({str(error).splitlines()[0]})."
         ) from error
-
-
-def _replay(steps: np.ndarray[Any, Any], every_steps: int, watcher: Watcher) -> None:
-    """Report the points of the interrupted run again, so that the metrics are complete."""
-    for entry in steps[every_steps - 1 :: every_steps]:
-        for name in steps.dtype.names[1:]:
-            watcher.scalar(name, float(entry[name]), int(entry["step"]))

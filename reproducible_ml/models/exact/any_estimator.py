@@ -1,0 +1,390 @@
+"""Exactly resumable training of any ``tf.estimator.Estimator``.
+
+The Estimator's own ``train`` is called with its input and its model function wrapped: elements are
+counted (``counted_data``), random operations become stateless (``stateless_draws``), and each
+step's losses are published to hooks. The ``model_dir`` then holds, beside TensorFlow's files,
+``training.json`` (the identity of the training), ``steps.log`` and ``tensors.jsonl`` (see
+``step_log``), and ``calls.json``, the steps at which each call of ``train`` began and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from reproducible_ml.input_fn import starting_at
+from reproducible_ml.models.exact.checkpoints import ExactSaverHook, StepLogHook
+from reproducible_ml.models.exact.counted_data import COUNTER, CountedData
+from reproducible_ml.models.exact.hooks import ProgressHook, ScalarHook, replay
+from reproducible_ml.models.exact.identity import check_identity, checkpoint_step
+from reproducible_ml.models.exact.stateless_draws import make_draws_stateless
+from reproducible_ml.models.exact.step import (
+    has_outcome,
+    outcome_of,
+    publish_outcome,
+    published_outcome,
+)
+from reproducible_ml.models.exact.step_log import StepLog, losses_digest, read_steps
+from reproducible_ml.utils.digests import array_digest, combined_digest
+from reproducible_ml.utils.errors import ConfigError, DataError
+from reproducible_ml.utils.files import write_json
+
+CALLS_FILE = "calls.json"
+_NEVER = 2**62
+_TRAIN = tf.estimator.ModeKeys.TRAIN
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a training is watched for.
+
+    Attributes:
+        seed: The run's root seed, by which random operations draw.
+        identity: Called once the graph is built with the manifest of the data set, None for data
+            of another kind; returns groups of named values, see ``check_identity``.
+        write: Called as ``write(name, value, step)`` with the points of metrics.
+        log_every_steps: Steps between two points.
+        digest_every_steps: Steps between two digests of all variables.
+        allow_changed: Resume even if the identity differs.
+        advice: What to try when a loss is not finite.
+        hooks: Called with the training's graph built; returns further hooks that look at steps.
+    """
+
+    seed: int
+    identity: Callable[[Any], dict[str, Any]]
+    write: Callable[[str, float, int], None]
+    log_every_steps: int = 10
+    digest_every_steps: int = 200
+    allow_changed: bool = False
+    advice: str = "Try a lower learning rate."
+    hooks: Callable[[], Sequence[Any]] = tuple
+
+
+@dataclass(frozen=True)
+class TrainingEnd:
+    """The state of a training after a call of ``train``.
+
+    Attributes:
+        step: Completed steps.
+        resumed_from: Step of the checkpoint at which the call began; 0 for a fresh start.
+        losses: Losses of the last step by name.
+        digests: Digests of ``weights`` and ``losses``, and of both as ``run``.
+        tensors: Variable -> digest.
+        checkpoint: Prefix of the last checkpoint.
+    """
+
+    step: int
+    resumed_from: int
+    losses: dict[str, float]
+    digests: dict[str, str]
+    tensors: dict[str, str]
+    checkpoint: str
+
+
+class ExactTraining:
+    """The trainings of one Estimator in one process, each of which resumes exactly.
+
+    Args:
+        estimator: Any Estimator.
+        watched: What its trainings are watched for.
+
+    Attributes:
+        folder: Its ``model_dir``.
+        manifest: Manifest of the data set that it reads, once an input function of this project
+            has been called; None for other data.
+    """
+
+    def __init__(self, estimator: Any, watched: Watched) -> None:
+        self.folder = Path(estimator.model_dir)
+        self.manifest: Any = None
+        self._estimator = estimator
+        self._watched = watched
+        self._calls = 0
+        self._log: StepLog | None = None
+        self._number: tf.Tensor | None = None
+        self._positioned = False
+        self._restored: int | None = None
+        if estimator.config.tf_random_seed is None:
+            estimator._config = estimator.config.replace(tf_random_seed=watched.seed & 0x7FFFFFFF)
+
+    def train(
+        self,
+        input_fn: Any,
+        hooks: Sequence[Any] | None = None,
+        steps: int | None = None,
+        max_steps: int | None = None,
+        saving_listeners: Any = None,
+        train: Callable[..., Any] | None = None,
+    ) -> TrainingEnd:
+        """Train as ``tf.estimator.Estimator.train`` does, with the same arguments.
+
+        Args:
+            input_fn: Returns a ``tf.data.Dataset``.
+            hooks: Further hooks.
+            steps: Steps of this call. A call that was interrupted does what it still lacks.
+            max_steps: The step at which training ends.
+            saving_listeners: As in TensorFlow.
+            train: The Estimator's own method, if its class's ``train`` has been replaced.
+
+        Returns:
+            The state at the end.
+
+        Raises:
+            ConfigError: The folder belongs to another training, or this one can't be exact.
+            DataError: The folder was altered.
+            TrainingDiverged: A loss or a weight is not finite.
+        """
+        self._restored = checkpoint_step(self.folder)
+        last = self._last_step(steps, max_steps)
+        if self._restored is not None:
+            self._check_counter()
+        if self._restored is not None and last is not None and self._restored >= last:
+            with tf.Graph().as_default(), self._wrapped(None):
+                self._estimator._create_global_step(tf.compat.v1.get_default_graph())
+                self._estimator._get_features_and_labels_from_input_fn(input_fn, _TRAIN)
+            self._check_identity()
+            if self._restored > last:
+                raise ConfigError(
+                    f"{self.folder} is already at step {self._restored}, beyond max_steps={last}. "
+                    "Raise max_steps or choose another model_dir."
+                )
+            self._say(f"{self.folder} is already at step {last}.")
+            return self.end()
+        if self._restored:
+            of = "" if last is None else f" of {last}"
+            self._say(f"Continuing {self.folder} at step {self._restored}{of}.")
+        saver = self._saver()
+        try:
+            with self._wrapped(saver):
+                (train or self._estimator.train)(
+                    input_fn,
+                    hooks=[_ExactHook(self, last), *(hooks or ()), saver],
+                    max_steps=last,
+                    saving_listeners=saving_listeners,
+                )
+        finally:
+            if self._log is not None:
+                self._log.close()
+            # Otherwise the estimator's summary writers would keep their files open.
+            tf.compat.v1.summary.FileWriterCache.clear()
+        return self.end()
+
+    def end(self) -> TrainingEnd:
+        """Return the state of the newest checkpoint.
+
+        Raises:
+            ConfigError: No step was made.
+        """
+        steps = read_steps(self.folder)
+        if not len(steps):
+            raise ConfigError(
+                f"The training in {self.folder} made no step: its data ended before the first one."
+            )
+        tensors = {
+            name: array_digest(self._estimator.get_variable_value(name))
+            for name in self._estimator.get_variable_names()
+        }
+        digests = {"weights": combined_digest(tensors), "losses": losses_digest(steps)}
+        digests["run"] = combined_digest(digests)
+        return TrainingEnd(
+            step=int(steps["step"][-1]),
+            resumed_from=self._restored or 0,
+            losses={
+                name: float(steps[-1][name]) for name in steps.dtype.names or () if name != "step"
+            },
+            digests=digests,
+            tensors=tensors,
+            checkpoint=self._estimator.latest_checkpoint(),
+        )
+
+    def begin(self, last: int | None) -> list[Any]:
+        """Check and open everything once the graph is built.
+
+        Args:
+            last: The step at which training ends; None for the end of the data.
+
+        Returns:
+            The hooks that look at each step.
+        """
+        watched = self._watched
+        if not self._positioned:
+            sentence = (
+                "its input_fn returns tensors, whose position in the data nothing tells. Return a "
+                "tf.data.Dataset"
+            )
+            if self._restored:
+                raise ConfigError(
+                    f"{self.folder} is at step {self._restored} and can't be resumed exactly: "
+                    f"{sentence}, or start in another model_dir."
+                )
+            self._say(f"This training can't be resumed exactly: {sentence}.")
+        number = self._number
+        if number is None:
+            number = tf.cast(tf.compat.v1.train.get_global_step().read_value(), tf.int64)
+        make_draws_stateless(watched.seed, number)
+        self._check_identity()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / CALLS_FILE, self._starts)
+        self._log = StepLog(self.folder, self._restored or 0, tuple(published_outcome().losses))
+        replay(self._log.steps, watched.log_every_steps, watched.write)
+        return [
+            StepLogHook(self._log, watched.digest_every_steps, watched.advice),
+            ScalarHook(watched.write, watched.log_every_steps, last),
+            ProgressHook(last),
+            *watched.hooks(),
+        ]
+
+    def sync(self) -> None:
+        """Flush the step log to the disk, before a checkpoint is written."""
+        if self._log is not None:
+            self._log.sync()
+
+    @staticmethod
+    def _say(sentence: str) -> None:
+        print(sentence, file=sys.stderr, flush=True)
+
+    def _last_step(self, steps: int | None, max_steps: int | None) -> int | None:
+        """Return the step at which a call ends, counted from where it first began."""
+        if steps is not None and max_steps is not None:
+            raise ConfigError("train takes steps or max_steps, and both are given.")
+        starts = self._read_starts()
+        if self._calls >= len(starts):
+            starts = [*starts[: self._calls], self._restored or 0]
+        self._starts = starts
+        start = starts[self._calls]
+        self._calls += 1
+        return max_steps if steps is None else start + steps
+
+    def _read_starts(self) -> list[int]:
+        path = self.folder / CALLS_FILE
+        # Without a checkpoint nothing of an earlier process counts.
+        if self._restored is None or not path.exists():
+            return []
+        try:
+            return [int(start) for start in json.loads(path.read_text(encoding="utf-8"))]
+        except (ValueError, TypeError) as error:
+            raise DataError(
+                f"{path} does not list the steps at which calls of train began ({error!r}). "
+                "Restore it from a backup, or start in another model_dir."
+            ) from error
+
+    def _check_counter(self) -> None:
+        names = {name for name, _ in tf.train.list_variables(str(self.folder))}
+        if self._estimator._train_distribution is None and COUNTER not in names:
+            raise ConfigError(
+                f"{self.folder} holds a checkpoint of step {self._restored} of a training that was "
+                "not recorded, so nothing tells what it was trained with and how much data it has "
+                "read. Choose another model_dir, or start from its weights: warm_start_from="
+                f"{str(self.folder)!r}."
+            )
+
+    def _check_identity(self) -> None:
+        identity = self._watched.identity(self.manifest)
+        check_identity(self.folder, identity, self._restored, self._watched.allow_changed)
+
+    def _saver(self) -> ExactSaverHook:
+        config = self._estimator.config
+        every_steps, every_seconds = config.save_checkpoints_steps, config.save_checkpoints_secs
+        if not every_steps and not every_seconds:
+            # Only the first and the last checkpoint.
+            every_steps = _NEVER
+        return ExactSaverHook(
+            self.folder, self, every_steps or None, every_seconds or None, self._watched.advice
+        )
+
+    @contextmanager
+    def _wrapped(self, saver: Any) -> Iterator[None]:
+        """Replace what the Estimator calls to get its data and to build its graph."""
+        estimator = self._estimator
+        read, call_input_fn = (
+            estimator._get_features_and_labels_from_input_fn,
+            estimator._call_input_fn,
+        )
+        call_model_fn = estimator._call_model_fn
+
+        def counted(input_fn: Any, mode: str) -> Any:
+            if mode != _TRAIN:
+                return read(input_fn, mode)
+            data = CountedData(lambda: call_input_fn(input_fn, mode))
+            self._number, self.manifest = data.number, data.manifest
+            self._positioned = data.number is not None
+            return data.features, data.labels, data.hooks
+
+        def of_a_strategy(input_fn: Any, mode: str, input_context: Any = None) -> Any:
+            if mode != _TRAIN:
+                return call_input_fn(input_fn, mode, input_context)
+            step = tf.cast(tf.compat.v1.train.get_or_create_global_step(), tf.int64)
+            with starting_at(step) as place:
+                data = call_input_fn(input_fn, mode, input_context)
+            self._positioned, self.manifest = place.taken, place.manifest
+            return data
+
+        def published(features: Any, labels: Any, mode: str, config: Any) -> Any:
+            spec = call_model_fn(features, labels, mode, config)
+            if mode != _TRAIN:
+                return spec
+            if saver is not None and spec.scaffold.saver is not None:
+                saver._scaffold = spec.scaffold
+            if has_outcome():
+                return spec
+            outcome = outcome_of(spec)
+            publish_outcome(outcome)
+            return spec._replace(train_op=outcome.step.op)
+
+        replaced = {"_call_model_fn": published}
+        if estimator._train_distribution is None:
+            replaced["_get_features_and_labels_from_input_fn"] = counted
+        else:
+            replaced["_call_input_fn"] = of_a_strategy
+        estimator.__dict__.update(replaced)
+        try:
+            yield
+        finally:
+            for name in replaced:
+                del estimator.__dict__[name]
+
+
+class _ExactHook(tf.estimator.SessionRunHook):
+    """Opens a training once its graph is built, and passes each step on to the hooks that look."""
+
+    def __init__(self, training: ExactTraining, last: int | None) -> None:
+        self._training = training
+        self._last = last
+        self._step: int | None = None
+
+    def begin(self) -> None:
+        self._hooks = self._training.begin(self._last)
+        for hook in self._hooks:
+            hook.begin()
+        self._outcome = published_outcome()
+
+    def after_create_session(self, session: Any, coord: Any) -> None:
+        for hook in self._hooks:
+            hook.after_create_session(session, coord)
+
+    def before_run(self, run_context: Any) -> Any:
+        return tf.estimator.SessionRunArgs(self._outcome)
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        step = int(run_values.results.step)
+        if self._step is None:
+            self._step = self._training._restored or 0
+        if step != self._step + 1:
+            raise ConfigError(
+                f"global_step went from {self._step} to {step} in one step of the training. "
+                "Increment it by one in train_op: minimize(loss, global_step=...)."
+            )
+        self._step = step
+        for hook in self._hooks:
+            hook.after_run(run_context, run_values)
+
+    def end(self, session: Any) -> None:
+        for hook in self._hooks:
+            hook.end(session)
