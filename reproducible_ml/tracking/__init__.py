@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from reproducible_ml.tracking.recording import TrackedExperiment, experiment
+    from reproducible_ml.tracking.recording import TrackedExperiment, experiment, finish
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "TrackedExperiment",
     "experiment",
+    "finish",
 ]

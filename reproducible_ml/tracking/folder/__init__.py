@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         InfoChanged,
         Metrics,
         ResourceAdded,
+        SourcesAdded,
         Started,
     )
     from reproducible_ml.tracking.folder.journal import (
@@ -78,6 +79,7 @@ __all__ = [
     "Metrics",
     "ResourceAdded",
     "RunState",
+    "SourcesAdded",
     "Started",
     "artifact_path",
     "from_microseconds",

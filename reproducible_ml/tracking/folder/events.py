@@ -148,6 +148,22 @@ class ArtifactAdded(Event):
 
 
 @dataclass(frozen=True)
+class SourcesAdded(Event):
+    """Source files that the run came to depend on after its start, by late imports.
+
+    Attributes:
+        sources: name and path of the copy of each, as in the experiment of ``Started``.
+        changed: names of files whose content changed during the run; their copies hold what they
+            were at the start, or what a file imported late was at the end.
+    """
+
+    KIND: ClassVar[str] = "sources"
+
+    sources: list[list[str]]
+    changed: list[str]
+
+
+@dataclass(frozen=True)
 class Ended(Event):
     """The end of the run.
 
@@ -203,7 +219,10 @@ class Unknown(Event):
 
 _KINDS: dict[str, type[Event]] = {
     kind.KIND: kind
-    for kind in (Started, Beat, Metrics, InfoChanged, ResourceAdded, ArtifactAdded, Ended)
+    for kind in (
+        *(Started, Beat, Metrics, InfoChanged),
+        *(ResourceAdded, ArtifactAdded, SourcesAdded, Ended),
+    )
 }
 
 

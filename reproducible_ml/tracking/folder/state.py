@@ -14,6 +14,7 @@ from reproducible_ml.tracking.folder.events import (
     InfoChanged,
     Metrics,
     ResourceAdded,
+    SourcesAdded,
     Started,
     Unknown,
 )
@@ -44,6 +45,8 @@ class RunState:
         result: the latest result.
         output_bytes: length of the captured output.
         info: the experiment's ``info``.
+        late_sources: the source files that were added after the start.
+        changed_sources: names of those that changed during the run.
         resources: every resource, as often as it was added.
         artifacts: name -> number of the event that added its present content.
         points: metric -> number of its points.
@@ -59,6 +62,8 @@ class RunState:
         self.result: Any = None
         self.output_bytes = 0
         self.info: Any = {}
+        self.late_sources: list[list[str]] = []
+        self.changed_sources: list[str] = []
         self.resources: list[ResourceAdded] = []
         self.artifacts: dict[str, int] = {}
         self.points: dict[str, int] = {}
@@ -83,6 +88,9 @@ class RunState:
             self.artifacts[event.name] = sequence
         elif isinstance(event, ResourceAdded):
             self.resources.append(event)
+        elif isinstance(event, SourcesAdded):
+            self.late_sources += event.sources
+            self.changed_sources += event.changed
         elif isinstance(event, InfoChanged):
             self.info = event.info
         elif isinstance(event, (Started, Beat, Ended, Unknown)):
@@ -118,6 +126,17 @@ class RunState:
         """Whether no more events will come; a queued run has none after its start."""
         return self.end is not None or self.status == QUEUED
 
+    def experiment(self) -> dict[str, Any]:
+        """Return the facts about the experiment, with every source file known so far."""
+        assert self.start is not None, "a run begins with its start"
+        experiment = self.start.experiment
+        if self.late_sources:
+            sources = [*experiment.get("sources", ()), *self.late_sources]
+            experiment = {**experiment, "sources": sources}
+        if self.changed_sources:
+            experiment = {**experiment, "changed_sources": self.changed_sources}
+        return experiment
+
     @property
     def last_time(self) -> str:
         """Latest time of any event, points included."""
@@ -131,7 +150,7 @@ class RunState:
         """
         assert self.start is not None, "a run begins with its start"
         entry = {
-            "experiment": self.start.experiment,
+            "experiment": self.experiment(),
             "command": self.start.command,
             "host": self.start.host,
             "meta": self.start.meta,

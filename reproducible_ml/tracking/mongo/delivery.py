@@ -26,6 +26,7 @@ from reproducible_ml.tracking.folder import (
     Entry,
     JournalReader,
     ResourceAdded,
+    SourcesAdded,
     Started,
     read_json,
 )
@@ -203,7 +204,11 @@ class Delivery:
         assert document is not None
         for sequence, event in batch:
             if isinstance(event, Started):
-                document.set_sources(self.files.send_sources(event))
+                document.add_sources(
+                    self.files.send_sources(document.start, event.experiment.get("sources", ()))
+                )
+            elif isinstance(event, SourcesAdded):
+                document.add_sources(self.files.send_sources(document.start, event.sources))
             elif isinstance(event, ResourceAdded):
                 self.files.send_resource(event)
             elif isinstance(event, ArtifactAdded):

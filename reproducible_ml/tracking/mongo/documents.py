@@ -133,22 +133,29 @@ class RunDocument:
         self.state = RunState()
         self.state.apply(1, start)
         self.metrics: dict[tuple[str, int], ObjectId] = {}
-        self._experiment = start.experiment
+        self._sources: dict[str, Any] = {}
         self._artifacts: dict[int, dict[str, Any]] = {}
 
     def add_artifact(self, sequence: int, name: str, file_id: ObjectId) -> None:
         """List a file that GridFS holds."""
         self._artifacts[sequence] = {"name": name, "file_id": file_id}
 
-    def set_sources(self, sources: list[list[Any]]) -> None:
-        """List the source files that GridFS holds: [name, file id]."""
-        self._experiment = {**self._experiment, "sources": sources}
+    def add_sources(self, sources: list[list[Any]]) -> None:
+        """List source files that GridFS holds: [name, file id]."""
+        # By name, since a batch is sent again after an outage.
+        self._sources.update(sources)
+
+    def _experiment(self) -> dict[str, Any]:
+        experiment = self.state.experiment()
+        # Before their delivery: the names and paths of the start, which hold no file ids.
+        listed = [[name, file_id] for name, file_id in self._sources.items()]
+        return {**experiment, "sources": listed} if listed else experiment
 
     def document(self, portable: bool = False) -> dict[str, Any]:
         """Return all fields except ``_id``, ``delivery`` and the output."""
         start, state = self.start, self.state
         fields: dict[str, Any] = {
-            "experiment": self._experiment,
+            "experiment": self._experiment(),
             "format": FORMAT,
             "command": start.command,
             "host": start.host,

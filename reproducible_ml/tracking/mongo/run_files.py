@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -52,11 +52,19 @@ class RunFiles:
         self.place = place
         self._confirmed = confirmed
 
-    def send_sources(self, start: Started) -> list[list[Any]]:
-        """Upload the source files, and return [name, file id] of each."""
+    def send_sources(self, start: Started, kept: Iterable[Sequence[str]]) -> list[list[Any]]:
+        """Upload source files.
+
+        Args:
+            start: the first event of the run.
+            kept: name, and path of the copy in the folder of runs.
+
+        Returns:
+            [name, file id] of each.
+        """
         sources: list[list[Any]] = []
         small = []
-        for name, stored in start.experiment.get("sources", ()):
+        for name, stored in kept:
             file_id = object_id(self.place.uid, "source", name)
             path = self.directory.parent / stored
             filename = os.path.join(start.experiment.get("base_dir") or "", name)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         run_stage,
     )
     from reproducible_ml.tracking.recording.observer import LocalStore
+    from reproducible_ml.tracking.recording.results import ARRAYS_FILE, finish
     from reproducible_ml.tracking.recording.seal import (
         broken_parts,
         record_stage,
@@ -29,10 +30,12 @@ else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
+    "ARRAYS_FILE",
     "LocalStore",
     "TrackedExperiment",
     "broken_parts",
     "experiment",
+    "finish",
     "record_checkpoint",
     "record_dataset",
     "record_determinism",

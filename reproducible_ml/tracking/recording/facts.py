@@ -61,7 +61,7 @@ def record_upstream(run: Any, stage: str, origin: Any) -> None:
 
 
 def _writer_of(run: Any, fingerprint: str) -> int | str | None:
-    store = _local_store(run)
+    store = local_store(run)
     if store is None or not store.runs_dir.is_dir():
         return None
     for directory in reversed(run_directories(store.runs_dir)):
@@ -87,7 +87,7 @@ def run_stage(run: Any, experiment: Any, **config: Any) -> Any:
     Returns:
         The finished Sacred run.
     """
-    store = _local_store(run)
+    store = local_store(run)
     options: dict[str, Any] = {"--unobserved": store is None}
     if store is not None:
         options.update({FOLDER: str(store.runs_dir), MONGO: store.mirror})
@@ -167,7 +167,8 @@ def record_scalar(run: Any, name: str, value: Any, step: Any) -> None:
     run.log_scalar(name, value, step)
 
 
-def _local_store(run: Any) -> LocalStore | None:
+def local_store(run: Any) -> LocalStore | None:
+    """Return the observer that writes a run to its folder; None if the run is not recorded."""
     for observer in run.observers:
         if isinstance(observer, LocalStore):
             return observer

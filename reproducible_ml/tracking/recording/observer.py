@@ -13,7 +13,7 @@ import mimetypes
 import os
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -190,11 +190,42 @@ class LocalStore(RunObserver):
                 number += 1
 
     def _keep_sources(self, ex_info: dict[str, Any]) -> list[list[str]]:
+        names = (name for name, _ in ex_info.get("sources", ()))
+        return self._keep_copies(names, ex_info.get("base_dir", ""))
+
+    def _keep_copies(self, names: Iterable[str], base_dir: str) -> list[list[str]]:
         kept = []
-        for name, _ in ex_info.get("sources", ()):
-            copy, _ = store_once(Path(ex_info["base_dir"], name), self.runs_dir / "_sources")
+        for name in names:
+            copy, _ = store_once(Path(base_dir, name), self.runs_dir / "_sources")
             kept.append([name, os.path.relpath(copy, self.runs_dir)])
         return kept
+
+    @_never_raise
+    def add_sources(self, names: Iterable[str], changed: Iterable[str], base_dir: str) -> None:
+        """Keep source files that the run came to depend on after its start.
+
+        Args:
+            names: their paths relative to ``base_dir``.
+            changed: the paths of those, and of files kept before, that changed during the run.
+            base_dir: the experiment's ``base_dir``.
+        """
+        if self._run:
+            self._run.add_sources(self._keep_copies(names, base_dir), list(changed))
+        self._wake()
+
+    def points(self) -> dict[str, list[tuple[Any, Any]]]:
+        """Return (step, value) of every point so far, by metric."""
+        if self._run is None:
+            return {}
+        snapshot = self._run.state.columns.snapshot()
+        return {name: list(zip(steps, values)) for name, (steps, values, _) in snapshot.items()}
+
+    def artifacts(self) -> dict[str, Path]:
+        """Return the file of each artifact so far, by name."""
+        if self._run is None:
+            return {}
+        found = {one: self._run.directory / one for one in self._run.state.artifacts}
+        return {name: path for name, path in found.items() if path.is_file()}
 
     def add_point(self, name: str, value: Any, step: Any, microseconds: int) -> bool:
         """Record one metric point now; if it is refused, log one line and return False."""

@@ -21,6 +21,7 @@ from reproducible_ml.tracking.folder import (
     Metrics,
     ResourceAdded,
     RunState,
+    SourcesAdded,
     Started,
     artifact_path,
     iso,
@@ -113,6 +114,12 @@ class OpenRun:
         _, digest = store_once(Path(filename), resource_dir, name)
         with self._lock:
             self._record(ResourceAdded(name, digest))
+            self._save()
+
+    def add_sources(self, sources: list[list[str]], changed: list[str]) -> None:
+        """Record source files that the run came to depend on, and which of all have changed."""
+        with self._lock:
+            self._record(SourcesAdded(redact_tree(sources), redact_tree(changed)))
             self._save()
 
     def add_artifact(

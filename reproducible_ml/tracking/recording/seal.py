@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from reproducible_ml.tracking.folder import plain
 from reproducible_ml.tracking.runs import source_name
+from reproducible_ml.utils.redaction import redact_tree
 
 # (step, value) in the order in which they were logged.
 Points = Iterable[tuple[int, float]]
-SEALED_FACTS = ("dataset", "determinism", "digest", "stage", "upstream")
+SEALED_FACTS = (
+    *("arrays", "artifacts", "dataset", "determinism", "digest", "ignored", "inputs"),
+    *("stage", "upstream"),
+)
+_PARTS = {"config": "the configuration", "sources": "the sources", "result": "the result"}
 
 
 def record_stage(
@@ -46,19 +53,36 @@ def record_stage(
     run.info["stage"] = {**stage, "again": dict(again)} if again else stage
 
 
-def seal_run(run: Any, metrics: Mapping[str, Points]) -> None:
+def seal_run(run: Any, metrics: Mapping[str, Points], result: Any = None) -> None:
     """Seal a run that is about to end.
+
+    A run that its main function has not sealed is sealed after it, with everything that it logged.
 
     Args:
         run: The running Sacred run.
         metrics: Every point that it has logged, by metric.
+        result: What the main function returned; None seals no result.
     """
+    config, info, result = (_recorded(value) for value in (run.config, run.info, result))
+    run.info["seal"] = make_seal(config, _sources(run), metrics, info, result)
+
+
+def seal_sources(run: Any) -> None:
+    """Seal the source files of a run anew that came to depend on more of them."""
+    run.info["seal"] = {**run.info["seal"], "sources": _digest(_sources(run))}
+
+
+def _sources(run: Any) -> dict[str, str]:
     experiment = run.experiment_info
-    sources = {
+    return {
         source_name(name, experiment["base_dir"], experiment.get("library_dir")) or name: digest
         for name, digest in experiment.get("sources", [])
     }
-    run.info["seal"] = make_seal(run.config, sources, metrics, run.info)
+
+
+def _recorded(value: Any) -> Any:
+    """Return a value in the form that the record holds it in."""
+    return redact_tree(plain(value))
 
 
 def seal_of(run: Any) -> dict[str, Any]:
@@ -71,7 +95,7 @@ def seal_of(run: Any) -> dict[str, Any]:
     metrics = {
         name: list(zip(points["steps"], points["values"])) for name, points in run.points.items()
     }
-    return make_seal(run.entry.get("config") or {}, sources, metrics, run.info)
+    return make_seal(run.entry.get("config") or {}, sources, metrics, run.info, run.result)
 
 
 def make_seal(
@@ -79,6 +103,7 @@ def make_seal(
     sources: Mapping[str, str],
     metrics: Mapping[str, Points],
     facts: Mapping[str, Any],
+    result: Any = None,
 ) -> dict[str, Any]:
     """Digest the parts of a run.
 
@@ -87,22 +112,50 @@ def make_seal(
         sources: Path -> digest of the recorded source files.
         metrics: Metric name -> its points.
         facts: The run's ``info``, of which ``SEALED_FACTS`` are sealed.
+        result: The run's result; None for none.
 
     Returns:
         Part -> digest of 16 hexadecimal digits; metrics and facts have one for each name.
     """
-    return {
+    seal = {
         "config": _digest(config),
         "sources": _digest(sources),
         "metrics": {
-            # None stands for NaN in databases that refuse NaN.
-            name.replace(".", "_"): _digest(
-                [[int(step), float("nan" if value is None else value)] for step, value in points]
+            # MongoDB takes neither character in a key.
+            name.replace(".", "_").replace("$", "@"): _digest(
+                [[_step(step), _value(value)] for step, value in points]
             )
             for name, points in metrics.items()
         },
         "facts": {name: _digest(facts[name]) for name in SEALED_FACTS if name in facts},
     }
+    return seal if result is None else {**seal, "result": _digest(_portable(result))}
+
+
+def _step(step: Any) -> int | float:
+    """Return a step in one form, whichever a store gives back."""
+    return int(step) if step == int(step) else float(step)
+
+
+def _value(value: Any) -> float | str:
+    """Return a point's value in one form; None stands for NaN in databases that refuse NaN."""
+    return value if isinstance(value, str) else float("nan" if value is None else value)
+
+
+def _portable(value: Any) -> Any:
+    """Return a result as every store gives it back: see ``mongo.documents.mongo_value``."""
+    if isinstance(value, Mapping):
+        return {
+            str(key).replace(".", ",").replace("$", "@"): _portable(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_portable(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
+    return value
 
 
 def broken_parts(seal: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
@@ -116,8 +169,9 @@ def broken_parts(seal: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]
         Subjects for a sentence, such as "metric critic_loss"; empty if nothing was changed.
     """
     broken = []
-    for part, words in (("config", "the configuration"), ("sources", "the sources")):
-        if seal.get(part) != found.get(part):
+    for part, words in _PARTS.items():
+        # A seal of an earlier version, or of a stage, leaves the result to the digests.
+        if (part in seal or part != "result") and seal.get(part) != found.get(part):
             broken.append(words)
     for group, word in (("metrics", "metric"), ("facts", "entry")):
         sealed, now = seal.get(group, {}), found.get(group, {})

@@ -144,6 +144,38 @@ def recorded_sources(files: Iterable[Path], base_dir: Path) -> list[tuple[str, s
     return [(os.path.relpath(file, root), md5_of(file)) for file in files]
 
 
+def late_sources(
+    recorded: Iterable[tuple[str, str]], files: Iterable[Path], base_dir: Path, start: float
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Compare the source files at a run's end with those of its start.
+
+    Args:
+        recorded: What ``recorded_sources`` returned at the start.
+        files: What ``source_files`` returns at the end.
+        base_dir: The experiment's base directory.
+        start: Time of the start, in seconds since 1970.
+
+    Returns:
+        The files that were added, in the same form, and the paths of those whose content is not,
+        or may not be, what it was at the start: an added file that was written since is one.
+    """
+    known = dict(recorded)
+    added, changed = [], []
+    found = recorded_sources((path for path in files if path.is_file()), base_dir)
+    for name, digest in found:
+        if name not in known:
+            added.append((name, digest))
+            if os.stat(os.path.join(base_dir, name)).st_mtime > start:
+                changed.append(name)
+        elif known[name] != digest:
+            changed.append(name)
+    names = {name for name, _ in found}
+    # A file that was removed is not what it was, either.
+    gone = (name for name in known if name not in names)
+    changed += [name for name in gone if not os.path.isfile(os.path.join(base_dir, name))]
+    return added, sorted(changed)
+
+
 def git_state(directory: Path, ignored: Iterable[Path] = ()) -> dict[str, Any] | None:
     """Describe the git checkout that holds a directory.
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from reproducible_ml.tracking.recording.config_check import (
     Types,
     checked_updates,
 )
+from reproducible_ml.tracking.recording.finishing import at_end, at_start
 from reproducible_ml.tracking.recording.forgotten_with import forgotten_with
 from reproducible_ml.tracking.recording.observer import LocalStore
 from reproducible_ml.tracking.recording.options import (
@@ -44,6 +46,7 @@ from reproducible_ml.tracking.recording.options import (
     PRINT_CONFIG,
     Storage,
 )
+from reproducible_ml.tracking.recording.threads import DEFAULT_THREADS, fixed_threads
 from reproducible_ml.tracking.runs import FILLED_IN, TOLD_FILLED_IN, flat, resume_command
 from reproducible_ml.tracking.sacred_parts import (
     FileStorageObserver,
@@ -62,33 +65,53 @@ from reproducible_ml.utils.redaction import redact, redact_tree
 from reproducible_ml.utils.text import suggestion
 
 INTERRUPTED_EXIT = 130
+# Arguments of sacred.Experiment whose purpose is served otherwise.
+_NEEDLESS = ("interactive", "save_git_info")
 # Configuration -> value, and where it comes from, for keys that are None.
 FillIn = Callable[[Mapping[str, Any]], Mapping[str, "tuple[Any, str]"]]
 
 
 def experiment(
-    name: str,
+    name: str | None = None,
+    ingredients: Sequence[Any] = (),
     *,
     types: Types | None = None,
-    ingredients: Sequence[Any] = (),
     fill_in: FillIn | None = None,
+    threads: int = DEFAULT_THREADS,
+    **options: Any,
 ) -> TrackedExperiment:
     """Define an experiment in the calling module.
 
+    It takes the place of ``sacred.Experiment`` with the same numbers: seeds, and what is drawn with
+    them, are Sacred's.
+
     Args:
-        name: Name of the experiment in the list of runs.
+        name: Name of the experiment in the list of runs; that of the calling file by default.
+        ingredients: Sacred ingredients that it uses.
         types: Types by dotted configuration key, for keys whose default doesn't determine them:
             ``{"npz_file": (str, None)}``. Other values must have the type of their default.
-        ingredients: Sacred ingredients that it uses.
         fill_in: Called with the configuration before a run starts. For keys that are None it
             returns the value to use and a few words on its origin; the run records both. See
             ``stages.fill_in_defaults``.
+        threads: Threads of the libraries below NumPy, SciPy and scikit-learn, whatever the number
+            of cores, unless environment variables such as ``OMP_NUM_THREADS`` set it.
+        **options: ``additional_host_info`` and ``additional_cli_options`` of
+            ``sacred.Experiment``; ``interactive`` and ``save_git_info`` change nothing, since runs
+            from a notebook and the state of git are always recorded.
 
     Returns:
         A Sacred experiment; ``ex.config``, ``ex.named_config``, ``ex.automain`` and ``ex.run`` as
         in Sacred.
     """
-    return TrackedExperiment(name, sys._getframe(1).f_globals, types or {}, ingredients, fill_in)
+    return TrackedExperiment(
+        name,
+        sys._getframe(1).f_globals,
+        types or {},
+        ingredients,
+        fill_in,
+        threads,
+        **{key: value for key, value in options.items() if key not in _NEEDLESS},
+    )
 
 
 class TrackedExperiment(sacred.Experiment):
@@ -96,15 +119,20 @@ class TrackedExperiment(sacred.Experiment):
 
     def __init__(
         self,
-        name: str,
+        name: str | None,
         module_globals: Mapping[str, Any],
         types: Types,
         ingredients: Sequence[Any] = (),
         fill_in: FillIn | None = None,
+        threads: int = DEFAULT_THREADS,
+        **options: Any,
     ) -> None:
         self.origin = sources.origin_of(module_globals)
         self.types = types
         self.fill_in = fill_in
+        self.threads = threads
+        if name is None and self.origin.file is not None:
+            name = self.origin.file.stem
         # "interactive" and without git keep Sacred from collecting source files itself: it would
         # collect those of this module, and read the state of git once for each file.
         super().__init__(
@@ -113,6 +141,7 @@ class TrackedExperiment(sacred.Experiment):
             interactive=True,
             base_dir=str(self.origin.base_dir),
             save_git_info=False,
+            **options,
         )
         self.doc = module_globals.get("__doc__") or ""
         main_file = self.origin.file
@@ -121,19 +150,13 @@ class TrackedExperiment(sacred.Experiment):
             OWN_OPTIONS.get(option.get_flag(), option) for option in self.all_cli_options
         ]
         self.captured_out_filter: Any = redact
-        before, after = _run_hooks()
-        self.pre_run_hook(before)
-        self.post_run_hook(after)
         self._on_command_line = False
         self._storage: Storage | None = None
 
     def get_experiment_info(self) -> dict[str, Any]:
         """Return name, source files, packages and repositories as they are now."""
         base_dir = self.origin.base_dir
-        files = sources.source_files(self.origin)
-        for ingredient, _ in self.traverse_ingredients():
-            files += [Path(one.filename) for one in ingredient.sources if ingredient is not self]
-        files = sorted(set(files))
+        files = self._source_files()
         ignored = [] if self._storage is None else [self._storage.folder]
         self._git = {
             str(directory): state
@@ -163,6 +186,13 @@ class TrackedExperiment(sacred.Experiment):
             "repositories": list(repositories.values()),
         }
 
+    def _source_files(self) -> list[Path]:
+        """Return the source files that a run depends on, as far as they are imported now."""
+        files = sources.source_files(self.origin)
+        for ingredient, _ in self.traverse_ingredients():
+            files += [Path(one.filename) for one in ingredient.sources if ingredient is not self]
+        return sorted(set(files))
+
     def run_commandline(self, argv: Any = None) -> Any:
         """Run the command line; the project's own errors are printed as one sentence."""
         forgotten = forgotten_with(self, sys.argv if argv is None else argv)
@@ -190,13 +220,14 @@ class TrackedExperiment(sacred.Experiment):
             ConfigError: The configuration is invalid; nothing was started.
         """
         try:
-            run = self._create_run(
-                command_name, config_updates, named_configs, info, meta_info, options
-            )
-            try:
-                run()
-            finally:
-                self._say_where(run)
+            with fixed_threads(self.threads):
+                run = self._create_run(
+                    command_name, config_updates, named_configs, info, meta_info, options
+                )
+                try:
+                    run()
+                finally:
+                    self._say_where(run)
             return run
         except ReproducibleMLError as error:
             if not self._on_command_line or (options or {}).get("--debug"):
@@ -248,6 +279,8 @@ class TrackedExperiment(sacred.Experiment):
         # Sacred mistakes the docstring of a configuration function for a value.
         run.config.pop("__doc__", None)
         self._fill_in(run)
+        run.pre_run_hooks.insert(0, partial(at_start, run))
+        run.post_run_hooks.append(partial(at_end, run, self._source_files))
         if given.get(PRINT_CONFIG):
             # Only now is it the configuration that the run uses.
             print_config_option.apply(True, run)
@@ -339,26 +372,6 @@ class TrackedExperiment(sacred.Experiment):
                 sacred.utils.set_by_dotted_path(nested, key, value)
             checked_updates(nested, defaults, self.types, free)
         return checked_updates(updates, defaults, self.types, free)
-
-
-def _run_hooks() -> tuple[Any, Any]:
-    """Make the hooks that run before and after the main function.
-
-    Sacred stores the current run on the hook itself. A stage within a stage would take over hooks
-    that both share, so each experiment gets its own.
-    """
-
-    def beat_at_once(_run: Any) -> None:
-        # A run that is killed before its first heartbeat still records its environment.
-        _run._emit_heartbeat()
-
-    def complete_environment(_run: Any) -> None:
-        # Known only once the run has loaded TensorFlow.
-        if "environment" in _run.info:
-            _run.info["environment"]["tensorflow"] = environment.describe_tensorflow()
-            _run.info["environment"]["threads"] = environment.describe_threads()
-
-    return beat_at_once, complete_environment
 
 
 def _prints_to_descriptors() -> bool:
