@@ -43,6 +43,7 @@ INSTALL = [
     # What scikit-learn and TensorFlow bring anyway, too.
     "threadpoolctl>=3",
     "packaging>=21",
+    "wrapt>=1.11,<2",
 ]
 
 EXTRAS = {

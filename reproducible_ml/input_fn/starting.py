@@ -60,8 +60,8 @@ def starting_at(element: Any, batches: int = 1) -> Iterator[Place]:
     """
     shape, dtype = getattr(element, "shape", ()), getattr(element, "dtype", None)
     is_tensor = getattr(dtype, "is_integer", False) and len(shape) == 0
-    is_whole = isinstance(element, Integral) and not isinstance(element, bool) and element >= 0
-    if not (is_tensor or is_whole):
+    is_whole = isinstance(element, Integral) and not isinstance(element, bool)
+    if not is_tensor and not (is_whole and int(element) >= 0):
         raise ConfigError(
             f"a dataset starts at element {element!r}, expected an integer >= 0 or a scalar "
             "integer tensor: the number of elements consumed so far"

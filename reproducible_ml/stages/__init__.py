@@ -9,6 +9,7 @@ from reproducible_ml.utils.lazy import lazy_names
 if TYPE_CHECKING:
     from reproducible_ml.stages.data import serialize_stage
     from reproducible_ml.stages.defaults import fill_in_defaults
+    from reproducible_ml.stages.estimator import train
     from reproducible_ml.stages.evaluation import classifier_stage, evaluation_stage
     from reproducible_ml.stages.training import gan_stage
 else:
@@ -20,4 +21,5 @@ __all__ = [
     "fill_in_defaults",
     "gan_stage",
     "serialize_stage",
+    "train",
 ]

@@ -146,8 +146,11 @@ def train_classifier(
             params={"settings": settings, "classes": classes},
         )
     losses = _losses_hook(settings.max_steps, log_every_steps, scalar)
+    from reproducible_ml.models.exact import recorded_elsewhere
+
     try:
-        estimator.train(train_input, max_steps=settings.max_steps, hooks=[losses])
+        with recorded_elsewhere():
+            estimator.train(train_input, max_steps=settings.max_steps, hooks=[losses])
     finally:
         tf.compat.v1.summary.FileWriterCache.clear()
 

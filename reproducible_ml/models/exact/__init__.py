@@ -12,6 +12,8 @@ if TYPE_CHECKING:
         ExactTraining,
         TrainingEnd,
         Watched,
+        is_recorded_elsewhere,
+        recorded_elsewhere,
     )
     from reproducible_ml.models.exact.checkpoints import (
         ExactSaverHook,
@@ -19,13 +21,16 @@ if TYPE_CHECKING:
         TrainingDiverged,
         what_is_kept,
     )
+    from reproducible_ml.models.exact.code import parsed_code
     from reproducible_ml.models.exact.determinism import (
         COMPUTE_DTYPES,
         Determinism,
         apply_determinism,
+        onednn_in_use,
         probe_digest,
         quiet_tensorflow,
         set_environment,
+        threads_in_use,
     )
     from reproducible_ml.models.exact.distribution import (
         MIRRORED,
@@ -111,9 +116,12 @@ __all__ = [
     "code_digests",
     "computing_in",
     "is_follower",
+    "is_recorded_elsewhere",
     "losses_digest",
     "mean_of_replicas",
+    "onednn_in_use",
     "open_strategy",
+    "parsed_code",
     "probe_digest",
     "publish_losses",
     "publish_outcome",
@@ -122,11 +130,13 @@ __all__ = [
     "read_identity",
     "read_steps",
     "read_task",
+    "recorded_elsewhere",
     "refuse_cluster",
     "replay",
     "seeded_variables",
     "set_environment",
     "step_dtype",
+    "threads_in_use",
     "wait_for_identity",
     "what_is_kept",
     "without_cluster",

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from reproducible_ml.input_fn import starting_at
 from reproducible_ml.models.exact.checkpoints import ExactSaverHook, StepLogHook
-from reproducible_ml.models.exact.counted_data import COUNTER, CountedData
+from reproducible_ml.models.exact.counted_data import CountedData, ElementsListener, read_elements
 from reproducible_ml.models.exact.hooks import ProgressHook, ScalarHook, replay
 from reproducible_ml.models.exact.identity import check_identity, checkpoint_step
 from reproducible_ml.models.exact.stateless_draws import make_draws_stateless
@@ -88,6 +88,25 @@ class TrainingEnd:
     checkpoint: str
 
 
+# Of the process, since TensorFlow may train in a thread of its own.
+_elsewhere: list[None] = []
+
+
+@contextmanager
+def recorded_elsewhere() -> Iterator[None]:
+    """Mark trainings of Estimators inside as recorded by the caller, so that nobody else does."""
+    _elsewhere.append(None)
+    try:
+        yield
+    finally:
+        _elsewhere.pop()
+
+
+def is_recorded_elsewhere() -> bool:
+    """Tell whether ``recorded_elsewhere`` is active."""
+    return bool(_elsewhere)
+
+
 class ExactTraining:
     """The trainings of one Estimator in one process, each of which resumes exactly.
 
@@ -104,15 +123,23 @@ class ExactTraining:
     def __init__(self, estimator: Any, watched: Watched) -> None:
         self.folder = Path(estimator.model_dir)
         self.manifest: Any = None
-        self._estimator = estimator
         self._watched = watched
         self._calls = 0
+        self._start = 0
+        self._listener = ElementsListener(self.folder)
         self._log: StepLog | None = None
         self._number: tf.Tensor | None = None
         self._positioned = False
         self._restored: int | None = None
+        self.continue_with(estimator)
+
+    def continue_with(self, estimator: Any) -> None:
+        """Train an Estimator, which may be another object for the same ``model_dir``."""
+        self._estimator = estimator
         if estimator.config.tf_random_seed is None:
-            estimator._config = estimator.config.replace(tf_random_seed=watched.seed & 0x7FFFFFFF)
+            estimator._config = estimator.config.replace(
+                tf_random_seed=self._watched.seed & 0x7FFFFFFF
+            )
 
     def train(
         self,
@@ -143,8 +170,7 @@ class ExactTraining:
         """
         self._restored = checkpoint_step(self.folder)
         last = self._last_step(steps, max_steps)
-        if self._restored is not None:
-            self._check_counter()
+        self._start = self._elements()
         if self._restored is not None and last is not None and self._restored >= last:
             with tf.Graph().as_default(), self._wrapped(None):
                 self._estimator._create_global_step(tf.compat.v1.get_default_graph())
@@ -162,7 +188,7 @@ class ExactTraining:
             self._say(f"Continuing {self.folder} at step {self._restored}{of}.")
         saver = self._saver()
         try:
-            with self._wrapped(saver):
+            with recorded_elsewhere(), self._wrapped(saver):
                 (train or self._estimator.train)(
                     input_fn,
                     hooks=[_ExactHook(self, last), *(hooks or ()), saver],
@@ -215,16 +241,16 @@ class ExactTraining:
         """
         watched = self._watched
         if not self._positioned:
-            sentence = (
-                "its input_fn returns tensors, whose position in the data nothing tells. Return a "
-                "tf.data.Dataset"
-            )
             if self._restored:
                 raise ConfigError(
-                    f"{self.folder} is at step {self._restored} and can't be resumed exactly: "
-                    f"{sentence}, or start in another model_dir."
+                    f"{self.folder} is at step {self._restored} of a training on several devices, "
+                    "whose input_fn is not one of this project, so nothing tells where its data "
+                    "goes on. Use reproducible_ml.input_fn, or start in another model_dir."
                 )
-            self._say(f"This training can't be resumed exactly: {sentence}.")
+            self._say(
+                "This training can't be resumed, since nothing tells the position in its data: return "
+                "a tf.data.Dataset from input_fn, on several devices one of this project."
+            )
         number = self._number
         if number is None:
             number = tf.cast(tf.compat.v1.train.get_global_step().read_value(), tf.int64)
@@ -275,15 +301,19 @@ class ExactTraining:
                 "Restore it from a backup, or start in another model_dir."
             ) from error
 
-    def _check_counter(self) -> None:
-        names = {name for name, _ in tf.train.list_variables(str(self.folder))}
-        if self._estimator._train_distribution is None and COUNTER not in names:
+    def _elements(self) -> int:
+        """Return how many elements were consumed up to the checkpoint to resume from."""
+        if self._restored is None or self._estimator._train_distribution is not None:
+            return 0
+        found = read_elements(self.folder, self._restored)
+        if found is None and not self._watched.allow_changed:
             raise ConfigError(
-                f"{self.folder} holds a checkpoint of step {self._restored} of a training that was "
-                "not recorded, so nothing tells what it was trained with and how much data it has "
-                "read. Choose another model_dir, or start from its weights: warm_start_from="
+                f"{self.folder} holds a checkpoint of step {self._restored}, and nothing tells how "
+                "much data its training has read: it was not recorded, or its input_fn returned "
+                "tensors. Choose another model_dir, or start from its weights: warm_start_from="
                 f"{str(self.folder)!r}."
             )
+        return found or 0
 
     def _check_identity(self) -> None:
         identity = self._watched.identity(self.manifest)
@@ -296,7 +326,12 @@ class ExactTraining:
             # Only the first and the last checkpoint.
             every_steps = _NEVER
         return ExactSaverHook(
-            self.folder, self, every_steps or None, every_seconds or None, self._watched.advice
+            self.folder,
+            self,
+            every_steps or None,
+            every_seconds or None,
+            self._watched.advice,
+            [self._listener],
         )
 
     @contextmanager
@@ -312,8 +347,9 @@ class ExactTraining:
         def counted(input_fn: Any, mode: str) -> Any:
             if mode != _TRAIN:
                 return read(input_fn, mode)
-            data = CountedData(lambda: call_input_fn(input_fn, mode))
+            data = CountedData(lambda: call_input_fn(input_fn, mode), self._start)
             self._number, self.manifest = data.number, data.manifest
+            self._listener.counter = data.counter
             self._positioned = data.number is not None
             return data.features, data.labels, data.hooks
 
@@ -338,7 +374,7 @@ class ExactTraining:
             publish_outcome(outcome)
             return spec._replace(train_op=outcome.step.op)
 
-        replaced = {"_call_model_fn": published}
+        replaced: dict[str, Any] = {"_call_model_fn": published}
         if estimator._train_distribution is None:
             replaced["_get_features_and_labels_from_input_fn"] = counted
         else:

@@ -7,6 +7,7 @@ A step's losses are then logged before its checkpoint can be written.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ class ExactSaverHook(tf.compat.v1.train.CheckpointSaverHook):
         every_steps: Steps between two checkpoints; None to count seconds.
         every_seconds: Seconds between two checkpoints; None to count steps.
         advice: What to try when a variable is not finite.
+        listeners: Further listeners, which act before each checkpoint after the log is on disk.
 
     Raises:
         TrainingDiverged: A variable is not finite; no checkpoint is written then.
@@ -106,12 +108,13 @@ class ExactSaverHook(tf.compat.v1.train.CheckpointSaverHook):
         every_steps: int | None,
         every_seconds: float | None = None,
         advice: str = _WHAT_TO_TRY,
+        listeners: Sequence[Any] = (),
     ) -> None:
         super().__init__(
             str(model_dir),
             save_secs=every_seconds,
             save_steps=every_steps,
-            listeners=[_LookAndSyncFirst(log, advice)],
+            listeners=[_LookAndSyncFirst(log, advice), *listeners],
             # The graph as text takes a second to write, and the model is rebuilt from code.
             save_graph_def=False,
         )

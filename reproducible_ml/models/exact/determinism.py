@@ -65,7 +65,28 @@ def quiet_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def apply_determinism(settings: Determinism, seed: int) -> None:
+def onednn_in_use() -> bool:
+    """Tell whether the TensorFlow of this process uses oneDNN's kernels.
+
+    Unless the variable was set before TensorFlow was imported, that depends on the processor.
+    """
+    from tensorflow.python.util import _pywrap_util_port
+
+    return bool(_pywrap_util_port.IsMklEnabled())
+
+
+def threads_in_use() -> tuple[int, int]:
+    """Return the (intra, inter) threads of this process; 0 for a number chosen by the machine."""
+    import tensorflow as tf
+
+    threading = tf.config.threading
+    return (
+        threading.get_intra_op_parallelism_threads(),
+        threading.get_inter_op_parallelism_threads(),
+    )
+
+
+def apply_determinism(settings: Determinism, seed: int, check_onednn: bool = True) -> None:
     """Apply the settings to this process.
 
     Call this before anything is built: once TensorFlow has started its threads, it silently ignores
@@ -74,22 +95,21 @@ def apply_determinism(settings: Determinism, seed: int) -> None:
     Args:
         settings: What to set.
         seed: The run's root seed; TensorFlow's op determinism asks for a global one.
+        check_onednn: Refuse a process that has loaded TensorFlow with another ``onednn``.
 
     Raises:
         ConfigError: TensorFlow already runs in this process with other settings.
     """
     require_tensorflow()
-    set_environment(settings)
+    if check_onednn:
+        set_environment(settings)
 
     import tensorflow as tf
 
     # Every Estimator class warns that it is deprecated, which this project has decided to accept.
     tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
     threading = tf.config.threading
-    found = (
-        threading.get_intra_op_parallelism_threads(),
-        threading.get_inter_op_parallelism_threads(),
-    )
+    found = threads_in_use()
     asked = (settings.intra_op_threads, settings.inter_op_threads)
     if found != asked:
         try:

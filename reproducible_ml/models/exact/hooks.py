@@ -153,6 +153,7 @@ class GridHook(StepHook):
         every_steps: Steps between two grids.
         written: Called as ``written(path, step)`` after each grid.
         columns: Samples per row; 0 makes the grid as square as possible.
+        last_too: Write a grid after the last step, whatever its number.
     """
 
     def __init__(
@@ -162,12 +163,15 @@ class GridHook(StepHook):
         every_steps: int,
         written: Callable[[Path, int], None],
         columns: int = 0,
+        last_too: bool = False,
     ) -> None:
         self._draw = draw
         self._columns = columns
         self._folder = Path(folder)
         self._every_steps = every_steps
         self._written = written
+        self._last_too = last_too
+        self._step = 0
 
     def begin(self) -> None:
         """Add the drawing to the graph."""
@@ -176,8 +180,16 @@ class GridHook(StepHook):
 
     def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
         """Draw and write when it is time."""
-        step = int(outcome.step)
-        if step % self._every_steps == 0:
-            samples = session.run(self._samples)
-            path = self._folder / f"step-{step:08d}.png"
-            self._written(save_grid(samples, path, self._columns), step)
+        self._step = int(outcome.step)
+        if self._step % self._every_steps == 0:
+            self._write(session)
+
+    def end(self, session: tf.compat.v1.Session) -> None:
+        """Draw and write after the last step."""
+        if self._last_too and self._step % self._every_steps:
+            self._write(session)
+
+    def _write(self, session: tf.compat.v1.Session) -> None:
+        path = self._folder / f"step-{self._step:08d}.png"
+        samples = session.run(self._samples)
+        self._written(save_grid(samples, path, self._columns), self._step)

@@ -9,7 +9,12 @@ from reproducible_ml.utils.lazy import lazy_names
 if TYPE_CHECKING:
     from reproducible_ml.models.gan.build import make_gan_estimator
     from reproducible_ml.models.gan.estimator import GANEstimator
-    from reproducible_ml.models.gan.grids import evaluation_latents, grid_inputs, grid_latents
+    from reproducible_ml.models.gan.grids import (
+        GRID_COLUMNS,
+        evaluation_latents,
+        grid_inputs,
+        grid_latents,
+    )
     from reproducible_ml.models.gan.networks import NETWORKS, Networks, critic_fn, generator_fn
     from reproducible_ml.models.gan.optimizers import OPTIMIZERS
     from reproducible_ml.models.gan.result import TrainingResult
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
         latents_of_batch,
     )
     from reproducible_ml.models.gan.settings import Cadence, GANSettings, settings_from, type_values
+    from reproducible_ml.models.gan.stock import generate, noted_gan_model
     from reproducible_ml.models.gan.tf_gan import tfgan
     from reproducible_ml.models.gan.training import Watcher, follow_training, train_gan
     from reproducible_ml.models.gan.types import GAN_TYPES, Defaults, GanType, gan_type_row
@@ -28,6 +34,7 @@ else:
 
 __all__ = [
     "GAN_TYPES",
+    "GRID_COLUMNS",
     "NETWORKS",
     "OPTIMIZERS",
     "Cadence",
@@ -45,11 +52,13 @@ __all__ = [
     "evaluation_latents",
     "follow_training",
     "gan_type_row",
+    "generate",
     "generator_fn",
     "grid_inputs",
     "grid_latents",
     "latents_of_batch",
     "make_gan_estimator",
+    "noted_gan_model",
     "settings_from",
     "tfgan",
     "train_gan",

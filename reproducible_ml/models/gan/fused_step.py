@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from reproducible_ml.models.exact import StepOutcome, mean_of_replicas
 from reproducible_ml.models.gan.networks import power_iterations
+from reproducible_ml.models.gan.stock import note_gan_model
 from reproducible_ml.models.gan.tf_gan import contrib_utils, tfgan
 
 # Prefix of the operations that a distribution strategy builds for all replicas but the first.
@@ -75,6 +76,7 @@ def build_step(updates: Updates, inputs: Any, real: tf.Tensor) -> StepOutcome:
     seen = _UpdateOps()
 
     first = updates.make_gan_model(_of_update(inputs, 0, 0), real[0])
+    note_gan_model(first)
     generator_loss = contrib_utils.create_train_op(
         updates.make_gan_loss(first).generator_loss,
         updates.generator_optimizer,

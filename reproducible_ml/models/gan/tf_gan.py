@@ -1,13 +1,11 @@
-"""TF-GAN and TF-slim, imported in one place and made to work on Python 3.11.
+"""TF-GAN and TF-slim, imported in one place, without what they load and this project does not use.
 
-TF-GAN 2.1.0 calls ``inspect.getargspec``, which older Pythons deprecate and Python 3.11 removed.
-Only the module that calls it gets a substitute; ``inspect`` itself is unchanged.
+What makes TF-GAN work on Python 3.11 is in ``reproducible_ml.after_import``.
 """
 
 from __future__ import annotations
 
 import importlib
-import inspect
 import sys
 import types
 import warnings
@@ -74,24 +72,7 @@ with warnings.catch_warnings(), _without_scikit_learn():
     import tensorflow_gan as tfgan
     import tf_slim as slim
     from tensorflow_gan.python import contrib_utils
-    from tensorflow_gan.python import train as _train
     from tensorflow_gan.python.estimator import gan_estimator as stock
 
-
-class _InspectWithArgspec(types.ModuleType):
-    """Python's ``inspect``, with a ``getargspec`` that calls ``getfullargspec``."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(inspect, name)
-
-    @staticmethod
-    def getargspec(function: Any) -> types.SimpleNamespace:
-        """Return ``args`` and ``keywords`` of a function, as TF-GAN reads them."""
-        spec = inspect.getfullargspec(function)
-        return types.SimpleNamespace(args=spec.args, keywords=spec.varkw)
-
-
-# Also on older Pythons, whose own function warns that it is deprecated.
-_train.inspect = _InspectWithArgspec("inspect")
 
 __all__ = ["contrib_utils", "slim", "stock", "tfgan"]

@@ -264,7 +264,9 @@ def _prepare(
 def _train(parts: _Parts, settings: GANSettings, max_steps: int, hooks: list[Any]) -> None:
     import tensorflow as tf
 
-    with warnings.catch_warnings():
+    from reproducible_ml.models.exact import recorded_elsewhere
+
+    with recorded_elsewhere(), warnings.catch_warnings():
         for said in _SAID_BY_STRATEGIES:
             warnings.filterwarnings("ignore", said, UserWarning)
         if settings.strategy != MULTI_WORKER:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         seal_of,
         seal_run,
     )
+    from reproducible_ml.tracking.recording.source_files import loaded_files
     from reproducible_ml.tracking.recording.tracked_experiment import TrackedExperiment, experiment
 else:
     __getattr__, __dir__ = lazy_names(__name__)
@@ -36,6 +37,7 @@ __all__ = [
     "broken_parts",
     "experiment",
     "finish",
+    "loaded_files",
     "record_checkpoint",
     "record_dataset",
     "record_determinism",

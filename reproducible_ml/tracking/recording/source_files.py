@@ -94,6 +94,20 @@ def source_files(origin: Origin) -> list[Path]:
     return sorted(files)
 
 
+def loaded_files(base_dir: Path) -> list[Path]:
+    """Return the user's own files that this process has imported, without this library, sorted.
+
+    Args:
+        base_dir: The directory that holds the experiment's top-level package.
+    """
+    found = {_file_of(module) for module in list(sys.modules.values())}
+    return sorted(
+        file
+        for file in found
+        if file is not None and LIBRARY not in file.parents and is_local(file, base_dir)
+    )
+
+
 def _file_of(module: Any) -> Path | None:
     name = getattr(module, "__file__", None)
     if not isinstance(name, str) or not name.endswith(".py"):

@@ -28,6 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from reproducible_ml.after_import import run_begins
 from reproducible_ml.models.exact import is_follower
 from reproducible_ml.tracking.folder import RUN_LINE
 from reproducible_ml.tracking.recording import source_files as sources
@@ -62,6 +63,7 @@ from reproducible_ml.utils import environment
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
 from reproducible_ml.utils.paths import own_command
 from reproducible_ml.utils.redaction import redact, redact_tree
+from reproducible_ml.utils.running import enter, leave
 from reproducible_ml.utils.text import suggestion
 
 INTERRUPTED_EXIT = 130
@@ -78,6 +80,7 @@ def experiment(
     types: Types | None = None,
     fill_in: FillIn | None = None,
     threads: int = DEFAULT_THREADS,
+    autolog: bool = True,
     **options: Any,
 ) -> TrackedExperiment:
     """Define an experiment in the calling module.
@@ -95,6 +98,8 @@ def experiment(
             ``stages.fill_in_defaults``.
         threads: Threads of the libraries below NumPy, SciPy and scikit-learn, whatever the number
             of cores, unless environment variables such as ``OMP_NUM_THREADS`` set it.
+        autolog: Record each training of a ``tf.estimator.Estimator`` within the main function, and
+            make it resume exactly; see docs/your-estimator.md.
         **options: ``additional_host_info`` and ``additional_cli_options`` of
             ``sacred.Experiment``; ``interactive`` and ``save_git_info`` change nothing, since runs
             from a notebook and the state of git are always recorded.
@@ -110,6 +115,7 @@ def experiment(
         ingredients,
         fill_in,
         threads,
+        autolog,
         **{key: value for key, value in options.items() if key not in _NEEDLESS},
     )
 
@@ -125,12 +131,14 @@ class TrackedExperiment(sacred.Experiment):
         ingredients: Sequence[Any] = (),
         fill_in: FillIn | None = None,
         threads: int = DEFAULT_THREADS,
+        autolog: bool = True,
         **options: Any,
     ) -> None:
         self.origin = sources.origin_of(module_globals)
         self.types = types
         self.fill_in = fill_in
         self.threads = threads
+        self.autolog = autolog
         if name is None and self.origin.file is not None:
             name = self.origin.file.stem
         # "interactive" and without git keep Sacred from collecting source files itself: it would
@@ -224,9 +232,13 @@ class TrackedExperiment(sacred.Experiment):
                 run = self._create_run(
                     command_name, config_updates, named_configs, info, meta_info, options
                 )
+                enter(run, self.autolog)
                 try:
+                    if self.autolog:
+                        run_begins(run.config)
                     run()
                 finally:
+                    leave(run)
                     self._say_where(run)
             return run
         except ReproducibleMLError as error:

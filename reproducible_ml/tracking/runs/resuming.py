@@ -59,6 +59,9 @@ def resume_command(
     if not module:
         return f"run the experiment again with model_dir={model_dir}"
     words = [word for word in _updates(meta) if not word.startswith("model_dir=")]
+    for key, value in (info.get("resume_with") or {}).items():
+        if not any(word.startswith(f"{key}=") for word in words):
+            words.append(f"{key}={as_typed(value)}")
     options = meta.get("options") or {}
     where = [
         text

@@ -1,0 +1,31 @@
+"""The run whose main function is being executed, for code that it calls without naming the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Runs within runs: a stage may be executed within another's main function.
+_running: list[tuple[Any, bool]] = []
+
+
+def enter(run: Any, autolog: bool) -> None:
+    """Note that a run's main function begins.
+
+    Args:
+        run: The running Sacred run.
+        autolog: Whether trainings of Estimators within it are recorded.
+    """
+    _running.append((run, autolog))
+
+
+def leave(run: Any) -> None:
+    """Note that a run has ended."""
+    _running[:] = [one for one in _running if one[0] is not run]
+
+
+def autologged_run() -> Any | None:
+    """Return the run that records the trainings of Estimators at this moment; None without one."""
+    if not _running:
+        return None
+    run, autolog = _running[-1]
+    return run if autolog else None

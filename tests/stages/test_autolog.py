@@ -1,0 +1,129 @@
+"""Any Estimator within an experiment: exact after a crash, refused after a change, reproduced."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from tests import warm
+from tests.shared import made_once
+
+ROOT = Path(__file__).parents[2]
+KINDS = ("dropout", "canned", "linear", "keras", "stock", "fused")
+PEOPLE = "age,income,label\n" + "".join(
+    f"{20 + n * 7 % 50},{(n * 37 % 90) / 10},{int(n % 3 == 0)}\n" for n in range(60)
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    fill(tmp_path)
+    return tmp_path
+
+
+def fill(folder):
+    shutil.copy(Path(__file__).with_name("own_models.py"), folder / "own_models.py")
+    (folder / "people.csv").write_text(PEOPLE, encoding="utf-8")
+
+
+def run(folder, kind, *updates, kill_at=0):
+    """Run the user's experiment; return its exit code and what it printed."""
+    named = ["table"] if kind == "linear" else [f"kind={kind}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KILL_AT": str(kill_at)}
+    python = warm.Python(
+        "-m", "own_models", "with", *named, *updates, cwd=folder, environment=environment
+    )
+    printed = "".join(python.communicate(timeout=240))
+    return python.returncode, printed
+
+
+def weights(model_dir):
+    reader = tf.train.load_checkpoint(str(model_dir))
+    return {name: reader.get_tensor(name).tobytes() for name in reader.get_variable_to_shape_map()}
+
+
+def info(folder, number):
+    return json.loads((folder / "runs" / str(number) / "info.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Make the folder of a kind's training that was never interrupted, once."""
+
+    def make(kind):
+        def train(folder):
+            fill(folder)
+            code, printed = run(folder, kind)
+            assert code == 0, printed
+
+        return made_once(tmp_path_factory, f"own-{kind}", train)
+
+    return make
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_training_resumes_to_the_same_bits(kind, whole, folder):
+    code, _ = run(folder, kind, kill_at=9)
+    assert code == -9
+    assert (folder / "model" / "model.ckpt-6.index").exists()
+    code, printed = run(folder, kind)
+    assert code == 0, printed
+    assert "Continuing model at step 6 of 20." in printed
+    expected = whole(kind)
+    assert weights(folder / "model") == weights(expected / "model")
+    for name in ("steps.log", "tensors.jsonl"):
+        assert (folder / "model" / name).read_bytes() == (expected / "model" / name).read_bytes()
+    resumed, uninterrupted = info(folder, 2), info(expected, 1)
+    assert resumed["digest"] == uninterrupted["digest"]
+    metrics = [
+        json.loads((place / "runs" / number / "metrics.json").read_text(encoding="utf-8"))
+        for place, number in ((folder, "2"), (expected, "1"))
+    ]
+    losses = {"generator_loss", "critic_loss"} if kind in ("stock", "fused") else {"loss"}
+    for name in losses:
+        points = [(one[name]["steps"], one[name]["values"]) for one in metrics]
+        assert points[0] == points[1]
+        assert points[0][0] == [10, 20]
+
+
+def test_a_model_dir_takes_neither_other_code_nor_settings_nor_data(whole, folder):
+    shutil.copytree(whole("linear"), folder, dirs_exist_ok=True)
+    code, printed = run(folder, "linear", "batch_size=4", "max_steps=30")
+    assert code == 1
+    assert "model was trained up to step 20 with other values: batch_size was 8, is 4." in printed
+    table = folder / "people.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace("34,", "35,", 1), encoding="utf-8")
+    code, printed = run(folder, "linear", "max_steps=30")
+    assert code == 1
+    assert "with other values: csv_file was '" in printed
+    table.write_text(PEOPLE, encoding="utf-8")
+    source = folder / "own_models.py"
+    text = source.read_text(encoding="utf-8")
+    source.write_text(f"# A comment changes nothing.\n{text}", encoding="utf-8")
+    code, printed = run(folder, "linear", "max_steps=21")
+    assert code == 0, printed
+    source.write_text(text.replace("loss = sign *", "loss = -sign *"), encoding="utf-8")
+    code, printed = run(folder, "linear", "max_steps=30")
+    assert code == 1
+    assert "code: main was changed" in printed
+
+
+def test_a_recorded_training_is_executed_again_from_its_record_alone(whole, folder):
+    shutil.copytree(whole("dropout"), folder, dirs_exist_ok=True)
+    (folder / "own_models.py").write_text("raise RuntimeError('changed')\n", encoding="utf-8")
+    shutil.rmtree(folder / "model")
+    again = [str(Path(sys.executable).with_name("reproducible-ml")), "reproduce", "1"]
+    code = f"import sys; sys.argv = {again!r}; from reproducible_ml.cli import main; main()"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = warm.run("-c", code, cwd=folder, environment=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "losses of every step  20 steps" in done.stdout
+    assert "identical" in done.stdout
+    code = code.replace("'1']", "'1', '--set', 'sign=-1.0']")
+    done = warm.run("-c", code, cwd=folder, environment=environment)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "at step 1: loss" in done.stdout
