@@ -105,7 +105,7 @@ class RunTrainings:
         """Train as ``Estimator.train`` does, and record it.
 
         Args:
-            stock: The Estimator's own ``train``.
+            stock: The Estimator's own ``train``, bound to it.
             estimator: The Estimator.
             input_fn: As in ``Estimator.train``, like all that follow.
             hooks: Further hooks.
@@ -121,9 +121,7 @@ class RunTrainings:
             training = self._trainings[folder] = ExactTraining(estimator, self._watched(estimator))
         else:
             training.continue_with(estimator)
-        end = training.train(
-            input_fn, hooks, steps, max_steps, saving_listeners, train=partial(stock, estimator)
-        )
+        end = training.train(input_fn, hooks, steps, max_steps, saving_listeners, train=stock)
         self._record(training, end)
         return end
 
@@ -222,7 +220,7 @@ def train(stock: Any, estimator: Any, *args: Any, **kwargs: Any) -> Any:
     run = autologged_run()
     if run is None or is_recorded_elsewhere():
         return stock(estimator, *args, **kwargs)
-    trainings_of(run).train(stock, estimator, *args, **kwargs)
+    trainings_of(run).train(partial(stock, estimator), estimator, *args, **kwargs)
     return estimator
 
 

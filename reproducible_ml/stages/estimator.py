@@ -61,7 +61,7 @@ def train(
         need_data(run, config, serialize)
     apply_determinism(determinism, config["seed"])
 
-    from reproducible_ml.models.exact import FigureLog, checkpoint_step
+    from reproducible_ml.models.exact import FigureLog, checkpoint_step, read_figures
     from reproducible_ml.stages.autolog import trainings_of
 
     model_dir = Path(config.get("model_dir") or default_dir(run))
@@ -75,20 +75,20 @@ def train(
     figures: dict[str, float] = {}
     end = None
     step = checkpoint_step(model_dir) or 0
-    for last in _ends(step, max_steps, every if evaluate_input is not None else None):
-        end = trainings.train(
-            type(estimator).train.__wrapped__, estimator, train_input, hooks, max_steps=last
-        )
+    evaluated = [point for point in read_figures(model_dir) if point.step <= step]
+    for point in evaluated:
+        trainings.points.scalar(*point)
+    # A training may have been killed between a checkpoint and its evaluation.
+    begin = step if any(point.step == step for point in evaluated) else step - 1
+    for last in _ends(begin, max_steps, every if evaluate_input is not None else None):
+        end = trainings.train(estimator.train, estimator, train_input, hooks, max_steps=last)
         if evaluate_input is None:
             continue
-        with closing(FigureLog(model_dir, end.resumed_from)) as log:
-            if not figures:
-                for point in log.points:
-                    trainings.points.scalar(*point)
-            figures = _evaluated(estimator, evaluate_input)
+        figures = _evaluated(estimator, evaluate_input)
+        with closing(FigureLog(model_dir, end.step - 1)) as log:
             for name, value in figures.items():
-                log.write(f"eval_{name}", value, end.step)
-                trainings.points.scalar(f"eval_{name}", value, end.step)
+                log.write(name, value, end.step)
+                trainings.points.scalar(name, value, end.step)
     assert end is not None
     shown = "  ".join(f"{name} {value:.4f}" for name, value in {**end.losses, **figures}.items())
     print(f"Step {end.step}, digest {end.digests['run'][:SHORT_DIGEST]}: {shown}")
@@ -105,4 +105,8 @@ def _ends(step: int, max_steps: int | None, every: int | None) -> list[int | Non
 
 def _evaluated(estimator: Any, evaluate_input: Callable[[], Any]) -> dict[str, float]:
     found = estimator.evaluate(evaluate_input)
-    return {name: float(value) for name, value in sorted(found.items()) if name != "global_step"}
+    return {
+        f"eval_{name}": float(value)
+        for name, value in sorted(found.items())
+        if name != "global_step"
+    }

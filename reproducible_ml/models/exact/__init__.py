@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         refuse_cluster,
         without_cluster,
     )
-    from reproducible_ml.models.exact.figure_log import FigureLog
+    from reproducible_ml.models.exact.figure_log import FigureLog, read_figures
     from reproducible_ml.models.exact.hooks import (
         GridHook,
         ProgressHook,
@@ -127,6 +127,7 @@ __all__ = [
     "publish_outcome",
     "published_outcome",
     "quiet_tensorflow",
+    "read_figures",
     "read_identity",
     "read_steps",
     "read_task",

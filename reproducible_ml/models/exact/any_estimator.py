@@ -248,8 +248,8 @@ class ExactTraining:
                     "goes on. Use reproducible_ml.input_fn, or start in another model_dir."
                 )
             self._say(
-                "This training can't be resumed, since nothing tells the position in its data: return "
-                "a tf.data.Dataset from input_fn, on several devices one of this project."
+                "This training can't be resumed, since nothing tells the position in its data: "
+                "return a tf.data.Dataset from input_fn, on several devices one of this project."
             )
         number = self._number
         if number is None:
