@@ -22,6 +22,7 @@ project's own errors end the command with one sentence and exit code 1.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -44,6 +45,7 @@ from reproducible_ml.tracking.recording.options import (
     MONGO,
     OWN_OPTIONS,
     PRINT_CONFIG,
+    RERUN_VARIABLE,
     Storage,
 )
 from reproducible_ml.tracking.recording.threads import DEFAULT_THREADS, fixed_threads
@@ -267,6 +269,7 @@ class TrackedExperiment(sacred.Experiment):
     ) -> Any:
         given = dict(options or {})
         self._storage = storage = Storage(given)
+        storage.take_place_of(self.observers)
         forced = bool(given.get("--force"))
         if not forced:
             config_updates = self._checked(config_updates or {}, named_configs)
@@ -337,11 +340,12 @@ class TrackedExperiment(sacred.Experiment):
             run.info["environment"]["library_git"] = redact_tree(library_git)
         if run.capture_mode is None and not _prints_to_descriptors():
             run.capture_mode = "sys"
-        if not any(isinstance(one, (LocalStore, FileStorageObserver)) for one in run.observers):
+        if not any(isinstance(one, LocalStore) for one in run.observers):
+            # It writes what Sacred's own observer would, and more.
+            others = [one for one in run.observers if not isinstance(one, FileStorageObserver)]
             store = storage.observer()
-            run.observers.append(store)
-            if isinstance(store, LocalStore):
-                store.attach(run)
+            run.observers[:] = [store] if RERUN_VARIABLE in os.environ else [store, *others]
+            store.attach(run)
 
     def _checked(
         self, config_updates: Mapping[str, Any], named_configs: Sequence[str]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.tracking.recording import broken_parts, seal_of
+from reproducible_ml.tracking.recording import FILE, FOLDER, broken_parts, seal_of
 from reproducible_ml.tracking.reproduce.request import NotComparable
 from reproducible_ml.tracking.runs import (
     TOLD_FILLED_IN,
     Run,
+    flat,
     load_run,
     recorded_marks,
     resume_command_of,
@@ -30,8 +32,13 @@ class _Stage:
     outputs: tuple[str, ...]
     again: Mapping[str, Any]
     scheduled: tuple[str, ...]
+    # Keys that the experiment didn't name, each with what its path was when the run began.
+    found_inputs: tuple[tuple[str, str], ...]
+    found_outputs: tuple[tuple[str, str], ...]
 
 
+# A larger file is linked into a rerun's folder and not copied.
+_LARGEST_COPY_BYTES = 64 << 20
 # Runs of version 1.0 don't record it; of its stages only the classifier's has a schedule.
 _SCHEDULED_BEFORE = {("classifier_dir",): ("learning_rate",)}
 
@@ -45,33 +52,37 @@ class Recorded:
     Attributes:
         run: The run.
         module: Name of its experiment's module.
+        command: The experiment's command that ran; None for its main function.
+        is_plain: Whether plain Sacred recorded it: without environment, seal and module.
 
     Raises:
-        NotComparable: The record doesn't say which module ran, or what it reads and writes.
+        NotComparable: The record doesn't say which module ran.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        module = run.entry.get("experiment", {}).get("module")
+        experiment = run.entry.get("experiment") or {}
+        self.is_plain = not run.environment
+        module = experiment.get("module") or _module_of(experiment.get("mainfile"))
         if not module:
             raise NotComparable(
                 f"Run {run.id} was started in a notebook or at a prompt, so there is no module to "
                 "run. Put the experiment into a file and record it from there."
             )
-        stage = run.info.get("stage")
-        if not stage:
-            raise NotComparable(
-                f"Run {run.id} doesn't say what it reads and writes (info['stage']); its "
-                "experiment must call record_stage()."
-            )
         self.module = str(module)
-        outputs = tuple(stage["outputs"])
+        command = (run.entry.get("meta") or {}).get("command")
+        self.command = str(command) if command else None
+        # Plain Sacred records no working directory: most likely it was that of the main file.
+        stage = run.info.get("stage") or {"cwd": experiment.get("base_dir") or os.sep}
+        outputs = tuple(stage.get("outputs", ()))
         self._stage = _Stage(
             cwd=str(stage["cwd"]),
-            inputs=tuple(stage["inputs"]),
+            inputs=tuple(stage.get("inputs", ())),
             outputs=outputs,
             again=dict(stage.get("again") or {}),
             scheduled=tuple(stage.get("scheduled", _SCHEDULED_BEFORE.get(outputs, ()))),
+            found_inputs=tuple((key, kind) for key, kind in stage.get("found_inputs", ())),
+            found_outputs=tuple((key, kind) for key, kind in stage.get("found_outputs", ())),
         )
 
     @property
@@ -85,18 +96,19 @@ class Recorded:
         return self._paths(self._stage.outputs)
 
     def _paths(self, keys: tuple[str, ...]) -> dict[str, str]:
-        config = self.run.config
-        return {key: self._absolute(config[key]) for key in keys if config.get(key)}
+        values = flat(self.run.config, "")
+        return {key: self._absolute(str(values[key])) for key in keys if values.get(key)}
 
     def _absolute(self, path: str) -> str:
         # One spelling of each path, so that inputs are found among outputs and data sets.
         return os.path.normpath(os.path.join(self._stage.cwd, path))
 
-    def check(self, allow_altered: bool) -> None:
+    def check(self, allow_altered: bool, echo: Callable[[str], None]) -> None:
         """Check that the record is complete and unaltered.
 
         Args:
             allow_altered: Accept a record that was altered after the run.
+            echo: Called with a line on what can't be checked.
 
         Raises:
             NotComparable: It isn't; the message says what to do.
@@ -108,14 +120,21 @@ class Recorded:
                 f"Run {run.id} is {run.status}, not COMPLETED: there is no result to compare with."
                 + (f" Resume it with: {command}; then reproduce that run." if command else "")
             )
-        if not run.info.get("digest"):
-            raise NotComparable(
-                f"Run {run.id} has no digest of its result; its experiment must call "
-                "record_digest()."
+        if self.is_plain:
+            echo(
+                f"Run {run.id} was recorded by plain Sacred: it has its source files and its "
+                "configuration, but neither its environment nor a seal."
+            )
+        for name in (run.entry.get("experiment") or {}).get("changed_sources") or ():
+            echo(
+                f"{name} changed while run {run.id} was running; the record holds what it was at "
+                "the start (or at the end, if it was imported late)."
             )
         seal = run.info.get("seal")
         if not seal:
-            raise NotComparable(f"Run {run.id} has no seal; its experiment must call seal_run().")
+            if not self.is_plain:
+                echo(f"Run {run.id} has no seal: changes of its record would not be noticed.")
+            return
         broken = broken_parts(seal, seal_of(run))
         if broken and not allow_altered:
             raise NotComparable(
@@ -156,10 +175,7 @@ class Recorded:
             NotComparable: It doesn't; the message says what to do.
         """
         if not os.path.exists(path):
-            raise NotComparable(
-                f"{path}, which run {self.run.id} read as {key}, does not exist. Give its present "
-                f"path: --input {key}=PATH; or write it again: --upstream."
-            )
+            raise NotComparable(self._is_gone(key, path))
         fingerprints = {
             self._absolute(facts["record_dir"]): facts["fingerprint"]
             for facts in (self.run.info.get("dataset") or {}).values()
@@ -207,7 +223,7 @@ class Recorded:
             NotComparable: ``changes`` has a key that the run doesn't have.
         """
         config = self.run.config
-        unknown = sorted(set(changes) - set(config))
+        unknown = sorted(set(changes) - set(config) - set(flat(config, "")))
         if unknown:
             raise NotComparable(
                 f"Run {self.run.id} has no configuration key {unknown[0]!r}; it has "
@@ -220,11 +236,78 @@ class Recorded:
         # Values that a default filled in stay marked as such.
         recorded = recorded_marks(self.run.entry)
         marks = {key: why for key, why in recorded.items() if key not in told}
-        return {**config, **told, **({TOLD_FILLED_IN: marks} if marks else {})}
+        config = _with_values(config, told)
+        return {**config, **({TOLD_FILLED_IN: marks} if marks else {})}
 
-    def new_outputs(self, folder: Path) -> dict[str, str]:
-        """Return a path in a folder for each output, by configuration key."""
-        return {key: str(folder / key) for key in self._stage.outputs}
+    def new_outputs(self, folder: Path, everything: bool) -> dict[str, str]:
+        """Return a path in a folder for each output, by configuration key.
+
+        Args:
+            folder: Where outputs go.
+            everything: Whether the rerun's working directory must stay as it is, so that outputs
+                with relative paths go to the folder, too.
+        """
+        found = {
+            key: path
+            for key, path in self._relative(self._stage.found_outputs).items()
+            if everything or path is None
+        }
+        return {key: str(folder / key) for key in (*self._stage.outputs, *found)}
+
+    def _relative(self, found: Iterable[tuple[str, str]]) -> dict[str, str | None]:
+        """Return the path of each key within the working directory; None if it leads out of it."""
+        values = flat(self.run.config, "")
+        paths = {key: os.path.normpath(str(values[key])) for key, _ in found if values.get(key)}
+        return {
+            key: None if os.path.isabs(path) or path.split(os.sep)[0] in ("..", ".") else path
+            for key, path in paths.items()
+        }
+
+    def furnish(self, folder: Path, given: Collection[str]) -> None:
+        """Put what the run found in its working directory into that of its rerun.
+
+        These are the files and folders that its configuration names with relative paths, and the
+        recorded copies of its resources.
+
+        Args:
+            folder: The rerun's working directory, with the source files in it.
+            given: Keys of inputs whose present paths the configuration names.
+
+        Raises:
+            NotComparable: One of them does not exist any more.
+        """
+        for name, content in self.run.store.resources(self.run.id).items():
+            path = os.path.relpath(name, self._stage.cwd)
+            if os.path.isabs(name) and path.split(os.sep)[0] != "..":
+                _write_new(folder / path, content)
+        kinds = dict(self._stage.found_outputs)
+        for key, relative in self._relative(self._stage.found_outputs).items():
+            if relative is not None:
+                made = folder / relative
+                (made if kinds[key] == FOLDER else made.parent).mkdir(parents=True, exist_ok=True)
+        found = self._stage.found_inputs or self._likely_inputs()
+        for key, relative in self._relative(found).items():
+            if key not in given:
+                source = Path(self._absolute(str(flat(self.run.config, "")[key])))
+                if not source.exists():
+                    raise NotComparable(self._is_gone(key, source))
+                if relative is not None:
+                    _place(source, folder / relative)
+
+    def _likely_inputs(self) -> tuple[tuple[str, str], ...]:
+        """Return the files that the configuration of a run of plain Sacred names."""
+        values = flat(self.run.config, "").items() if self.is_plain else ()
+        return tuple(
+            (key, FILE)
+            for key, value in values
+            if isinstance(value, str) and value and os.path.isfile(self._absolute(value))
+        )
+
+    def _is_gone(self, key: str, path: object) -> str:
+        return (
+            f"{path}, which run {self.run.id} read as {key}, does not exist. Give its present "
+            f"path: --input {key}=PATH; or write it again: --upstream."
+        )
 
     def restore_sources(self, folder: Path) -> None:
         """Write the recorded source files into a folder.
@@ -260,3 +343,39 @@ class Recorded:
                     "recorded here. Leave out --upstream to start from the data."
                 )
             yield load_run(one["run_id"], self.run.store)
+
+
+def _module_of(mainfile: Any) -> str | None:
+    """Return the module of a main file that plain Sacred recorded, relative to its folder."""
+    if not isinstance(mainfile, str) or not mainfile.endswith(".py"):
+        return None
+    return mainfile.removesuffix(".py").replace("/", ".")
+
+
+def _with_values(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with other values, given by dotted key."""
+    changed = dict(config)
+    for key, value in values.items():
+        group, dot, rest = key.partition(".")
+        if dot and key not in config and isinstance(changed.get(group), Mapping):
+            changed[group] = _with_values(changed[group], {rest: value})
+        else:
+            changed[key] = value
+    return changed
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _place(source: Path, target: Path) -> None:
+    """Make an input appear in a rerun's folder; large ones are links."""
+    if target.exists():  # restored from the record
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_file() and source.stat().st_size <= _LARGEST_COPY_BYTES:
+        shutil.copyfile(source, target)
+    else:
+        target.symlink_to(source.resolve())

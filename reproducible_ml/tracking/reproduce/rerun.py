@@ -13,10 +13,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.tracking.reproduce.comparison import changed_lines, compare_runs
+from reproducible_ml.tracking.folder import highest_id
+from reproducible_ml.tracking.reproduce.comparison import (
+    changed_lines,
+    compare_runs,
+    facts_of,
+    plain_environment,
+)
 from reproducible_ml.tracking.reproduce.environments import (
     EnvironmentDifference,
     environment_differences,
+    hash_seed_remark,
+    library_differences,
 )
 from reproducible_ml.tracking.reproduce.evidence import Evidence, needed_evidence
 from reproducible_ml.tracking.reproduce.process import process_environment, run_module
@@ -66,7 +74,7 @@ class Rerun:
         Raises:
             NotComparable: The record is incomplete or altered, or the request doesn't fit it.
         """
-        self.recorded.check(self.request.allow_altered)
+        self.recorded.check(self.request.allow_altered, self.echo)
         if self.request.steps is not None:
             self.recorded.check_steps(self.request.steps)
         # Before anything is started, because a rerun with nothing to compare is useless.
@@ -84,7 +92,11 @@ class Rerun:
     def environment(self) -> tuple[EnvironmentDifference, ...]:
         """What differs between the recorded environment and that of the rerun."""
         now = describe_environment(self._variables)
-        return tuple(environment_differences(self.recorded.run.environment, now))
+        recorded = self.recorded.run.environment
+        if self.recorded.is_plain:
+            recorded = plain_environment(self.recorded.run)
+            now = facts_of(now, recorded)
+        return tuple(environment_differences(recorded, now))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -92,7 +104,7 @@ class Rerun:
         changes = dict(self.request.changes)
         if self.request.steps is not None:
             changes["max_steps"] = self.request.steps
-        outputs = self.recorded.new_outputs(self.work)
+        outputs = self.recorded.new_outputs(self.work, self.request.sources != RECORDED)
         return self.recorded.config_with(self.inputs, outputs, changes)
 
     @property
@@ -130,17 +142,34 @@ class Rerun:
         self.echo(f"Executing run {run.id} ({run.experiment}) again.")
         file = self.work / "config.json"
         file.write_text(json.dumps(self.config, indent=1), encoding="utf-8")
-        arguments = ["with", str(file), "-F", str(self.request.folder.resolve())]
-        if self.request.mongo is not None:
+        folder = self.request.folder.resolve()
+        arguments = [self.recorded.command] if self.recorded.command else []
+        arguments += ["with", str(file), "-F", str(folder), "-c", f"executes run {run.id} again"]
+        if not self.request.changes:
+            # The values were those of a run: no check of today's defaults need accept them.
+            arguments += ["--force"]
+        told = None
+        if self.recorded.is_plain:
+            # Plain Sacred tells no id on stdout, so it is told one.
+            folder.mkdir(parents=True, exist_ok=True)
+            told = folder / str(highest_id(folder) + 1)
+            arguments += ["--id", told.name]
+        elif self.request.mongo is not None:
             arguments += ["-m", self.request.mongo]
-        arguments += ["-c", f"executes run {run.id} again"]
         code, directory = run_module(
             self.recorded.module, arguments, cwd, self._variables, self._echo_output
         )
+        directory = told if told is not None and (told / "run.json").is_file() else directory
         if code != 0 or directory is None:
             raise NotComparable(
                 f"The rerun of run {run.id} ended with exit code {code}; its messages are printed "
                 "above" + (f" and recorded in {directory}." if directory else ".")
+            )
+        if directory.parent.resolve() != folder:
+            raise NotComparable(
+                f"{self.recorded.module} recorded its run in {directory.parent} and not where it "
+                "was told: it doesn't read its command line. Let the file end with @ex.automain or "
+                "ex.run_commandline()."
             )
         return load_run(directory.name, directory.parent)
 
@@ -150,6 +179,7 @@ class Rerun:
             restored = self.work / "sources"
             restored.mkdir()
             self.recorded.restore_sources(restored)
+            self.recorded.furnish(restored, self.request.inputs)
             return restored
         here = Path.cwd()
         module = self.recorded.module
@@ -159,6 +189,18 @@ class Rerun:
                 "folder that holds it."
             )
         return here
+
+    def remarks(self, again: Run, same: bool) -> tuple[str, ...]:
+        """Return what a reader of the verdict must know beside it.
+
+        Args:
+            again: The new run.
+            same: Whether it is identical.
+        """
+        left, right = self.recorded.run.environment, again.environment
+        differences = [one.describe() for one in library_differences(left, right)]
+        hash_seed = "" if same else hash_seed_remark(left, right)
+        return (*differences, *([hash_seed] if hash_seed else []))
 
     def _echo_output(self, line: str) -> None:
         # Paths in a folder that is removed lead nowhere, and the verdict comes from here.
