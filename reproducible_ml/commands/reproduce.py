@@ -127,9 +127,10 @@ def _table(done: Reproduction) -> str:
         *table(rows),
         "",
         # The sentence names the first difference, these lines those of the other parts.
-        *(f"{one[:1].upper()}{one[1:]}." for one in done.verdict.details[:_MOST_DETAILS]),
+        *done.verdict.details[:_MOST_DETAILS],
+        *([""] if done.verdict.details else []),
         *done.remarks,
-        *([""] if done.verdict.details or done.remarks else []),
+        *([""] if done.remarks else []),
         f"Run {done.again.id} executes run {done.recorded.id} again: {done.verdict.sentence}.",
     ]
     return "\n".join(lines)

@@ -36,6 +36,7 @@ from reproducible_ml.tracking.recording.config_check import (
     Types,
     checked_updates,
 )
+from reproducible_ml.tracking.recording.draws import same_draws
 from reproducible_ml.tracking.recording.finishing import at_end, at_start
 from reproducible_ml.tracking.recording.forgotten_with import forgotten_with
 from reproducible_ml.tracking.recording.observer import LocalStore
@@ -272,7 +273,9 @@ class TrackedExperiment(sacred.Experiment):
         storage.take_place_of(self.observers)
         forced = bool(given.get("--force"))
         if not forced:
-            config_updates = self._checked(config_updates or {}, named_configs)
+            # It evaluates the configuration, which may draw: the run must draw the same again.
+            with same_draws():
+                config_updates = self._checked(config_updates or {}, named_configs)
         # Sacred's own storage options are hidden from it. "--force", because the updates have been
         # checked and Sacred would warn of each key whose default is None.
         hidden = {FOLDER: None, MONGO: None, IDENTITY: None, PRINT_CONFIG: None, "--force": True}
@@ -366,7 +369,9 @@ class TrackedExperiment(sacred.Experiment):
             scaffold.gather_fallbacks()
             scaffold.set_up_config()
         defaults = get_configuration(scaffolding)
-        free = {TOLD_FILLED_IN}.union(*(one.captured_args for one in scaffolding.values()))
+        # Sacred gives each ingredient a seed of its own, which can be set, too.
+        seeds = {f"{path}.seed" for path in scaffolding if path}
+        free = {TOLD_FILLED_IN, *seeds}.union(*(one.captured_args for one in scaffolding.values()))
         for name in named_configs:
             scaffold, config_name = get_scaffolding_and_config_name(name, scaffolding)
             preset = scaffold.run_named_config(config_name)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.tracking.recording import FILE, FOLDER, broken_parts, seal_of
+from reproducible_ml.tracking.recording import broken_parts, seal_of
 from reproducible_ml.tracking.reproduce.request import NotComparable
+from reproducible_ml.tracking.reproduce.stage import Stage
 from reproducible_ml.tracking.runs import (
     TOLD_FILLED_IN,
     Run,
@@ -21,26 +20,6 @@ from reproducible_ml.tracking.runs import (
 )
 from reproducible_ml.utils.errors import DataError
 from reproducible_ml.utils.text import SHORT_DIGEST, counted
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """What ``record_stage`` wrote into the run; its arguments are described there."""
-
-    cwd: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    again: Mapping[str, Any]
-    scheduled: tuple[str, ...]
-    # Keys that the experiment didn't name, each with what its path was when the run began.
-    found_inputs: tuple[tuple[str, str], ...]
-    found_outputs: tuple[tuple[str, str], ...]
-
-
-# A larger file is linked into a rerun's folder and not copied.
-_LARGEST_COPY_BYTES = 64 << 20
-# Runs of version 1.0 don't record it; of its stages only the classifier's has a schedule.
-_SCHEDULED_BEFORE = {("classifier_dir",): ("learning_rate",)}
 
 
 class Recorded:
@@ -54,6 +33,7 @@ class Recorded:
         module: Name of its experiment's module.
         command: The experiment's command that ran; None for its main function.
         is_plain: Whether plain Sacred recorded it: without environment, seal and module.
+        stage: Its paths.
 
     Raises:
         NotComparable: The record doesn't say which module ran.
@@ -72,36 +52,7 @@ class Recorded:
         self.module = str(module)
         command = (run.entry.get("meta") or {}).get("command")
         self.command = str(command) if command else None
-        # Plain Sacred records no working directory: most likely it was that of the main file.
-        stage = run.info.get("stage") or {"cwd": experiment.get("base_dir") or os.sep}
-        outputs = tuple(stage.get("outputs", ()))
-        self._stage = _Stage(
-            cwd=str(stage["cwd"]),
-            inputs=tuple(stage.get("inputs", ())),
-            outputs=outputs,
-            again=dict(stage.get("again") or {}),
-            scheduled=tuple(stage.get("scheduled", _SCHEDULED_BEFORE.get(outputs, ()))),
-            found_inputs=tuple((key, kind) for key, kind in stage.get("found_inputs", ())),
-            found_outputs=tuple((key, kind) for key, kind in stage.get("found_outputs", ())),
-        )
-
-    @property
-    def inputs(self) -> dict[str, str]:
-        """Absolute path of each input, by configuration key."""
-        return self._paths(self._stage.inputs)
-
-    @property
-    def outputs(self) -> dict[str, str]:
-        """Absolute path of each output, by configuration key."""
-        return self._paths(self._stage.outputs)
-
-    def _paths(self, keys: tuple[str, ...]) -> dict[str, str]:
-        values = flat(self.run.config, "")
-        return {key: self._absolute(str(values[key])) for key in keys if values.get(key)}
-
-    def _absolute(self, path: str) -> str:
-        # One spelling of each path, so that inputs are found among outputs and data sets.
-        return os.path.normpath(os.path.join(self._stage.cwd, path))
+        self.stage = Stage(run, self.is_plain)
 
     def check(self, allow_altered: bool, echo: Callable[[str], None]) -> None:
         """Check that the record is complete and unaltered.
@@ -155,7 +106,7 @@ class Recorded:
             )
         if not 1 <= steps <= last:
             raise NotComparable(f"--steps must be 1 to {last}, the steps of run {self.run.id}.")
-        scheduled = [key for key in self._stage.scheduled if key in self.run.config]
+        scheduled = [key for key in self.stage.scheduled if key in self.run.config]
         if scheduled and steps < last:
             raise NotComparable(
                 f"--steps can't shorten run {self.run.id}: the value of {' and '.join(scheduled)} "
@@ -175,12 +126,12 @@ class Recorded:
             NotComparable: It doesn't; the message says what to do.
         """
         if not os.path.exists(path):
-            raise NotComparable(self._is_gone(key, path))
+            raise NotComparable(self.stage.is_gone(key, path))
         fingerprints = {
-            self._absolute(facts["record_dir"]): facts["fingerprint"]
+            self.stage.absolute(facts["record_dir"]): facts["fingerprint"]
             for facts in (self.run.info.get("dataset") or {}).values()
         }
-        fingerprint = fingerprints.get(self.inputs.get(key, ""))
+        fingerprint = fingerprints.get(self.stage.inputs.get(key, ""))
         if fingerprint is not None:
             echo(f"Verifying {path}.")
             self._check_data_set(key, path, fingerprint)
@@ -232,82 +183,12 @@ class Recorded:
         if changes:
             # A change may choose other defaults: what an old record leaves open stays open.
             config = dict(self.run.entry["config"])
-        told = {**self._stage.again, **inputs, **outputs, **changes}
+        told = {**self.stage.again, **inputs, **outputs, **changes}
         # Values that a default filled in stay marked as such.
         recorded = recorded_marks(self.run.entry)
         marks = {key: why for key, why in recorded.items() if key not in told}
         config = _with_values(config, told)
         return {**config, **({TOLD_FILLED_IN: marks} if marks else {})}
-
-    def new_outputs(self, folder: Path, everything: bool) -> dict[str, str]:
-        """Return a path in a folder for each output, by configuration key.
-
-        Args:
-            folder: Where outputs go.
-            everything: Whether the rerun's working directory must stay as it is, so that outputs
-                with relative paths go to the folder, too.
-        """
-        found = {
-            key: path
-            for key, path in self._relative(self._stage.found_outputs).items()
-            if everything or path is None
-        }
-        return {key: str(folder / key) for key in (*self._stage.outputs, *found)}
-
-    def _relative(self, found: Iterable[tuple[str, str]]) -> dict[str, str | None]:
-        """Return the path of each key within the working directory; None if it leads out of it."""
-        values = flat(self.run.config, "")
-        paths = {key: os.path.normpath(str(values[key])) for key, _ in found if values.get(key)}
-        return {
-            key: None if os.path.isabs(path) or path.split(os.sep)[0] in ("..", ".") else path
-            for key, path in paths.items()
-        }
-
-    def furnish(self, folder: Path, given: Collection[str]) -> None:
-        """Put what the run found in its working directory into that of its rerun.
-
-        These are the files and folders that its configuration names with relative paths, and the
-        recorded copies of its resources.
-
-        Args:
-            folder: The rerun's working directory, with the source files in it.
-            given: Keys of inputs whose present paths the configuration names.
-
-        Raises:
-            NotComparable: One of them does not exist any more.
-        """
-        for name, content in self.run.store.resources(self.run.id).items():
-            path = os.path.relpath(name, self._stage.cwd)
-            if os.path.isabs(name) and path.split(os.sep)[0] != "..":
-                _write_new(folder / path, content)
-        kinds = dict(self._stage.found_outputs)
-        for key, relative in self._relative(self._stage.found_outputs).items():
-            if relative is not None:
-                made = folder / relative
-                (made if kinds[key] == FOLDER else made.parent).mkdir(parents=True, exist_ok=True)
-        found = self._stage.found_inputs or self._likely_inputs()
-        for key, relative in self._relative(found).items():
-            if key not in given:
-                source = Path(self._absolute(str(flat(self.run.config, "")[key])))
-                if not source.exists():
-                    raise NotComparable(self._is_gone(key, source))
-                if relative is not None:
-                    _place(source, folder / relative)
-
-    def _likely_inputs(self) -> tuple[tuple[str, str], ...]:
-        """Return the files that the configuration of a run of plain Sacred names."""
-        values = flat(self.run.config, "").items() if self.is_plain else ()
-        return tuple(
-            (key, FILE)
-            for key, value in values
-            if isinstance(value, str) and value and os.path.isfile(self._absolute(value))
-        )
-
-    def _is_gone(self, key: str, path: object) -> str:
-        return (
-            f"{path}, which run {self.run.id} read as {key}, does not exist. Give its present "
-            f"path: --input {key}=PATH; or write it again: --upstream."
-        )
 
     def restore_sources(self, folder: Path) -> None:
         """Write the recorded source files into a folder.
@@ -362,20 +243,3 @@ def _with_values(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[s
         else:
             changed[key] = value
     return changed
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-
-
-def _place(source: Path, target: Path) -> None:
-    """Make an input appear in a rerun's folder; large ones are links."""
-    if target.exists():  # restored from the record
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_file() and source.stat().st_size <= _LARGEST_COPY_BYTES:
-        shutil.copyfile(source, target)
-    else:
-        target.symlink_to(source.resolve())

@@ -77,7 +77,7 @@ def _reproduce(
     scope = _PLAIN_SCOPE if rerun.recorded.is_plain else ""
     verdict = judge(evidence, evidence_of(again, request.steps), scope)
     _store_verdict(rerun, again, verdict)
-    remarks = rerun.remarks(again, verdict.word == IDENTICAL)
+    remarks = rerun.remarks(again, verdict)
     return Reproduction(run, again, rerun.environment, verdict, earlier, rerun.outputs, remarks)
 
 

@@ -30,12 +30,16 @@ from reproducible_ml.tracking.reproduce.evidence import Evidence, needed_evidenc
 from reproducible_ml.tracking.reproduce.process import process_environment, run_module
 from reproducible_ml.tracking.reproduce.recorded import Recorded
 from reproducible_ml.tracking.reproduce.request import RECORDED, NotComparable, Request
-from reproducible_ml.tracking.runs import Run, load_run
+from reproducible_ml.tracking.reproduce.verdict import IDENTICAL, Verdict
+from reproducible_ml.tracking.runs import Run, flat, load_run
 from reproducible_ml.utils.environment import describe_environment
 from reproducible_ml.utils.text import counted
 
 # A recorded run prints these lines at its end, in this version or in earlier ones ("Go on").
 _NEXT_STEPS = ("Look at it: ", "Prove it: ", "Resume: ", "Go on: ")
+
+# Folder of the restored source files, in which the rerun's process runs.
+_SOURCES = "sources"
 
 
 class Rerun:
@@ -63,7 +67,7 @@ class Rerun:
         self.request = request
         self.work = work
         self.echo = echo
-        self.inputs = {**self.recorded.inputs, **request.inputs}
+        self.inputs = {**self.recorded.stage.inputs, **request.inputs}
 
     def prepare(self) -> Evidence:
         """Check the record, list what differs in the environment, and make the folder.
@@ -104,13 +108,19 @@ class Rerun:
         changes = dict(self.request.changes)
         if self.request.steps is not None:
             changes["max_steps"] = self.request.steps
-        outputs = self.recorded.new_outputs(self.work, self.request.sources != RECORDED)
+        outputs = self.recorded.stage.new_outputs(self.work, self.request.sources != RECORDED)
+        for path in outputs.values():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
         return self.recorded.config_with(self.inputs, outputs, changes)
 
     @property
     def outputs(self) -> dict[str, str]:
         """Absolute path that the recorded run wrote -> path that this one writes."""
-        return {path: str(self.config[key]) for key, path in self.recorded.outputs.items()}
+        values = flat(self.config, "")
+        return {
+            path: str(self.work / _SOURCES / values[key])
+            for key, path in self.recorded.stage.outputs.items()
+        }
 
     def read_outputs_of(self, outputs: dict[str, str]) -> None:
         """Read what the rerun of an earlier stage has written.
@@ -176,10 +186,10 @@ class Rerun:
     def _working_directory(self) -> Path:
         """Return the folder that holds the source files to execute."""
         if self.request.sources == RECORDED:
-            restored = self.work / "sources"
+            restored = self.work / _SOURCES
             restored.mkdir()
             self.recorded.restore_sources(restored)
-            self.recorded.furnish(restored, self.request.inputs)
+            self.recorded.stage.furnish(restored, self.request.inputs)
             return restored
         here = Path.cwd()
         module = self.recorded.module
@@ -190,16 +200,19 @@ class Rerun:
             )
         return here
 
-    def remarks(self, again: Run, same: bool) -> tuple[str, ...]:
+    def remarks(self, again: Run, verdict: Verdict) -> tuple[str, ...]:
         """Return what a reader of the verdict must know beside it.
 
         Args:
             again: The new run.
-            same: Whether it is identical.
+            verdict: The verdict.
         """
         left, right = self.recorded.run.environment, again.environment
         differences = [one.describe() for one in library_differences(left, right)]
-        hash_seed = "" if same else hash_seed_remark(left, right)
+        explained = self.request.changes or self.request.sources != RECORDED or verdict.other_inputs
+        if verdict.word == IDENTICAL or explained:
+            return tuple(differences)
+        hash_seed = hash_seed_remark(left, right)
         return (*differences, *([hash_seed] if hash_seed else []))
 
     def _echo_output(self, line: str) -> None:

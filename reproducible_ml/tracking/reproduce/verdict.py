@@ -67,10 +67,16 @@ class Verdict:
         return self._outcome + (f" ({self.scope})" if self.scope else "")
 
     @property
+    def other_inputs(self) -> list[str]:
+        """Names of the inputs that hold other bytes than the recorded run read."""
+        rows = (row for row in self.rows if row.part.startswith("input "))
+        return [row.part for row in rows if row.equal is False]
+
+    @property
     def _outcome(self) -> str:
         if self.word == IDENTICAL:
             return IDENTICAL if self.steps is None else f"{IDENTICAL} up to step {self.steps}"
-        inputs = [row.part for row in self.rows if row.equal is False and row.part[:6] == "input "]
+        inputs = self.other_inputs
         reason = f"; the {' and the '.join(inputs)} is not the recorded one" if inputs else ""
         if self.divergence is not None:
             return f"{DIFFERS} {self.divergence.describe()}{reason}"
@@ -108,7 +114,7 @@ def judge(recorded: Evidence, again: Evidence, scope: str = "") -> Verdict:
         _divergence(recorded, again),
         min(differences, key=lambda one: (one.step or 0, one.name), default=None),
         recorded.steps,
-        tuple(f"{row.part}, {detail}" for row, detail in parts if row.equal is False and detail),
+        tuple(f"{row.part}: {detail}" for row, detail in parts if row.equal is False and detail),
         scope,
     )
 
@@ -152,7 +158,7 @@ def _artifact_parts(recorded: Evidence, again: Evidence) -> Iterator[_Part]:
     names = recorded.artifacts.keys() | again.artifacts.keys() if recorded.artifacts else ()
     for name in sorted(names):
         one, other = recorded.artifacts.get(name), again.artifacts.get(name)
-        texts = tuple("none" if found is None else _short(found[0]) for found in (one, other))
+        texts = _short(one and one[0]), _short(other and other[0])
         detail = ""
         if one is not None and other is not None and one != other:
             contents = recorded.files.get(name), again.files.get(name)
@@ -213,15 +219,15 @@ def _result_parts(recorded: Evidence, again: Evidence) -> Iterator[_Part]:
 def _row(
     part: str,
     recorded: Evidence,
-    texts: tuple[str, ...],
+    texts: tuple[str, str],
     same: bool,
     nothing: bool,
     ignored: bool = False,
 ) -> Row:
     """Make a row; one with nothing to compare says so and has no part in the verdict."""
     if ignored and not same:
-        return Row(part, *texts[:2], None, ignored=True)
+        return Row(part, *texts, None, ignored=True)
     if not nothing:
-        return Row(part, *texts[:2], same)
+        return Row(part, *texts, same)
     steps = recorded.steps
     return Row(part, "none recorded" if steps is None else f"none up to step {steps}", "", None)
