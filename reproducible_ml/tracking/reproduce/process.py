@@ -85,5 +85,6 @@ def run_module(
         process.terminate()
         raise
     finally:
+        process.stdout.close()
         code = process.wait()
     return code, None if directory is None else Path(directory)
