@@ -66,15 +66,16 @@ def drawing(kind):
     return ex, drawn
 
 
-@pytest.mark.parametrize("command", [None, "look"])
-@pytest.mark.parametrize("updates", [{}, {"seed": 77, "data.size": 3}, {"data.seed": 5}])
-def test_seeds_and_draws_are_those_of_plain_sacred(command, updates, tmp_path):
+@pytest.mark.parametrize(
+    ("command", "updates"), [(None, {"data.seed": 5}), ("look", {"seed": 77, "data.size": 3})]
+)
+def test_seeds_and_draws_are_those_of_plain_sacred(command, updates):
     found = []
     for kind in (stock, ours):
         ex, drawn = drawing(kind)
         random.seed(11)
         np.random.seed(11)
-        ex.run(command, config_updates=updates)
+        ex.run(command, config_updates=updates, options={"--unobserved": True})
         found.append(drawn)
     assert found[0]
     assert found[1] == found[0]
