@@ -115,8 +115,8 @@ def _same(section: str, found: Comparison) -> str:
         return f"same ({counted(count, 'file')})" if count else "none recorded"
     if section == "data" and not found.a.info.get("dataset"):
         return "none recorded"
-    if section == "environment" and not found.a.environment:
-        return "none recorded"
+    if section == "environment" and not (found.a.environment and found.b.environment):
+        return "same, as far as plain Sacred recorded it"
     if section == "metrics":
         points = sum(len(one["values"]) for one in found.a.points.values())
         return f"same ({counted(points, 'point')})" if points else "none recorded"

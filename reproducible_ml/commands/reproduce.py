@@ -112,6 +112,7 @@ def _value(text: str) -> Any:
 
 
 _WORDS = {True: "same", False: "DIFFERS", None: ""}
+_MOST_DETAILS = 20
 
 
 def _table(done: Reproduction) -> str:
@@ -119,11 +120,17 @@ def _table(done: Reproduction) -> str:
     lines.append("")
     title = f"run {done.recorded.id}", f"run {done.again.id}"
     rows = [("", *title, "")] + [
-        (row.part, row.recorded, row.again, _WORDS[row.equal]) for row in done.verdict.rows
+        (row.part, row.recorded, row.again, "ignored" if row.ignored else _WORDS[row.equal])
+        for row in done.verdict.rows
     ]
     lines += [
         *table(rows),
         "",
+        # The sentence names the first difference, these lines those of the other parts.
+        *done.verdict.details[:_MOST_DETAILS],
+        *([""] if done.verdict.details else []),
+        *done.remarks,
+        *([""] if done.remarks else []),
         f"Run {done.again.id} executes run {done.recorded.id} again: {done.verdict.sentence}.",
     ]
     return "\n".join(lines)

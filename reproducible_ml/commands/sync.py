@@ -62,5 +62,6 @@ _WORDS = {
     "delivered": "delivered",
     "failed": "failed",
     "local": "not meant for a database",
+    "plain": "left alone (recorded by plain Sacred, without the journal that sync delivers)",
     "running": "still running",
 }

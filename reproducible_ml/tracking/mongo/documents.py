@@ -143,7 +143,7 @@ class RunDocument:
     def add_sources(self, sources: list[list[Any]]) -> None:
         """List source files that GridFS holds: [name, file id]."""
         # By name, since a batch is sent again after an outage.
-        self._sources.update(sources)
+        self._sources.update((name, file_id) for name, file_id in sources)
 
     def _experiment(self) -> dict[str, Any]:
         experiment = self.state.experiment()

@@ -41,7 +41,8 @@ class Outcome:
     Attributes:
         directory: the run's folder.
         target: the database; None if no database lacked anything.
-        word: "delivered", "complete" (it was already), "running", "failed" or "local".
+        word: "delivered", "complete" (it was already), "running", "failed", "local", or "plain" for
+            a run of plain Sacred, which has no journal to deliver from.
         detail: the id there, or the reason.
     """
 
@@ -73,6 +74,9 @@ def sync_runs(runs_dir: Path, target: MongoTarget | None = None) -> Iterator[Out
     try:
         for directory in run_directories(runs_dir, holding=JOURNAL_NAME):
             yield from _sync_run(directory, target, clients)
+        for directory in run_directories(runs_dir):
+            if not (directory / JOURNAL_NAME).exists():
+                yield Outcome(directory, None, "plain", "")
     finally:
         _close(clients)
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
         record_upstream,
         run_stage,
     )
+    from reproducible_ml.tracking.recording.found_paths import FILE, FOLDER
     from reproducible_ml.tracking.recording.observer import LocalStore
+    from reproducible_ml.tracking.recording.options import RERUN_VARIABLE
     from reproducible_ml.tracking.recording.results import ARRAYS_FILE, finish
     from reproducible_ml.tracking.recording.seal import (
         broken_parts,
@@ -32,6 +34,9 @@ else:
 
 __all__ = [
     "ARRAYS_FILE",
+    "FILE",
+    "FOLDER",
+    "RERUN_VARIABLE",
     "LocalStore",
     "TrackedExperiment",
     "broken_parts",

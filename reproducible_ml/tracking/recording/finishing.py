@@ -16,6 +16,7 @@ from typing import Any
 
 from reproducible_ml.tracking.recording.facts import local_store
 from reproducible_ml.tracking.recording.found_paths import (
+    ABSENT,
     FILE,
     found_paths,
     input_digests,
@@ -97,6 +98,7 @@ def _complete_facts(run: Any, store: LocalStore) -> None:
     read, written = found_paths(run.config, start, declared)
     values = flat(run.config, "")
     files = {key: os.path.join(start.cwd, values[key]) for key, kind in read if kind == FILE}
+    written += [[key, start.paths.get(key, (ABSENT,))[0]] for key in stage["outputs"]]
     run.info["stage"] = {**stage, "found_inputs": read, "found_outputs": written}
     digests = [*run.info.get("inputs", ()), *input_digests(files)]
     if digests:

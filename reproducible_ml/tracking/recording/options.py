@@ -7,18 +7,24 @@ delivers it from there to a MongoDB database. Sacred's own ``-u`` disables both.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from reproducible_ml.tracking.mongo import MongoTarget, parse_mongo
 from reproducible_ml.tracking.recording.observer import LocalStore
 from reproducible_ml.tracking.runs import DEFAULT_FOLDER, FOLDER_OPTION, MONGO_OPTION
-from reproducible_ml.tracking.sacred_parts import CLIOption, print_config_option
+from reproducible_ml.tracking.sacred_parts import (
+    CLIOption,
+    FileStorageObserver,
+    print_config_option,
+)
 from reproducible_ml.utils.errors import ConfigError
 
 FOLDER, MONGO, IDENTITY = FOLDER_OPTION, MONGO_OPTION, "--id"
 PRINT_CONFIG: str = print_config_option.get_flag()
+# Set in the process of a rerun, which is recorded where ``reproduce`` says and nowhere else.
+RERUN_VARIABLE = "REPRODUCING_A_RUN"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -53,6 +59,7 @@ class Storage:
 
     Attributes:
         folder: The local folder of runs.
+        named: Whether the user named that folder.
         mongo: The database that also receives the run, if any.
         run_id: The id that the user chose; None to assign one.
     """
@@ -63,12 +70,23 @@ class Storage:
         Raises:
             ConfigError: The address or the id is invalid; the message holds no credentials.
         """
+        self.named = bool(options.get(FOLDER))
         self.folder = Path(options.get(FOLDER) or DEFAULT_FOLDER).expanduser()
         address = options.get(MONGO)
         self.mongo: MongoTarget | None = None
         if address is not None:
             self.mongo = address if isinstance(address, MongoTarget) else parse_mongo(str(address))
         self.run_id = checked_id(options.get(IDENTITY))
+
+    def take_place_of(self, observers: Iterable[Any]) -> None:
+        """Use the folder of a Sacred observer, unless the options name one.
+
+        Args:
+            observers: Those of the experiment; the first that writes a folder counts.
+        """
+        folders = [one.basedir for one in observers if isinstance(one, FileStorageObserver)]
+        if folders and not self.named:
+            self.folder = Path(folders[0])
 
     def observer(self) -> LocalStore:
         """Return the observer that writes there."""

@@ -22,6 +22,7 @@ project's own errors end the command with one sentence and exit code 1.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -36,6 +37,7 @@ from reproducible_ml.tracking.recording.config_check import (
     Types,
     checked_updates,
 )
+from reproducible_ml.tracking.recording.draws import same_draws
 from reproducible_ml.tracking.recording.finishing import at_end, at_start
 from reproducible_ml.tracking.recording.forgotten_with import forgotten_with
 from reproducible_ml.tracking.recording.observer import LocalStore
@@ -45,6 +47,7 @@ from reproducible_ml.tracking.recording.options import (
     MONGO,
     OWN_OPTIONS,
     PRINT_CONFIG,
+    RERUN_VARIABLE,
     Storage,
 )
 from reproducible_ml.tracking.recording.threads import DEFAULT_THREADS, fixed_threads
@@ -279,9 +282,12 @@ class TrackedExperiment(sacred.Experiment):
     ) -> Any:
         given = dict(options or {})
         self._storage = storage = Storage(given)
+        storage.take_place_of(self.observers)
         forced = bool(given.get("--force"))
         if not forced:
-            config_updates = self._checked(config_updates or {}, named_configs)
+            # It evaluates the configuration, which may draw: the run must draw the same again.
+            with same_draws():
+                config_updates = self._checked(config_updates or {}, named_configs)
         # Sacred's own storage options are hidden from it. "--force", because the updates have been
         # checked and Sacred would warn of each key whose default is None.
         hidden = {FOLDER: None, MONGO: None, IDENTITY: None, PRINT_CONFIG: None, "--force": True}
@@ -349,11 +355,12 @@ class TrackedExperiment(sacred.Experiment):
             run.info["environment"]["library_git"] = redact_tree(library_git)
         if run.capture_mode is None and not _prints_to_descriptors():
             run.capture_mode = "sys"
-        if not any(isinstance(one, (LocalStore, FileStorageObserver)) for one in run.observers):
+        if not any(isinstance(one, LocalStore) for one in run.observers):
+            # It writes what Sacred's own observer would, and more.
+            others = [one for one in run.observers if not isinstance(one, FileStorageObserver)]
             store = storage.observer()
-            run.observers.append(store)
-            if isinstance(store, LocalStore):
-                store.attach(run)
+            run.observers[:] = [store] if RERUN_VARIABLE in os.environ else [store, *others]
+            store.attach(run)
 
     def _checked(
         self, config_updates: Mapping[str, Any], named_configs: Sequence[str]
@@ -374,7 +381,9 @@ class TrackedExperiment(sacred.Experiment):
             scaffold.gather_fallbacks()
             scaffold.set_up_config()
         defaults = get_configuration(scaffolding)
-        free = {TOLD_FILLED_IN}.union(*(one.captured_args for one in scaffolding.values()))
+        # Sacred gives each ingredient a seed of its own, which can be set, too.
+        seeds = {f"{path}.seed" for path in scaffolding if path}
+        free = {TOLD_FILLED_IN, *seeds}.union(*(one.captured_args for one in scaffolding.values()))
         for name in named_configs:
             scaffold, config_name = get_scaffolding_and_config_name(name, scaffolding)
             preset = scaffold.run_named_config(config_name)

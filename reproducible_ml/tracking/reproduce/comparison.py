@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def compare_runs(a: Run, b: Run) -> Comparison:
             *_values("config", used_config(a), used_config(b)),
             *_sources(a, b),
             *_values("data", _data(a), _data(b)),
-            *_values("environment", _environment(a), _environment(b)),
+            *_values("environment", *_environments(a, b)),
             *_metrics(a, b),
             *_values("result", _result(a), _result(b)),
         ),
@@ -180,10 +181,51 @@ def _data(run: Run) -> dict[str, Any]:
     }
 
 
-def _environment(run: Run) -> dict[str, Any]:
+def plain_environment(run: Run) -> dict[str, Any]:
+    """Return what a run of plain Sacred tells of its environment, as one of ours would.
+
+    These are Sacred's facts about the host, and the packages that the experiment had imported.
+    """
+    host = run.entry.get("host") or {}
+    system = [*(host.get("os") or ()), None, None]
+    dependencies = (run.entry.get("experiment") or {}).get("dependencies") or ()
+    pairs = (str(one).partition("==") for one in dependencies)
+    facts = {
+        "python": {"version": host.get("python_version")},
+        "os": {"system": system[0], "platform": system[1]},
+        "cpu": {"model": host.get("cpu")},
+        "packages": {re.sub(r"[-_.]+", "-", name).lower(): version for name, _, version in pairs},
+    }
+    return {
+        group: {name: value for name, value in values.items() if value}
+        for group, values in facts.items()
+    }
+
+
+def facts_of(environment: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those facts of an environment that another has, too, by group and name."""
+    return {
+        group: {name: one for name, one in values.items() if name in wanted[group]}
+        for group, values in environment.items()
+        if group in wanted and isinstance(values, Mapping)
+    }
+
+
+def _environments(a: Run, b: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what can be compared of two environments."""
+    left, right = (one.environment or plain_environment(one) for one in (a, b))
+    # Plain Sacred knows a few packages, and not what else the machine had.
+    if a.environment and not b.environment:
+        left = facts_of(left, right)
+    if b.environment and not a.environment:
+        right = facts_of(right, left)
+    return _facts(left), _facts(right)
+
+
+def _facts(environment: Mapping[str, Any]) -> dict[str, Any]:
     facts = {
         name: value
-        for name, value in flat(run.environment, "").items()
+        for name, value in flat(environment, "").items()
         if name not in _LEFT_OUT and not name.startswith("library_git.diff")
     }
     flags = facts.pop("cpu.flags", None)

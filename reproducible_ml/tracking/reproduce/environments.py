@@ -36,6 +36,9 @@ _PACKAGES = {
 # Known only once TensorFlow is loaded, or meaningless in another process.
 _LEFT_OUT = ("python.executable", "tensorflow.git_version", "tensorflow.compiler", "os.platform")
 _LEFT_OUT_GROUPS = ("git.", "library_git.", "threads.tensorflow_", "packages.reproducible-ml")
+# Known only once a run has loaded the libraries of NumPy and others: compared after the rerun.
+_POOLS = "threads.pools."
+_HASH_SEED = "PYTHONHASHSEED"
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,48 @@ def environment_differences(
     return sorted(found, key=lambda one: (one.effect == NOTHING, one.name))
 
 
+def library_differences(
+    recorded: Mapping[str, Any], again: Mapping[str, Any]
+) -> list[EnvironmentDifference]:
+    """List the differences in the numeric libraries that two runs had loaded at their ends.
+
+    Args:
+        recorded: ``info["environment"]`` of a run; an earlier version recorded none of them.
+        again: The same of its rerun.
+    """
+    left, right = _pools(recorded), _pools(again)
+    return [
+        EnvironmentDifference(name, left.get(name), right.get(name), _LAST_BITS)
+        for name in sorted(left.keys() | right.keys() if left else ())
+        if left.get(name) != right.get(name)
+    ]
+
+
+def _pools(environment: Mapping[str, Any]) -> dict[str, Any]:
+    facts = flat(environment, "")
+    return {name: value for name, value in facts.items() if name.startswith(_POOLS)}
+
+
+def hash_seed_remark(recorded: Mapping[str, Any], again: Mapping[str, Any]) -> str:
+    """Return what the hash seeds of two runs that differ may have to do with it; empty if nothing.
+
+    Args:
+        recorded: ``info["environment"]`` of a run.
+        again: The same of its rerun.
+    """
+    seeds = [(one.get("variables") or {}).get(_HASH_SEED, "random") for one in (recorded, again)]
+    if not recorded or seeds[0] == seeds[1] != "random":
+        return ""
+    found = "in neither run" if seeds[0] == seeds[1] else f"as {seeds[0]} / {seeds[1]}"
+    return (
+        f"{_HASH_SEED} was set {found}: the order of sets of strings, and what follows from it, "
+        f"may differ from process to process. Sort them, or record with {_HASH_SEED}=0."
+    )
+
+
 def _facts(environment: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in flat(environment, "").items():
-        if name in _LEFT_OUT or name.startswith(_LEFT_OUT_GROUPS):
+        if name in _LEFT_OUT or name.startswith((*_LEFT_OUT_GROUPS, _POOLS)):
             continue
         if name == "cpu.flags":
             # One entry for each flag, so that only the differing ones are listed.
@@ -104,6 +146,8 @@ def _effect(name: str) -> str:
     if group == "variables":
         if rest.startswith(("TF_", "XLA_", "ONEDNN_", "DNNL_", "OMP_", "KMP_", "MKL_", "CUDA_")):
             return _ANY_BIT
+        if rest == _HASH_SEED:
+            return "the order of sets of strings may differ, and what follows from it"
         if rest.startswith("LD_"):
             return "other libraries may be loaded, and then every bit may change"
     if name in ("os.machine", "os.system", "os.libc"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 
+from reproducible_ml.tracking.recording import ARRAYS_FILE
 from reproducible_ml.tracking.reproduce.comparison import SPEED_METRICS
 from reproducible_ml.tracking.reproduce.divergence import TensorDigests, step_logs
 from reproducible_ml.tracking.reproduce.request import NotComparable
@@ -28,6 +30,11 @@ class Evidence:
         tensors: Step -> digest of each variable.
         metrics: Metric -> its points, except those that measure speed.
         result: What the main function returned; None up to a step.
+        inputs: Configuration key -> digest of what the run read there.
+        arrays: Name -> the array that ``digests`` has a digest of, as in ``info["arrays"]``.
+        artifacts: Name -> SHA-256 and size of a file that the run made.
+        ignored: Patterns of the names of parts that the run says may differ.
+        files: The content of artifacts, by name.
     """
 
     steps: int | None
@@ -36,6 +43,11 @@ class Evidence:
     tensors: TensorDigests
     metrics: Mapping[str, Stream]
     result: Any
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    arrays: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    artifacts: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Tell whether there is at least one value."""
@@ -45,7 +57,12 @@ class Evidence:
             or bool(self.tensors)
             or any(stream["values"] for stream in self.metrics.values())
             or self.result is not None
+            or bool(self.artifacts)
         )
+
+    def ignores(self, name: str) -> bool:
+        """Tell whether a part may differ."""
+        return any(fnmatchcase(name, pattern) for pattern in self.ignored)
 
     def up_to(self, steps: int) -> Evidence:
         """Return the part of the first steps."""
@@ -59,6 +76,8 @@ class Evidence:
                 for name, stream in self.metrics.items()
             },
             result=None,
+            inputs=self.inputs,
+            ignored=self.ignored,
         )
 
 
@@ -72,6 +91,16 @@ def evidence_of(run: Run, steps: int | None = None) -> Evidence:
         tensors=tensors,
         metrics={name: one for name, one in run.points.items() if name not in SPEED_METRICS},
         result=run.result,
+        inputs=dict(run.info.get("inputs") or ()),
+        arrays={str(one["name"]): one for one in run.info.get("arrays") or ()},
+        artifacts={
+            str(name): (str(digest), int(size))
+            for name, digest, size in run.info.get("artifacts") or ()
+            # Its arrays are compared one by one.
+            if name != ARRAYS_FILE
+        },
+        ignored=tuple(map(str, run.info.get("ignored") or ())),
+        files=run.artifacts,
     )
     return whole if steps is None else whole.up_to(steps)
 

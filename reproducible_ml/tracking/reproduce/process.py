@@ -12,11 +12,14 @@ from typing import Any
 
 from reproducible_ml.models.exact import TF_CONFIG
 from reproducible_ml.tracking.folder import told_run
+from reproducible_ml.tracking.recording import RERUN_VARIABLE
 from reproducible_ml.utils.redaction import HIDDEN
 
-# Variables that TensorFlow and the libraries below it read; all others keep their present values.
+# Variables that change results and are set for a process of any machine; all others keep their
+# present values.
 _RESTORED = re.compile(
     r"^(TF|XLA|OMP|KMP|GOMP|MKL|OPENBLAS|BLIS|VECLIB|NUMEXPR|CUDA|CUDNN|NVIDIA|NCCL|DNNL|ONEDNN)_"
+    r"|^PYTHONHASHSEED$"
 )
 # Either would let another module of the same name be imported in place of the restored one.
 _DROPPED = ("PYTHONSAFEPATH", "PYTHONPATH")
@@ -38,7 +41,7 @@ def process_environment(variables: Mapping[str, Any]) -> dict[str, str]:
         for name, value in variables.items()
         if _RESTORED.match(name) and value != HIDDEN and name != TF_CONFIG
     }
-    return {**kept, **restored}
+    return {**kept, **restored, RERUN_VARIABLE: "1"}
 
 
 def run_module(
@@ -82,5 +85,6 @@ def run_module(
         process.terminate()
         raise
     finally:
+        process.stdout.close()
         code = process.wait()
     return code, None if directory is None else Path(directory)

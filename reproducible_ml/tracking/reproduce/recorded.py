@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reproducible_ml.tracking.recording import broken_parts, seal_of
 from reproducible_ml.tracking.reproduce.request import NotComparable
+from reproducible_ml.tracking.reproduce.stage import Stage
 from reproducible_ml.tracking.runs import (
     TOLD_FILLED_IN,
     Run,
+    flat,
     load_run,
     recorded_marks,
     resume_command_of,
 )
 from reproducible_ml.utils.errors import DataError
 from reproducible_ml.utils.text import SHORT_DIGEST, counted
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """What ``record_stage`` wrote into the run; its arguments are described there."""
-
-    cwd: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    again: Mapping[str, Any]
-    scheduled: tuple[str, ...]
-
-
-# Runs of version 1.0 don't record it; of its stages only the classifier's has a schedule.
-_SCHEDULED_BEFORE = {("classifier_dir",): ("learning_rate",)}
 
 
 class Recorded:
@@ -45,58 +31,35 @@ class Recorded:
     Attributes:
         run: The run.
         module: Name of its experiment's module.
+        command: The experiment's command that ran; None for its main function.
+        is_plain: Whether plain Sacred recorded it: without environment, seal and module.
+        stage: Its paths.
 
     Raises:
-        NotComparable: The record doesn't say which module ran, or what it reads and writes.
+        NotComparable: The record doesn't say which module ran.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        module = run.entry.get("experiment", {}).get("module")
+        experiment = run.entry.get("experiment") or {}
+        self.is_plain = not run.environment
+        module = experiment.get("module") or _module_of(experiment.get("mainfile"))
         if not module:
             raise NotComparable(
                 f"Run {run.id} was started in a notebook or at a prompt, so there is no module to "
                 "run. Put the experiment into a file and record it from there."
             )
-        stage = run.info.get("stage")
-        if not stage:
-            raise NotComparable(
-                f"Run {run.id} doesn't say what it reads and writes (info['stage']); its "
-                "experiment must call record_stage()."
-            )
         self.module = str(module)
-        outputs = tuple(stage["outputs"])
-        self._stage = _Stage(
-            cwd=str(stage["cwd"]),
-            inputs=tuple(stage["inputs"]),
-            outputs=outputs,
-            again=dict(stage.get("again") or {}),
-            scheduled=tuple(stage.get("scheduled", _SCHEDULED_BEFORE.get(outputs, ()))),
-        )
+        command = (run.entry.get("meta") or {}).get("command")
+        self.command = str(command) if command else None
+        self.stage = Stage(run, self.is_plain)
 
-    @property
-    def inputs(self) -> dict[str, str]:
-        """Absolute path of each input, by configuration key."""
-        return self._paths(self._stage.inputs)
-
-    @property
-    def outputs(self) -> dict[str, str]:
-        """Absolute path of each output, by configuration key."""
-        return self._paths(self._stage.outputs)
-
-    def _paths(self, keys: tuple[str, ...]) -> dict[str, str]:
-        config = self.run.config
-        return {key: self._absolute(config[key]) for key in keys if config.get(key)}
-
-    def _absolute(self, path: str) -> str:
-        # One spelling of each path, so that inputs are found among outputs and data sets.
-        return os.path.normpath(os.path.join(self._stage.cwd, path))
-
-    def check(self, allow_altered: bool) -> None:
+    def check(self, allow_altered: bool, echo: Callable[[str], None]) -> None:
         """Check that the record is complete and unaltered.
 
         Args:
             allow_altered: Accept a record that was altered after the run.
+            echo: Called with a line on what can't be checked.
 
         Raises:
             NotComparable: It isn't; the message says what to do.
@@ -108,14 +71,21 @@ class Recorded:
                 f"Run {run.id} is {run.status}, not COMPLETED: there is no result to compare with."
                 + (f" Resume it with: {command}; then reproduce that run." if command else "")
             )
-        if not run.info.get("digest"):
-            raise NotComparable(
-                f"Run {run.id} has no digest of its result; its experiment must call "
-                "record_digest()."
+        if self.is_plain:
+            echo(
+                f"Run {run.id} was recorded by plain Sacred: it has its source files and its "
+                "configuration, but neither its environment nor a seal."
+            )
+        for name in (run.entry.get("experiment") or {}).get("changed_sources") or ():
+            echo(
+                f"{name} changed while run {run.id} was running; the record holds what it was at "
+                "the start (or at the end, if it was imported late)."
             )
         seal = run.info.get("seal")
         if not seal:
-            raise NotComparable(f"Run {run.id} has no seal; its experiment must call seal_run().")
+            if not self.is_plain:
+                echo(f"Run {run.id} has no seal: changes of its record would not be noticed.")
+            return
         broken = broken_parts(seal, seal_of(run))
         if broken and not allow_altered:
             raise NotComparable(
@@ -136,7 +106,7 @@ class Recorded:
             )
         if not 1 <= steps <= last:
             raise NotComparable(f"--steps must be 1 to {last}, the steps of run {self.run.id}.")
-        scheduled = [key for key in self._stage.scheduled if key in self.run.config]
+        scheduled = [key for key in self.stage.scheduled if key in self.run.config]
         if scheduled and steps < last:
             raise NotComparable(
                 f"--steps can't shorten run {self.run.id}: the value of {' and '.join(scheduled)} "
@@ -156,15 +126,12 @@ class Recorded:
             NotComparable: It doesn't; the message says what to do.
         """
         if not os.path.exists(path):
-            raise NotComparable(
-                f"{path}, which run {self.run.id} read as {key}, does not exist. Give its present "
-                f"path: --input {key}=PATH; or write it again: --upstream."
-            )
+            raise NotComparable(self.stage.is_gone(key, path))
         fingerprints = {
-            self._absolute(facts["record_dir"]): facts["fingerprint"]
+            self.stage.absolute(facts["record_dir"]): facts["fingerprint"]
             for facts in (self.run.info.get("dataset") or {}).values()
         }
-        fingerprint = fingerprints.get(self.inputs.get(key, ""))
+        fingerprint = fingerprints.get(self.stage.inputs.get(key, ""))
         if fingerprint is not None:
             echo(f"Verifying {path}.")
             self._check_data_set(key, path, fingerprint)
@@ -207,7 +174,7 @@ class Recorded:
             NotComparable: ``changes`` has a key that the run doesn't have.
         """
         config = self.run.config
-        unknown = sorted(set(changes) - set(config))
+        unknown = sorted(set(changes) - set(config) - set(flat(config, "")))
         if unknown:
             raise NotComparable(
                 f"Run {self.run.id} has no configuration key {unknown[0]!r}; it has "
@@ -216,15 +183,12 @@ class Recorded:
         if changes:
             # A change may choose other defaults: what an old record leaves open stays open.
             config = dict(self.run.entry["config"])
-        told = {**self._stage.again, **inputs, **outputs, **changes}
+        told = {**self.stage.again, **inputs, **outputs, **changes}
         # Values that a default filled in stay marked as such.
         recorded = recorded_marks(self.run.entry)
         marks = {key: why for key, why in recorded.items() if key not in told}
-        return {**config, **told, **({TOLD_FILLED_IN: marks} if marks else {})}
-
-    def new_outputs(self, folder: Path) -> dict[str, str]:
-        """Return a path in a folder for each output, by configuration key."""
-        return {key: str(folder / key) for key in self._stage.outputs}
+        config = _with_values(config, told)
+        return {**config, **({TOLD_FILLED_IN: marks} if marks else {})}
 
     def restore_sources(self, folder: Path) -> None:
         """Write the recorded source files into a folder.
@@ -260,3 +224,22 @@ class Recorded:
                     "recorded here. Leave out --upstream to start from the data."
                 )
             yield load_run(one["run_id"], self.run.store)
+
+
+def _module_of(mainfile: Any) -> str | None:
+    """Return the module of a main file that plain Sacred recorded, relative to its folder."""
+    if not isinstance(mainfile, str) or not mainfile.endswith(".py"):
+        return None
+    return mainfile.removesuffix(".py").replace("/", ".")
+
+
+def _with_values(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with other values, given by dotted key."""
+    changed = dict(config)
+    for key, value in values.items():
+        group, dot, rest = key.partition(".")
+        if dot and key not in config and isinstance(changed.get(group), Mapping):
+            changed[group] = _with_values(changed[group], {rest: value})
+        else:
+            changed[key] = value
+    return changed

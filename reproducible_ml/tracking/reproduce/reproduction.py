@@ -17,6 +17,9 @@ from reproducible_ml.tracking.reproduce.verdict import IDENTICAL, Verdict, judge
 from reproducible_ml.tracking.runs import Run, RunId, load_run
 from reproducible_ml.utils.errors import TrackingError
 
+# What can be said of a run that plain Sacred recorded.
+_PLAIN_SCOPE = "result and metrics compared, environment not recorded"
+
 
 @dataclass(frozen=True)
 class Reproduction:
@@ -29,6 +32,7 @@ class Reproduction:
         verdict: Whether the bits are the same.
         upstream: The reproductions of earlier stages.
         outputs: Absolute path that the old run wrote -> path that the new one wrote.
+        remarks: What may explain a difference, in sentences.
     """
 
     recorded: Run
@@ -37,6 +41,7 @@ class Reproduction:
     verdict: Verdict
     upstream: tuple[Reproduction, ...]
     outputs: dict[str, str]
+    remarks: tuple[str, ...] = ()
 
 
 def reproduce(
@@ -69,9 +74,11 @@ def _reproduce(
     rerun.check_inputs()
     again = rerun.execute()
     rerun.check_sources(again)
-    verdict = judge(evidence, evidence_of(again, request.steps))
+    scope = _PLAIN_SCOPE if rerun.recorded.is_plain else ""
+    verdict = judge(evidence, evidence_of(again, request.steps), scope)
     _store_verdict(rerun, again, verdict)
-    return Reproduction(run, again, rerun.environment, verdict, earlier, rerun.outputs)
+    remarks = rerun.remarks(again, verdict)
+    return Reproduction(run, again, rerun.environment, verdict, earlier, rerun.outputs, remarks)
 
 
 def _upstream(rerun: Rerun) -> Iterator[Reproduction]:

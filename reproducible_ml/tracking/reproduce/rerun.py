@@ -13,21 +13,33 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.tracking.reproduce.comparison import changed_lines, compare_runs
+from reproducible_ml.tracking.folder import highest_id
+from reproducible_ml.tracking.reproduce.comparison import (
+    changed_lines,
+    compare_runs,
+    facts_of,
+    plain_environment,
+)
 from reproducible_ml.tracking.reproduce.environments import (
     EnvironmentDifference,
     environment_differences,
+    hash_seed_remark,
+    library_differences,
 )
 from reproducible_ml.tracking.reproduce.evidence import Evidence, needed_evidence
 from reproducible_ml.tracking.reproduce.process import process_environment, run_module
 from reproducible_ml.tracking.reproduce.recorded import Recorded
 from reproducible_ml.tracking.reproduce.request import RECORDED, NotComparable, Request
-from reproducible_ml.tracking.runs import Run, load_run
+from reproducible_ml.tracking.reproduce.verdict import IDENTICAL, Verdict
+from reproducible_ml.tracking.runs import Run, flat, load_run
 from reproducible_ml.utils.environment import describe_environment
 from reproducible_ml.utils.text import counted
 
 # A recorded run prints these lines at its end, in this version or in earlier ones ("Go on").
 _NEXT_STEPS = ("Look at it: ", "Prove it: ", "Resume: ", "Go on: ")
+
+# Folder of the restored source files, in which the rerun's process runs.
+_SOURCES = "sources"
 
 
 class Rerun:
@@ -55,7 +67,7 @@ class Rerun:
         self.request = request
         self.work = work
         self.echo = echo
-        self.inputs = {**self.recorded.inputs, **request.inputs}
+        self.inputs = {**self.recorded.stage.inputs, **request.inputs}
 
     def prepare(self) -> Evidence:
         """Check the record, list what differs in the environment, and make the folder.
@@ -66,7 +78,7 @@ class Rerun:
         Raises:
             NotComparable: The record is incomplete or altered, or the request doesn't fit it.
         """
-        self.recorded.check(self.request.allow_altered)
+        self.recorded.check(self.request.allow_altered, self.echo)
         if self.request.steps is not None:
             self.recorded.check_steps(self.request.steps)
         # Before anything is started, because a rerun with nothing to compare is useless.
@@ -84,7 +96,11 @@ class Rerun:
     def environment(self) -> tuple[EnvironmentDifference, ...]:
         """What differs between the recorded environment and that of the rerun."""
         now = describe_environment(self._variables)
-        return tuple(environment_differences(self.recorded.run.environment, now))
+        recorded = self.recorded.run.environment
+        if self.recorded.is_plain:
+            recorded = plain_environment(self.recorded.run)
+            now = facts_of(now, recorded)
+        return tuple(environment_differences(recorded, now))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -92,13 +108,19 @@ class Rerun:
         changes = dict(self.request.changes)
         if self.request.steps is not None:
             changes["max_steps"] = self.request.steps
-        outputs = self.recorded.new_outputs(self.work)
+        outputs = self.recorded.stage.new_outputs(self.work, self.request.sources != RECORDED)
+        for path in outputs.values():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
         return self.recorded.config_with(self.inputs, outputs, changes)
 
     @property
     def outputs(self) -> dict[str, str]:
         """Absolute path that the recorded run wrote -> path that this one writes."""
-        return {path: str(self.config[key]) for key, path in self.recorded.outputs.items()}
+        values = flat(self.config, "")
+        return {
+            path: str(self.work / _SOURCES / values[key])
+            for key, path in self.recorded.stage.outputs.items()
+        }
 
     def read_outputs_of(self, outputs: dict[str, str]) -> None:
         """Read what the rerun of an earlier stage has written.
@@ -130,26 +152,44 @@ class Rerun:
         self.echo(f"Executing run {run.id} ({run.experiment}) again.")
         file = self.work / "config.json"
         file.write_text(json.dumps(self.config, indent=1), encoding="utf-8")
-        arguments = ["with", str(file), "-F", str(self.request.folder.resolve())]
-        if self.request.mongo is not None:
+        folder = self.request.folder.resolve()
+        arguments = [self.recorded.command] if self.recorded.command else []
+        arguments += ["with", str(file), "-F", str(folder), "-c", f"executes run {run.id} again"]
+        if not self.request.changes:
+            # The values were those of a run: no check of today's defaults need accept them.
+            arguments += ["--force"]
+        told = None
+        if self.recorded.is_plain:
+            # Plain Sacred tells no id on stdout, so it is told one.
+            folder.mkdir(parents=True, exist_ok=True)
+            told = folder / str(highest_id(folder) + 1)
+            arguments += ["--id", told.name]
+        elif self.request.mongo is not None:
             arguments += ["-m", self.request.mongo]
-        arguments += ["-c", f"executes run {run.id} again"]
         code, directory = run_module(
             self.recorded.module, arguments, cwd, self._variables, self._echo_output
         )
+        directory = told if told is not None and (told / "run.json").is_file() else directory
         if code != 0 or directory is None:
             raise NotComparable(
                 f"The rerun of run {run.id} ended with exit code {code}; its messages are printed "
                 "above" + (f" and recorded in {directory}." if directory else ".")
+            )
+        if directory.parent.resolve() != folder:
+            raise NotComparable(
+                f"{self.recorded.module} recorded its run in {directory.parent} and not where it "
+                "was told: it doesn't read its command line. Let the file end with @ex.automain or "
+                "ex.run_commandline()."
             )
         return load_run(directory.name, directory.parent)
 
     def _working_directory(self) -> Path:
         """Return the folder that holds the source files to execute."""
         if self.request.sources == RECORDED:
-            restored = self.work / "sources"
+            restored = self.work / _SOURCES
             restored.mkdir()
             self.recorded.restore_sources(restored)
+            self.recorded.stage.furnish(restored, self.request.inputs)
             return restored
         here = Path.cwd()
         module = self.recorded.module
@@ -159,6 +199,21 @@ class Rerun:
                 "folder that holds it."
             )
         return here
+
+    def remarks(self, again: Run, verdict: Verdict) -> tuple[str, ...]:
+        """Return what a reader of the verdict must know beside it.
+
+        Args:
+            again: The new run.
+            verdict: The verdict.
+        """
+        left, right = self.recorded.run.environment, again.environment
+        differences = [one.describe() for one in library_differences(left, right)]
+        explained = self.request.changes or self.request.sources != RECORDED or verdict.other_inputs
+        if verdict.word == IDENTICAL or explained:
+            return tuple(differences)
+        hash_seed = hash_seed_remark(left, right)
+        return (*differences, *([hash_seed] if hash_seed else []))
 
     def _echo_output(self, line: str) -> None:
         # Paths in a folder that is removed lead nowhere, and the verdict comes from here.

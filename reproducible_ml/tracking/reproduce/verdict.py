@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from reproducible_ml.tracking.reproduce.comparison import Difference, equal, metric_difference
+from reproducible_ml.tracking.reproduce import first_difference
+from reproducible_ml.tracking.reproduce.comparison import Difference, metric_difference
 from reproducible_ml.tracking.reproduce.divergence import Divergence, first_divergence, same_steps
 from reproducible_ml.tracking.reproduce.evidence import Evidence, Stream, kept_points
 from reproducible_ml.utils.text import SHORT_DIGEST, counted
@@ -23,13 +24,16 @@ class Row:
         part: What is compared.
         recorded: The recorded run's side.
         again: The rerun's side.
-        equal: Whether both are the same bit for bit; None if neither has a value to compare.
+        equal: Whether both are the same bit for bit; None if neither has a value to compare, or if
+            they differ and the run says that they may.
+        ignored: Whether they differ and may.
     """
 
     part: str
     recorded: str
     again: str
     equal: bool | None
+    ignored: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,16 @@ class Verdict:
         divergence: The first difference in the steps, if there is one.
         metric: The first differing point of a metric, if there is one.
         steps: Steps that were compared; None for all.
+        details: For every differing part of other kinds its first difference, in words.
+        scope: What else the verdict doesn't cover, in words; empty if nothing.
     """
 
     rows: tuple[Row, ...]
     divergence: Divergence | None
     metric: Difference | None
     steps: int | None = None
+    details: tuple[str, ...] = ()
+    scope: str = ""
 
     @property
     def word(self) -> str:
@@ -56,37 +64,58 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """The verdict in a sentence, with the first difference if there is one."""
+        return self._outcome + (f" ({self.scope})" if self.scope else "")
+
+    @property
+    def other_inputs(self) -> list[str]:
+        """Names of the inputs that hold other bytes than the recorded run read."""
+        rows = (row for row in self.rows if row.part.startswith("input "))
+        return [row.part for row in rows if row.equal is False]
+
+    @property
+    def _outcome(self) -> str:
         if self.word == IDENTICAL:
             return IDENTICAL if self.steps is None else f"{IDENTICAL} up to step {self.steps}"
+        inputs = self.other_inputs
+        reason = f"; the {' and the '.join(inputs)} is not the recorded one" if inputs else ""
         if self.divergence is not None:
-            return f"{DIFFERS} {self.divergence.describe()}"
+            return f"{DIFFERS} {self.divergence.describe()}{reason}"
         if self.metric is not None:
             first = self.metric
-            return f"{DIFFERS} at step {first.step}: metric {first.name} {first.a!r} / {first.b!r}"
+            values = f"{first.a!r} / {first.b!r}"
+            return f"{DIFFERS} at step {first.step}: metric {first.name} {values}{reason}"
+        others = [one for one in self.details if not one.startswith("input ")]
+        if others:
+            return f"{DIFFERS} in {others[0]}{reason}"
         parts = ", ".join(row.part for row in self.rows if row.equal is False)
         return f"{DIFFERS} in {parts}"
 
 
-def judge(recorded: Evidence, again: Evidence) -> Verdict:
+def judge(recorded: Evidence, again: Evidence, scope: str = "") -> Verdict:
     """Compare two runs of one stage bit for bit.
 
     Args:
         recorded: What the recorded run holds, as ``needed_evidence`` returns it.
         again: What its rerun holds, up to the same step.
+        scope: What the verdict can't cover, for its sentence.
     """
     metrics = list(_metrics(recorded, again))
-    rows = (
-        *_digest_rows(recorded, again),
-        *_log_rows(recorded, again),
-        *(row for row, _ in metrics),
-        *_result_rows(recorded, again),
-    )
+    parts = [
+        *_input_parts(recorded, again),
+        *_digest_parts(recorded, again),
+        *((row, "") for row in _log_rows(recorded, again)),
+        *((row, "") for row, _ in metrics),
+        *_result_parts(recorded, again),
+        *_artifact_parts(recorded, again),
+    ]
     differences = [difference for _, difference in metrics if difference is not None]
     return Verdict(
-        rows,
+        tuple(row for row, _ in parts),
         _divergence(recorded, again),
         min(differences, key=lambda one: (one.step or 0, one.name), default=None),
         recorded.steps,
+        tuple(f"{row.part}: {detail}" for row, detail in parts if row.equal is False and detail),
+        scope,
     )
 
 
@@ -96,15 +125,47 @@ def _divergence(recorded: Evidence, again: Evidence) -> Divergence | None:
     return first_divergence(recorded.losses, again.losses, recorded.tensors, again.tensors)
 
 
-def _digest_rows(recorded: Evidence, again: Evidence) -> Iterator[Row]:
+# A part, and the first difference in it in words; empty without one.
+_Part = tuple[Row, str]
+
+
+def _input_parts(recorded: Evidence, again: Evidence) -> Iterator[_Part]:
+    for key, digest in recorded.inputs.items():
+        other = again.inputs.get(key)
+        if other is not None:
+            texts = _short(digest), _short(other)
+            detail = f"SHA-256 {texts[0]} / {texts[1]}"
+            yield _row(f"input {key}", recorded, texts, digest == other, False), detail
+
+
+def _digest_parts(recorded: Evidence, again: Evidence) -> Iterator[_Part]:
     for name, digest in sorted(recorded.digests.items()):
         other = again.digests.get(name)
         nothing = digest is None and other is None
-        yield _row(name, recorded, (_short(digest), _short(other)), digest == other, nothing)
+        texts, detail = (_short(digest), _short(other)), ""
+        if digest != other and name in recorded.arrays and name in again.arrays:
+            arrays = recorded.arrays[name], again.arrays[name]
+            detail = first_difference.in_arrays(*arrays, recorded.files, again.files)
+        yield _row(name, recorded, texts, digest == other, nothing, recorded.ignores(name)), detail
 
 
 def _short(digest: Any) -> str:
     return "none" if digest is None else str(digest)[:SHORT_DIGEST]
+
+
+def _artifact_parts(recorded: Evidence, again: Evidence) -> Iterator[_Part]:
+    # A run that a stage has sealed lists none.
+    names = recorded.artifacts.keys() | again.artifacts.keys() if recorded.artifacts else ()
+    for name in sorted(names):
+        one, other = recorded.artifacts.get(name), again.artifacts.get(name)
+        texts = _short(one and one[0]), _short(other and other[0])
+        detail = ""
+        if one is not None and other is not None and one != other:
+            contents = recorded.files.get(name), again.files.get(name)
+            if None not in contents:
+                detail = first_difference.in_bytes(*contents)  # type: ignore[arg-type]
+        ignored = recorded.ignores(name)
+        yield _row(f"artifact {name}", recorded, texts, one == other, False, ignored), detail
 
 
 def _log_rows(recorded: Evidence, again: Evidence) -> Iterator[Row]:
@@ -130,24 +191,42 @@ def _metrics(recorded: Evidence, again: Evidence) -> Iterator[tuple[Row, Differe
         # recorded run, which has no point there.
         if recorded.steps is not None and recorded.steps not in left["steps"]:
             right = kept_points(right, [step != recorded.steps for step in right["steps"]])
+        ignored = recorded.ignores(name)
         difference = metric_difference(name, left, right)
         counts = len(left["values"]), len(right["values"])
         texts = counted(counts[0], "point"), counted(counts[1], "point")
         yield (
-            _row(f"metric {name}", recorded, texts, difference is None, not any(counts)),
-            difference,
+            _row(f"metric {name}", recorded, texts, difference is None, not any(counts), ignored),
+            None if ignored else difference,
         )
 
 
-def _result_rows(recorded: Evidence, again: Evidence) -> Iterator[Row]:
-    if recorded.steps is None:
-        same = equal(recorded.result, again.result)
-        nothing = recorded.result is None and again.result is None
-        yield _row("result", recorded, ("", ""), same, nothing)
+def _result_parts(recorded: Evidence, again: Evidence) -> Iterator[_Part]:
+    if recorded.steps is not None:
+        return
+    nothing = recorded.result is None and again.result is None
+    found = [
+        (name, text)
+        for name, text in first_difference.in_results(recorded.result, again.result)
+        if not recorded.ignores(name)
+    ]
+    name, text = found[0] if found else ("", "")
+    detail = text if name == "result" else f"{name.partition('.')[2]} {text}"
+    row = _row("result", recorded, ("", ""), not found, nothing, recorded.ignores("result"))
+    yield row, detail
 
 
-def _row(part: str, recorded: Evidence, texts: tuple[str, str], same: bool, nothing: bool) -> Row:
+def _row(
+    part: str,
+    recorded: Evidence,
+    texts: tuple[str, str],
+    same: bool,
+    nothing: bool,
+    ignored: bool = False,
+) -> Row:
     """Make a row; one with nothing to compare says so and has no part in the verdict."""
+    if ignored and not same:
+        return Row(part, *texts, None, ignored=True)
     if not nothing:
         return Row(part, *texts, same)
     steps = recorded.steps

@@ -241,7 +241,7 @@ def test_an_input_is_found_however_its_path_was_typed(project, spelling):
     edit_json(
         project.runs / "1" / "info.json", lambda info: info["stage"].update(cwd="/work/project")
     )
-    inputs = Recorded(load_run(1, project.runs)).inputs
+    inputs = Recorded(load_run(1, project.runs)).stage.inputs
     assert inputs == {"start_file": "/work/project/start.txt"}
 
 
