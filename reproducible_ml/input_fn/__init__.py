@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         session_config,
         split_batches,
     )
+    from reproducible_ml.input_fn.starting import starting_at
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
@@ -36,6 +37,7 @@ __all__ = [
     "session_config",
     "shuffle_repeat_prefetch",
     "split_batches",
+    "starting_at",
     "stateless_normal",
     "stream_key",
 ]

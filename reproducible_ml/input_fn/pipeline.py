@@ -21,6 +21,7 @@ from reproducible_ml.input_fn.options import PREFETCH_BATCHES, deterministic_opt
 from reproducible_ml.input_fn.parse import choose_features, fixed_shape, scale
 from reproducible_ml.input_fn.positions import Positions
 from reproducible_ml.input_fn.readers import choose_reader, open_reader
+from reproducible_ml.input_fn.starting import take_start
 from reproducible_ml.utils.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class InputFn:
             self.manifest, split, self.features, reader, memory_budget_bytes
         )
         if not repeat:
-            self._positions(None)  # raises if the pass would be empty
+            self._positions(None, 0)  # raises if the pass would be empty
 
     def __call__(self, input_context: Any | None = None) -> tf.data.Dataset:
         """Build the dataset in the current graph, or eagerly.
@@ -102,7 +103,7 @@ class InputFn:
     def _build(self, input_context: Any | None) -> tf.data.Dataset:
         # The shards may have changed since they were checked; comparing sizes costs nothing.
         check_shards(self.manifest, self.split, "size")
-        positions = self._positions(input_context)
+        positions = self._positions(input_context, take_start(_global_step() if self.repeat else 0))
         dataset = open_reader(
             self.reader,
             self.manifest,
@@ -118,7 +119,7 @@ class InputFn:
         dataset.critic_steps = self.critic_steps
         return dataset
 
-    def _positions(self, input_context: Any | None) -> Positions:
+    def _positions(self, input_context: Any | None, start: Any) -> Positions:
         num_workers, first_worker, workers = self.num_workers, self.worker_index, 1
         if input_context is not None:
             replicas, pipelines = (
@@ -141,7 +142,7 @@ class InputFn:
             num_workers=num_workers,
             first_worker=first_worker,
             workers=workers,
-            start=_global_step() if self.repeat else 0,
+            start=start,
             records=None if self.repeat else self.manifest.splits[self.split].records,
             whole_steps=self.critic_steps is not None,
         )

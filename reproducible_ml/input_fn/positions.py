@@ -28,7 +28,7 @@ class Positions:
         num_workers: Number of all workers, W.
         first_worker: Index of the first worker that this pipeline feeds.
         workers: Number of workers that it feeds; they take its elements in turn.
-        start: Global step at which training starts, an integer or a tensor.
+        start: Number of elements that each worker has consumed before, an integer or a tensor.
         records: Number of records to read in a single pass; None if the data repeats.
         whole_steps: Whether a single pass omits records that do not fill a step.
     """
@@ -63,8 +63,13 @@ class Positions:
         """Return the dataset of this pipeline's element numbers, int64, from first to last."""
         import tensorflow as tf
 
-        start = tf.cast(self.start, tf.int64) * self.workers
-        return tf.data.Dataset.range(start, tf.constant(self.stop(), tf.int64))
+        return tf.data.Dataset.range(self.first_element(), tf.constant(self.stop(), tf.int64))
+
+    def first_element(self) -> tf.Tensor:
+        """Return the number of this pipeline's first element: int64 scalar."""
+        import tensorflow as tf
+
+        return tf.cast(self.start, tf.int64) * self.workers
 
     def stop(self) -> int:
         """Return the number of this pipeline's last element, plus one."""

@@ -132,7 +132,9 @@ def _by_blocks(
         return number, fetch(positions.of(number))
 
     # In a single pass each worker's last element may be shorter, so it can't be part of a block.
-    whole = -1 if positions.is_static else max(0, positions.stop() - positions.workers)
+    whole: Any = -1
+    if not positions.is_static:
+        whole = tf.maximum(positions.stop() - positions.workers - positions.first_element(), 0)
     blocks = numbers.take(whole).batch(max(1, BLOCK_RECORDS // samples))
     data = blocks.map(block, num_parallel_calls=PIPELINE_THREADS).unbatch()
     if not positions.is_static:
