@@ -102,7 +102,7 @@ def checked_changes(changes: Any, shape: tuple[int, ...]) -> list[tuple[Any, Any
             f"augment is {changes!r}, expected a list such as ['flip', ('shift', 2)], or a "
             "function of (image, seed)"
         )
-    checked = []
+    checked: list[tuple[Any, Any]] = []
     for change in changes:
         if callable(change):
             # Later changes see images of another shape.

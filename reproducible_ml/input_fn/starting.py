@@ -55,7 +55,7 @@ def starting_at(element: Any) -> Iterator[Place]:
     """
     shape, dtype = getattr(element, "shape", ()), getattr(element, "dtype", None)
     is_tensor = getattr(dtype, "is_integer", False) and len(shape) == 0
-    is_whole = isinstance(element, Integral) and not isinstance(element, bool) and element >= 0
+    is_whole = isinstance(element, Integral) and not isinstance(element, bool) and int(element) >= 0
     if not (is_tensor or is_whole):
         raise ConfigError(
             f"a dataset starts at element {element!r}, expected an integer >= 0 or a scalar "
