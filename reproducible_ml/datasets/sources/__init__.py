@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reproducible_ml.datasets.sources.base import ArraySource, Source, recorded_path
+from reproducible_ml.datasets.sources.csv_file import csv
 from reproducible_ml.datasets.sources.digits import digits
 from reproducible_ml.datasets.sources.folder import FolderSource, folder
 from reproducible_ml.datasets.sources.mnist import mnist
@@ -14,6 +15,8 @@ from reproducible_ml.datasets.sources.opening import (
     reopen,
     source_keys,
 )
+from reproducible_ml.datasets.sources.parquet import parquet
+from reproducible_ml.datasets.sources.table import TableSource
 
 __all__ = [
     "SOURCES",
@@ -21,12 +24,15 @@ __all__ = [
     "FolderSource",
     "NpzArraySource",
     "Source",
+    "TableSource",
+    "csv",
     "digits",
     "folder",
     "is_path",
     "make_source",
     "mnist",
     "npz",
+    "parquet",
     "recorded_path",
     "reopen",
     "source_keys",

@@ -17,18 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from reproducible_ml.datasets.sources.base import Source, code_of, recorded_path
+from reproducible_ml.datasets.sources.csv_file import csv
 from reproducible_ml.datasets.sources.digits import digits
 from reproducible_ml.datasets.sources.folder import folder
 from reproducible_ml.datasets.sources.mnist import mnist
 from reproducible_ml.datasets.sources.npz import NpzArraySource, npz
+from reproducible_ml.datasets.sources.parquet import parquet
 from reproducible_ml.utils.errors import DataError, chosen
 
 # Name -> function of keyword arguments; it gets those that it takes.
 SOURCES: dict[str, Callable[..., Source]] = {
+    "csv": csv,
     "digits": digits,
     "folder": folder,
     "mnist": mnist,
     "npz": npz,
+    "parquet": parquet,
 }
 _PATH_SUFFIXES = ("_file", "_dir")
 
@@ -57,7 +61,7 @@ def make_source(name: str, **arguments: Any) -> Source:
     Args:
         name: A name in ``SOURCES``, or the one that a manifest records.
         **arguments: Those of the source, such as ``npz_file`` for mnist and npz, ``image_dir`` and
-            ``image_shape`` for folder; those of other sources are ignored.
+            ``image_shape`` for folder, ``csv_file`` for csv; those of other sources are ignored.
 
     Raises:
         ConfigError: There is no such source.
