@@ -50,6 +50,8 @@ EXTRAS = {
     # Serialization on more than one machine. google-crc32c is what Beam checks its shards with.
     "beam": ["apache-beam>=2.60", "google-crc32c>=1.5"],
     "search": ["optuna>=3.6"],
+    # The source that reads Parquet files.
+    "parquet": ["pyarrow>=15"],
     # A kernel, progress bars and plots; the notebook server itself is whichever one uses.
     "notebook": ["ipykernel>=6.29", "ipywidgets>=8.1", "matplotlib>=3.8"],
     "docs": [

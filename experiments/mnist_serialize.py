@@ -10,16 +10,33 @@ from typing import Any
 from reproducible_ml.stages import serialize_stage
 from reproducible_ml.tracking import experiment
 
-ex = experiment("mnist_serialize", types={"npz_file": (str, None), "image_dir": (str, None)})
+ex = experiment(
+    "mnist_serialize",
+    types={
+        "npz_file": (str, None),
+        "image_dir": (str, None),
+        "csv_file": (str, None),
+        "parquet_file": (str, None),
+        "columns": (dict, None),
+        "split_column": (str, None),
+        "split_fractions": (dict, None),
+    },
+)
 
 
 @ex.config
 def config() -> None:
     """The full MNIST: 55,000 train, 5,000 eval and 10,000 test records."""
-    source = "mnist"  # source of the rows: mnist, digits, npz or folder
+    source = "mnist"  # source of the rows: mnist, digits, npz, folder, csv or parquet
     npz_file = None  # path of mnist.npz (or of any NPZ for source=npz); None: Keras' cache
     image_dir = None  # for source=folder: a folder with a sub-folder of images per class
     image_shape = [64, 64, 3]  # for source=folder: shape to which images are resized
+    csv_file = None  # for source=csv
+    parquet_file = None  # for source=parquet
+    columns = None  # for tables: types of columns, {"age": "float32"}; the rest is inferred
+    split_column = None  # for tables: a column that says train, eval or test
+    split_fractions = None  # for tables: {"eval": 0.1, "test": 0.1} of the rows
+    split_seed = 0  # for tables: draws which rows these are
     record_dir = "data/mnist"  # folder of the shards and dataset.json
     record_pattern = "{}-{:05d}.tfrecord"  # formatted with the split and the shard's index
     samples_per_record = 5000  # records per shard

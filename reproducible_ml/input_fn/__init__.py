@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from reproducible_ml.input_fn.gan import GANInputFn, input_fn
     from reproducible_ml.input_fn.noise import latents, stateless_normal, stream_key
-    from reproducible_ml.input_fn.pipeline import InputFn, input_fn
+    from reproducible_ml.input_fn.pipeline import InputFn
     from reproducible_ml.input_fn.positions import Positions
     from reproducible_ml.input_fn.records import (
         dataset_from_records,
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
         split_batches,
     )
     from reproducible_ml.input_fn.starting import current_place, starting_at
+    from reproducible_ml.input_fn.supervised import SupervisedInputFn, supervised_input_fn
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
+    "GANInputFn",
     "InputFn",
     "Positions",
+    "SupervisedInputFn",
     "count_classes",
     "current_place",
     "dataset_from_records",
@@ -41,4 +45,5 @@ __all__ = [
     "starting_at",
     "stateless_normal",
     "stream_key",
+    "supervised_input_fn",
 ]

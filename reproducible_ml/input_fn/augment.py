@@ -26,63 +26,149 @@ _HASH_MAX = 2**62 - 1
 _ROUNDS = 16
 # Fills the border of a shifted image: the low end of the value range.
 BACKGROUND = -1.0
+# Operations that give other values at each execution, whatever the step.
+_DRAW_FROM_STATE = {
+    "Multinomial",
+    "ParameterizedTruncatedNormal",
+    "RandomGamma",
+    "RandomPoisson",
+    "RandomPoissonV2",
+    "RandomShuffle",
+    "RandomStandardNormal",
+    "RandomUniform",
+    "RandomUniformInt",
+    "RngReadAndSkip",
+    "SampleDistortedBoundingBox",
+    "SampleDistortedBoundingBoxV2",
+    "StatefulRandomBinomial",
+    "StatefulStandardNormal",
+    "StatefulStandardNormalV2",
+    "StatefulTruncatedNormal",
+    "StatefulUniform",
+    "StatefulUniformFullInt",
+    "StatefulUniformInt",
+    "TruncatedNormal",
+}
 
 
-def augment_images(
-    images: tf.Tensor, positions: tf.Tensor, seed: int, changes: Sequence[Any]
-) -> tf.Tensor:
+def augment_images(images: tf.Tensor, positions: tf.Tensor, seed: int, changes: Any) -> tf.Tensor:
     """Apply changes in the order given.
 
     Args:
         images: float32 tensor [n, h, w, c] in [-1, 1].
         positions: int64 tensor [n], the global positions of the samples.
         seed: Root seed of the run.
-        changes: Names or (name, argument) pairs: "flip" (left-right, half of the samples),
-            ("shift", pixels) in both directions, ("crop", (height, width)) at a random place,
-            ("noise", standard deviation) with the result clipped to [-1, 1].
+        changes: A list of names or (name, argument) pairs: "flip" (left-right, half of the
+            samples), ("shift", pixels) in both directions, ("crop", (height, width)) at a random
+            place, ("noise", standard deviation) with the result clipped to [-1, 1]. An entry, or
+            the whole, may also be a function of (image, seed): float32 [h, w, c] and int32 [2], a
+            seed for stateless operations that depends on (seed, position) alone; it returns a
+            float32 image of any one shape.
 
     Returns:
-        float32 tensor of the same shape, or [n, height, width, c] after a crop.
+        float32 tensor of the same shape, or another after a crop or a function.
 
     Raises:
-        ConfigError: If a change is unknown or its argument is invalid.
+        ConfigError: If a change is unknown, its argument is invalid, or a function draws random
+            numbers from a state or does not return an image.
     """
-    named = checked_changes(changes, tuple(images.shape[1:3]))
-    for number, (name, argument) in enumerate(named):
-        images = CHANGES[name].apply(images, positions, seed, number, argument)
+    checked = checked_changes(changes, tuple(images.shape[1:]))
+    return apply_changes(images, positions, seed, checked)
+
+
+def apply_changes(
+    images: tf.Tensor, positions: tf.Tensor, seed: int, checked: Sequence[tuple[Any, Any]]
+) -> tf.Tensor:
+    """Apply changes as ``checked_changes`` returns them; see ``augment_images``."""
+    for number, (apply, argument) in enumerate(checked):
+        images = apply(images, positions, seed, number, argument)
     return images
 
 
-def checked_changes(changes: Sequence[Any], size: tuple[int, int]) -> list[tuple[str, Any]]:
-    """Return each change as (name, argument), after checking that it fits images of this size.
+def checked_changes(changes: Any, shape: tuple[int, ...]) -> list[tuple[Any, Any]]:
+    """Return each change as (function, argument), after checking that it fits such images.
 
     Args:
         changes: As for ``augment_images``.
-        size: Height and width of the images.
+        shape: Height, width and channels of the images.
 
     Raises:
-        ConfigError: If a change is unknown or its argument is invalid.
+        ConfigError: As in ``augment_images``.
     """
+    if callable(changes):
+        changes = [changes]
     if isinstance(changes, str) or not isinstance(changes, Sequence):
-        raise ConfigError(f"augment is {changes!r}, expected a list such as ['flip', ('shift', 2)]")
-    named = []
+        raise ConfigError(
+            f"augment is {changes!r}, expected a list such as ['flip', ('shift', 2)], or a "
+            "function of (image, seed)"
+        )
+    checked: list[tuple[Any, Any]] = []
     for change in changes:
+        if callable(change):
+            # Later changes see images of another shape.
+            shape = _shape_after(change, shape)
+            checked.append((_own, (change, shape)))
+            continue
         is_pair = isinstance(change, (tuple, list)) and len(change) == 2
         name: Any = change[0] if is_pair else change
         argument: Any = change[1] if is_pair else None
         if not isinstance(name, str) or name not in CHANGES:
             raise ConfigError(
                 f"augment has {change!r}, expected a name or (name, argument) with one of "
-                f"{', '.join(sorted(CHANGES))}"
+                f"{', '.join(sorted(CHANGES))}, or a function of (image, seed)"
             )
-        wanted = CHANGES[name].wanted(argument, size)
+        wanted = CHANGES[name].wanted(argument, (shape[0], shape[1]))
         if wanted is not None:
             raise ConfigError(f"augment: {name} takes {wanted}, found {argument!r}")
-        # Later changes see smaller images.
         if name == "crop":
-            size = (argument[0], argument[1])
-        named.append((name, argument))
-    return named
+            shape = (argument[0], argument[1], *shape[2:])
+        checked.append((CHANGES[name].apply, argument))
+    return checked
+
+
+def _shape_after(function: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of the images that a user's function makes, after checking it."""
+    import tensorflow as tf
+
+    name = getattr(function, "__name__", repr(function))
+    traced = tf.function(function, autograph=False).get_concrete_function(
+        tf.TensorSpec(shape, tf.float32), tf.TensorSpec([2], tf.int32)
+    )
+    graph = traced.graph.as_graph_def()
+    nodes = [*graph.node, *(node for one in graph.library.function for node in one.node_def)]
+    for node in nodes:
+        if node.op in _DRAW_FROM_STATE:
+            raise ConfigError(
+                f"augment: {name} draws with {node.op}, whose state a resumed run does not have. "
+                "Draw with a stateless operation and the seed that it is given, such as "
+                "tf.image.stateless_random_contrast(image, 0.8, 1.2, seed)."
+            )
+    made = traced.structured_outputs
+    if not isinstance(made, tf.Tensor) or made.dtype != tf.float32:
+        raise ConfigError(f"augment: {name} returns {made!r}, expected one float32 image")
+    if made.shape.rank != 3 or not made.shape.is_fully_defined():
+        raise ConfigError(
+            f"augment: {name} returns an image of shape {made.shape}, expected a known (height, "
+            "width, channels); state it with tf.ensure_shape"
+        )
+    return tuple(made.shape)
+
+
+def _own(images: Any, positions: Any, seed: int, number: int, argument: Any) -> Any:
+    """Apply a user's function to each image."""
+    import tensorflow as tf
+
+    function, shape = argument
+
+    def change(image_and_position: Any) -> Any:
+        image, position = image_and_position
+        # The counter of the position is 64 bits wide, a seed has twice 31.
+        key = stream_key(seed, "augment", position, number)
+        drawn = tf.random.stateless_uniform([2], key, 0, 2**31 - 1, tf.int32, alg="philox")
+        return function(image, drawn)
+
+    signature = tf.TensorSpec(shape, tf.float32)
+    return tf.map_fn(change, (images, positions), fn_output_signature=signature)
 
 
 def _draw(positions: tf.Tensor, seed: int, number: int, below: int) -> tf.Tensor:

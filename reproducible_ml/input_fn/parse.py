@@ -123,6 +123,11 @@ def fixed_shape(key: str, schema: FeatureSchema) -> tuple[int, ...]:
     return tuple(schema.shape)
 
 
+def is_ragged(schema: FeatureSchema) -> bool:
+    """Tell whether a feature holds as many numbers as it likes, a ragged tensor in a batch."""
+    return schema.shape is None and schema.encoding == "list"
+
+
 def decoded_bytes(schema: FeatureSchema) -> int:
     """Return the size of one record's decoded value in bytes; 0 if it varies."""
     import numpy as np

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reproducible_ml.datasets.serialize import read_manifest
-from reproducible_ml.input_fn.pipeline import input_fn
+from reproducible_ml.input_fn.gan import input_fn
 from reproducible_ml.utils.errors import DataError
 
 _BATCH = 256

@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from reproducible_ml.datasets.serialize import serialize_source
-from reproducible_ml.datasets.sources import Source, make_source
+from reproducible_ml.datasets.sources import Source
 from reproducible_ml.models.exact import quiet_tensorflow
-from reproducible_ml.stages.data_choice import SOURCE_KEYS, SOURCE_PATHS, check_place
+from reproducible_ml.stages.data_choice import (
+    check_place,
+    open_source,
+    raw_digests,
+    source_inputs,
+)
 from reproducible_ml.tracking.recording import record_dataset, record_digest, record_stage, seal_run
 
 
@@ -27,10 +32,11 @@ def serialize_stage(
         The run's result: records by split, and the fingerprint.
     """
     quiet_tensorflow()
-    record_stage(run, inputs=SOURCE_PATHS, outputs=("record_dir",))
+    inputs = source_inputs(config, {} if source is None else {"arguments": source.arguments})
+    record_stage(run, inputs=inputs, outputs=("record_dir",))
     if source is None:
         check_place(run, config)
-        source = make_source(config["source"], **{key: config[key] for key in SOURCE_KEYS})
+        source = open_source(config)
     manifest = serialize_source(
         source,
         config["record_dir"],
@@ -41,7 +47,8 @@ def serialize_stage(
         workers=config["workers"],
     )
     record_dataset(run, "records", manifest)
-    record_digest(run, {"data": manifest.fingerprint})
+    # The digest of the raw data, so that a rerun's verdict names it if it has changed.
+    record_digest(run, {"data": manifest.fingerprint, **raw_digests(manifest.source)})
     seal_run(run, {})
     records = {name: split.records for name, split in manifest.splits.items()}
     print(f"{sum(records.values()):,} records in {config['record_dir']}")

@@ -7,20 +7,79 @@ state the wrong one. Values of a named configuration count as defaults, not as a
 
 from __future__ import annotations
 
-import inspect
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reproducible_ml.datasets.serialize import Manifest
-from reproducible_ml.datasets.sources import SOURCES, make_source, recorded_path
+from reproducible_ml.datasets.sources import (
+    SOURCES,
+    Source,
+    is_path,
+    make_source,
+    recorded_path,
+    reopen,
+    source_keys,
+)
 from reproducible_ml.tracking.runs import as_typed, source_text
 from reproducible_ml.utils.errors import ConfigError, DataError
 
-# Keys of the paths of a source's rows, and all keys of a source's arguments.
-SOURCE_PATHS = ("npz_file", "image_dir")
-SOURCE_KEYS = (*SOURCE_PATHS, "image_shape")
-_CHOICES = ("source", *SOURCE_KEYS)
+# What a stage writes or reads that is no raw data.
+_PLACES = ("record_dir", "model_dir", "classifier_dir", "evaluation_dir")
+
+
+def open_source(config: Mapping[str, Any]) -> Source:
+    """Open the source that a configuration names, with all arguments of its that are there."""
+    name = str(config["source"])
+    return make_source(name, **{key: config[key] for key in source_keys(name) if key in config})
+
+
+def source_config(config: Mapping[str, Any], serialize: Any) -> dict[str, Any]:
+    """Return what a stage passes on to the experiment that writes its data set.
+
+    Args:
+        config: The stage's configuration.
+        serialize: The Sacred experiment that writes the data set.
+
+    Returns:
+        The source and all arguments of its that the configuration has. Without a key ``source``,
+        the paths and the arguments of any source that both configurations have.
+    """
+    if "source" in config:
+        keys = ("source", *source_keys(str(config["source"])))
+        return {key: config[key] for key in keys if key in config}
+    shared = [key for key in _config_keys(serialize) if key in config and key not in _PLACES]
+    return {key: config[key] for key in shared if is_path(key) or key in _all_keys()}
+
+
+def source_inputs(config: Mapping[str, Any], source: Mapping[str, Any]) -> list[str]:
+    """List the keys of a configuration that name the raw data of a source.
+
+    Args:
+        config: The configuration.
+        source: The source as a manifest records it; empty if it is not open yet.
+    """
+    arguments = source.get("arguments") or {}
+    named = source_keys(str(config["source"])) if "source" in config else _all_keys()
+    paths = [value for key, value in arguments.items() if is_path(key)]
+    return [
+        key
+        for key, value in config.items()
+        if (is_path(key) and (key in named or key in arguments))
+        # An experiment may have its own name for the path that it opens a source with.
+        or (isinstance(value, str) and value and recorded_path(value) in paths)
+    ]
+
+
+def raw_digests(source: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digest of a source's raw data, under the argument that names the data.
+
+    Args:
+        source: What the manifest records of the source.
+    """
+    paths = [key for key in source.get("arguments") or {} if is_path(key)]
+    return {paths[0] if len(paths) == 1 else "source": str(source["digest"])}
 
 
 def check_place(run: Any, config: Mapping[str, Any]) -> None:
@@ -37,8 +96,8 @@ def check_place(run: Any, config: Mapping[str, Any]) -> None:
     if "source" not in config:
         return
     source, given = str(config["source"]), _given(run)
-    for key in SOURCE_PATHS if source in SOURCES else ():
-        if config.get(key) and key not in inspect.signature(SOURCES[source]).parameters:
+    for key in filter(is_path, _all_keys() if source in SOURCES else ()):
+        if config.get(key) and key not in source_keys(source):
             raise ConfigError(
                 f"source={source} takes no {key}, which is {config[key]!r}: name the source that "
                 f"does, {_takers(key)}, or leave {key} out."
@@ -67,7 +126,8 @@ def check_source(run: Any, config: Mapping[str, Any], manifest: Manifest) -> Non
     Raises:
         ConfigError: The sources differ.
     """
-    given = {key: value for key, value in _given(run).items() if key in _CHOICES}
+    choices = ("source", *_all_keys())
+    given = {key: value for key, value in _given(run).items() if key in choices}
     asked = {key: value for key, value in given.items() if value is not None and key in config}
     written = manifest.source
     if not asked or not written.get("name"):
@@ -75,13 +135,13 @@ def check_source(run: Any, config: Mapping[str, Any], manifest: Manifest) -> Non
     arguments = written.get("arguments") or {}
     if asked.pop("source", written["name"]) == written["name"] and (
         all(_same(key, value, arguments) for key, value in asked.items())
-        or _same_rows(written, {**arguments, **asked})
+        or _same_rows(manifest, {**arguments, **asked})
     ):
         return
-    wanted = " ".join(f"{key}={as_typed(given[key])}" for key in _CHOICES if given.get(key))
+    wanted = " ".join(f"{key}={as_typed(given[key])}" for key in choices if given.get(key))
     raise ConfigError(
         f"{manifest.record_dir} was written from {source_text(written)}, not with {wanted}. "
-        f"Name another record_dir, or leave {', '.join(k for k in _CHOICES if given.get(k))} out."
+        f"Name another record_dir, or leave {', '.join(k for k in choices if given.get(k))} out."
     )
 
 
@@ -89,29 +149,46 @@ def _given(run: Any) -> dict[str, Any]:
     return dict(run.meta_info.get("config_updates") or {})
 
 
+def _all_keys() -> tuple[str, ...]:
+    """Return the arguments of all sources, each once."""
+    return tuple(dict.fromkeys(key for name in SOURCES for key in source_keys(name)))
+
+
+def _config_keys(experiment: Any) -> Iterator[str]:
+    """Yield the keys of an experiment's configuration."""
+    found: dict[str, Any] = {}
+    for one in experiment.configurations:
+        found.update(one(preset=found))
+    yield from found
+
+
 def _takers(key: str) -> str:
-    names = [
-        name for name, opened in SOURCES.items() if key in inspect.signature(opened).parameters
-    ]
-    return " or ".join(f"source={name}" for name in names)
+    return " or ".join(f"source={name}" for name in SOURCES if key in source_keys(name))
 
 
 def _same(key: str, value: Any, arguments: Mapping[str, Any]) -> bool:
-    if key not in SOURCE_PATHS:
-        return bool(list(value) == arguments.get(key))
-    return bool(recorded_path(value) == arguments.get(key))
+    if is_path(key):
+        return bool(recorded_path(value) == arguments.get(key))
+    return bool(_plain(value) == _plain(arguments.get(key)))
 
 
-def _same_rows(written: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
+def _plain(value: Any) -> Any:
+    """Return a value as JSON gives it back."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _same_rows(manifest: Manifest, arguments: Mapping[str, Any]) -> bool:
     """Tell whether rows at another path are the same: the file moved, or the machine is another."""
-    recorded = written.get("arguments") or {}
-    if any(
-        not _same(key, arguments[key], recorded) for key in arguments if key not in SOURCE_PATHS
-    ):
-        return False
-    if set(arguments) != set(recorded):
-        return False
+    recorded = manifest.source
     try:
-        return bool(make_source(written["name"], **arguments).digest() == written.get("digest"))
-    except DataError:
+        source = reopen({**recorded, "arguments": arguments}, manifest.record_dir)
+        found = source.digest()
+    except (ConfigError, DataError):
         return False
+    if not set(arguments) <= set(source.arguments):
+        return False
+    before, now = (
+        {key: value for key, value in one.items() if not is_path(key)}
+        for one in (recorded.get("arguments") or {}, source.arguments)
+    )
+    return bool(found == recorded.get("digest") and _plain(now) == _plain(before))

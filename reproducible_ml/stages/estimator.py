@@ -79,7 +79,7 @@ def train(
     for point in evaluated:
         trainings.points.scalar(*point)
     # A training may have been killed between a checkpoint and its evaluation.
-    begin = step if any(point.step == step for point in evaluated) else step - 1
+    begin = step if any(point.step == step for point in evaluated) else max(step - 1, 0)
     for last in _ends(begin, max_steps, every if evaluate_input is not None else None):
         end = trainings.train(estimator.train, estimator, train_input, hooks, max_steps=last)
         if evaluate_input is None:

@@ -21,11 +21,11 @@ from reproducible_ml.models.exact import (
 )
 from reproducible_ml.stages.origins import WRITTEN_BY, record_origin
 from reproducible_ml.stages.parts import (
-    SOURCE_PATHS,
     Points,
     default_dir,
     need_data,
     record_probe,
+    source_inputs,
     values_of,
 )
 from reproducible_ml.tracking.recording import (
@@ -56,12 +56,12 @@ def classifier_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
     # Serialization may load TensorFlow, which reads the environment when it is imported.
     set_environment(determinism)
     settings = ClassifierSettings(determinism=determinism, **values_of(ClassifierSettings, config))
-    need_data(run, config, serialize)
+    manifest = need_data(run, config, serialize)
     record_dir = Path(config["record_dir"])
     classifier_dir = Path(config["classifier_dir"] or default_dir(run))
     record_stage(
         run,
-        inputs=("record_dir", *SOURCE_PATHS),
+        inputs=("record_dir", *source_inputs(config, manifest.source)),
         outputs=("classifier_dir",),
         scheduled=("learning_rate",),
     )

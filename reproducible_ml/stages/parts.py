@@ -9,9 +9,8 @@ from typing import Any
 
 from reproducible_ml.datasets.serialize import Manifest, read_manifest
 from reproducible_ml.models.exact import Determinism, probe_digest
-from reproducible_ml.stages.data_choice import SOURCE_KEYS as SOURCE_KEYS
-from reproducible_ml.stages.data_choice import SOURCE_PATHS as SOURCE_PATHS
-from reproducible_ml.stages.data_choice import check_place, check_source
+from reproducible_ml.stages.data_choice import check_place, check_source, source_config
+from reproducible_ml.stages.data_choice import source_inputs as source_inputs
 from reproducible_ml.tracking.recording import (
     record_dataset,
     record_determinism,
@@ -56,7 +55,7 @@ def need_data(run: Any, config: Mapping[str, Any], serialize: Any) -> Manifest:
 
     Args:
         run: The running Sacred run.
-        config: ``record_dir``, and those of the source's keys that ``serialize`` takes.
+        config: ``record_dir``, and the source with its arguments as ``serialize`` takes them.
         serialize: The Sacred experiment that writes ``record_dir``.
 
     Raises:
@@ -69,7 +68,7 @@ def need_data(run: Any, config: Mapping[str, Any], serialize: Any) -> Manifest:
         record_upstream(run, serialize.path, manifest.fingerprint)
     else:
         check_place(run, config)
-        source = {key: config[key] for key in ("source", *SOURCE_KEYS) if key in config}
+        source = source_config(config, serialize)
         print(f"{record_dir} holds no data set yet: {serialize.path} writes it first.")
         run_stage(run, serialize, **source, record_dir=str(record_dir))
     manifest = read_manifest(record_dir)

@@ -30,12 +30,12 @@ from reproducible_ml.models.gan import (
 )
 from reproducible_ml.stages.origins import record_origin
 from reproducible_ml.stages.parts import (
-    SOURCE_PATHS,
     Points,
     default_dir,
     has_data,
     need_data,
     record_probe,
+    source_inputs,
     values_of,
 )
 from reproducible_ml.tracking.recording import (
@@ -77,10 +77,14 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
             return {"worker": task.index}
     # All settings, since those without a configuration key may get other defaults one day.
     run.info["settings"] = asdict(settings)
-    need_data(run, config, serialize)
+    manifest = need_data(run, config, serialize)
     record_dir = Path(config["record_dir"])
     model_dir = Path(config["model_dir"] or default_dir(run))
-    inputs = ("record_dir", "classifier_dir", *SOURCE_PATHS)
+    inputs = (
+        "record_dir",
+        "classifier_dir",
+        *source_inputs(config, manifest.source),
+    )
     # Reproduced on one machine, as many mirrored devices as workers give the same bits.
     again = {"strategy": MIRRORED} if settings.strategy == MULTI_WORKER else {}
     record_stage(run, inputs=inputs, outputs=("model_dir",), again=again)

@@ -1,24 +1,22 @@
-"""Sources of rows, in a table with one signature for all."""
+"""Sources of rows, in a table that a module of yours can add to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from reproducible_ml.datasets.sources.base import ArraySource, Source, recorded_path
+from reproducible_ml.datasets.sources.csv_file import csv
 from reproducible_ml.datasets.sources.digits import digits
 from reproducible_ml.datasets.sources.folder import FolderSource, folder
 from reproducible_ml.datasets.sources.mnist import mnist
 from reproducible_ml.datasets.sources.npz import NpzArraySource, npz
-from reproducible_ml.utils.errors import chosen
-
-# Name -> function of keyword arguments; each ignores the arguments of the others.
-SOURCES: dict[str, Callable[..., Source]] = {
-    "digits": digits,
-    "folder": folder,
-    "mnist": mnist,
-    "npz": npz,
-}
+from reproducible_ml.datasets.sources.opening import (
+    SOURCES,
+    is_path,
+    make_source,
+    reopen,
+    source_keys,
+)
+from reproducible_ml.datasets.sources.parquet import parquet
+from reproducible_ml.datasets.sources.table import TableSource
 
 __all__ = [
     "SOURCES",
@@ -26,28 +24,16 @@ __all__ = [
     "FolderSource",
     "NpzArraySource",
     "Source",
+    "TableSource",
+    "csv",
     "digits",
     "folder",
+    "is_path",
     "make_source",
     "mnist",
     "npz",
+    "parquet",
     "recorded_path",
+    "reopen",
+    "source_keys",
 ]
-
-
-def make_source(name: str, **arguments: Any) -> Source:
-    """Open a source by name.
-
-    Args:
-        name: A name in ``SOURCES``, or the one that a manifest records.
-        **arguments: ``npz_file`` for mnist and npz, ``image_dir`` and ``image_shape`` for folder.
-
-    Raises:
-        ConfigError: There is no such source.
-        DataError: Its data can't be read.
-    """
-    if name == NpzArraySource.name:
-        # Not in the table, since it needs a key, for which commands have no option. `repair` and
-        # the check of a named source open it with the arguments that the manifest records.
-        return NpzArraySource(**arguments)
-    return chosen(SOURCES, name, "source")(**arguments)

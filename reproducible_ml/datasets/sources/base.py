@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, Any]
+
+_LIBRARY = "reproducible_ml."
 
 
 def recorded_path(path: str | Path) -> str:
@@ -31,12 +34,25 @@ def recorded_path(path: str | Path) -> str:
     return absolute
 
 
+def code_of(opened_by: Any) -> str | None:
+    """Return ``module:name`` of a class or function outside this library; None for one of it."""
+    # A partial function has neither.
+    module, name = getattr(opened_by, "__module__", ""), getattr(opened_by, "__qualname__", "")
+    if module == "__main__":
+        # Under ``python -m`` the module has another name, by which it can be imported again.
+        spec = getattr(sys.modules[module], "__spec__", None)
+        module = "" if spec is None else spec.name
+    return None if not (module and name) or module.startswith(_LIBRARY) else f"{module}:{name}"
+
+
 class Source:
     """Rows in splits; subclasses define where they come from.
 
     Attributes:
-        name: The source's name in ``SOURCES``.
-        arguments: The arguments with which ``make_source`` opens it again.
+        name: The source's name in ``SOURCES``, or any for a source of your own.
+        arguments: The arguments with which its function, or its class, opens it again. Those whose
+            names end in ``_file`` or ``_dir`` are paths of raw data.
+        opened_by: ``module:name`` of what opens it again; None for this library's own sources.
         split_to_size: Number of rows by split.
         keys_to_handlers: Feature name -> handler that fits the rows.
         keys_to_descriptions: Feature name -> what it is, for people.
@@ -44,6 +60,7 @@ class Source:
 
     name: str
     arguments: dict[str, Any]
+    opened_by: str | None = None
     split_to_size: dict[str, int]
     keys_to_handlers: dict[str, FeatureHandler]
     keys_to_descriptions: dict[str, str]
@@ -58,7 +75,9 @@ class Source:
 
     def describe(self) -> dict[str, Any]:
         """Return what the manifest records about the source."""
-        return {"name": self.name, "arguments": self.arguments, "digest": self.digest()}
+        found = {"name": self.name, "arguments": self.arguments, "digest": self.digest()}
+        code = self.opened_by or code_of(type(self))
+        return {**found, "code": code} if code else found
 
 
 class ArraySource(Source):

@@ -20,7 +20,7 @@ from reproducible_ml.datasets.serialize.wire import (
     HEADER_BYTES,
     header,
 )
-from reproducible_ml.input_fn.parse import fixed_shape, parse_batch
+from reproducible_ml.input_fn.parse import is_ragged, parse_batch
 from reproducible_ml.input_fn.readers.fixed_form import FixedForm
 from reproducible_ml.input_fn.shards import first_records, shard_paths
 from reproducible_ml.utils.errors import DataError
@@ -40,8 +40,13 @@ _MASK_DELTA = 0xA282EAD8
 _HINT = "run: reproducible-ml verify"
 
 
-def why_not_memmap(manifest: Manifest, split: str) -> str | None:
+def why_not_memmap(
+    manifest: Manifest, split: str, features: Mapping[str, FeatureSchema]
+) -> str | None:
     """Return the reason why a split's records can't be fetched by offset; None if they can."""
+    varying = [key for key, schema in features.items() if is_ragged(schema)]
+    if varying:
+        return f"the length of its feature {varying[0]!r} varies"
     if manifest.compression:
         return f"its shards are compressed with {manifest.compression}"
     length = frame_bytes(manifest, split)
@@ -168,7 +173,7 @@ def memmap_gather(
     Args:
         manifest: The data set's manifest.
         split: Name of the split.
-        features: The features to read, by name; each needs a fixed shape.
+        features: The features to read, by name, none of them ragged.
 
     Returns:
         A function from int64 indices [n] to ``{key: tensor [n, *shape]}``.
@@ -176,8 +181,6 @@ def memmap_gather(
     import numpy as np
     import tensorflow as tf
 
-    for key, schema in features.items():
-        fixed_shape(key, schema)
     mapped = MappedShards(manifest, split)
     try:
         form = FixedForm(mapped.strings(np.zeros(1, np.int64))[0], features)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from reproducible_ml.input_fn.parse import fixed_shape, parse_batch
+from reproducible_ml.input_fn.parse import is_ragged, parse_batch
 from reproducible_ml.input_fn.shards import shard_paths
 
 if TYPE_CHECKING:
@@ -30,25 +30,26 @@ def memory_gather(
     Args:
         manifest: The data set's manifest.
         split: Name of the split.
-        features: The features to keep, by name; each needs a fixed shape.
+        features: The features to keep, by name.
 
     Returns:
-        A function from int64 indices [n] to ``{key: tensor [n, *shape]}``.
+        A function from int64 indices [n] to ``{key: tensor [n, *shape]}``, ragged if it varies.
     """
     import tensorflow as tf
 
-    for key, schema in features.items():
-        fixed_shape(key, schema)
     records = manifest.splits[split].records
     paths = shard_paths(manifest, split)
     dataset = tf.data.TFRecordDataset(paths, compression_type=manifest.compression)
-    dataset = dataset.batch(PARSE_BATCH).map(lambda batch: parse_batch(batch, features))
+    # TensorFlow can't join batches of ragged tensors.
+    at_once = records if any(map(is_ragged, features.values())) else PARSE_BATCH
+    dataset = dataset.batch(at_once).map(lambda batch: parse_batch(batch, features))
     # A single element with all records.
-    dataset = dataset.rebatch(records)
-    columns = {
-        key: tf.ensure_shape(column, [records, *fixed_shape(key, features[key])])
-        for key, column in dataset.get_single_element().items()
-    }
+    if at_once < records:
+        dataset = dataset.rebatch(records)
+    columns = dict(dataset.get_single_element())
+    for key, schema in features.items():
+        if not is_ragged(schema):
+            columns[key] = tf.ensure_shape(columns[key], [records, *(schema.shape or ())])
 
     def gather(indices: tf.Tensor) -> dict[str, Any]:
         return {key: tf.gather(column, indices) for key, column in columns.items()}

@@ -31,6 +31,8 @@ BLOCK_RECORDS = 2048
 # A constant, not a share of the machine's memory: with compressed shards the order depends on the
 # choice between memory and stream, so the choice must be the same on every machine.
 MEMORY_BUDGET_BYTES = 2 * 2**30
+# Values of varying length count as the shards that hold them; text shrinks to about a quarter.
+COMPRESSED_GROWTH = 4
 
 Finish = Callable[[Any, dict[str, Any]], Any]
 
@@ -61,16 +63,20 @@ def choose_reader(
     if reader not in ("auto", *READERS):
         raise ConfigError(f"reader is {reader!r}, expected auto, {', '.join(READERS)}")
     if reader == "memmap":
-        reason = why_not_memmap(manifest, split)
+        reason = why_not_memmap(manifest, split, features)
         if reason is not None:
             raise ConfigError(f"reader 'memmap' cannot read {manifest.record_dir}: {reason}")
     if reader != "auto":
         return reader
     budget = MEMORY_BUDGET_BYTES if memory_budget_bytes is None else memory_budget_bytes
-    needed = manifest.splits[split].records * sum(map(decoded_bytes, features.values()))
+    content = manifest.splits[split]
+    needed = content.records * sum(map(decoded_bytes, features.values()))
+    if any(schema.shape is None or schema.encoding == "utf8" for schema in features.values()):
+        growth = COMPRESSED_GROWTH if manifest.compression else 1
+        needed += growth * sum(shard.bytes for shard in content.shards)
     if needed <= budget:
         return "memory"
-    return "memmap" if why_not_memmap(manifest, split) is None else "stream"
+    return "memmap" if why_not_memmap(manifest, split, features) is None else "stream"
 
 
 def open_reader(
@@ -91,7 +97,8 @@ def open_reader(
         split: Name of the split.
         features: The features to read, by name.
         positions: The global positions of each element.
-        finish: Makes an element from its number and ``{key: tensor [n, *shape]}``.
+        finish: Makes an element from its number and ``{key: tensor [n, *shape]}``, ragged if the
+            shape varies.
         seed: Root seed of the run.
         shuffle: Whether the order is shuffled.
     """

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.input_fn.options import PIPELINE_THREADS
 from reproducible_ml.input_fn.order import record_indices
-from reproducible_ml.input_fn.parse import fixed_shape, parse_batch
+from reproducible_ml.input_fn.parse import parse_batch
 from reproducible_ml.input_fn.positions import FOREVER, Positions
 from reproducible_ml.input_fn.shards import shard_paths
 from reproducible_ml.utils.seeds import seed_pair
@@ -75,17 +75,16 @@ def stream_batches(
     Args:
         manifest: The data set's manifest.
         split: Name of the split.
-        features: The features to read, by name; each needs a fixed shape.
+        features: The features to read, by name.
         positions: The global positions of each element; records of other workers are read and
             dropped unparsed.
-        finish: Makes an element from its number and ``{key: tensor [n, *shape]}``.
+        finish: Makes an element from its number and ``{key: tensor [n, *shape]}``, ragged if the
+            shape varies.
         seed: Root seed of the run.
         shuffle: Whether the order is shuffled.
     """
     import tensorflow as tf
 
-    for key, schema in features.items():
-        fixed_shape(key, schema)
     paths = shard_paths(manifest, split)
     records = manifest.splits[split].records
     first = tf.cast(positions.start, tf.int64) * positions.samples_per_step

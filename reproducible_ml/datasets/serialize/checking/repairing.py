@@ -36,7 +36,7 @@ from reproducible_ml.datasets.serialize.manifest import (
     write_manifest,
 )
 from reproducible_ml.datasets.serialize.shard import ShardWriter, write_rows
-from reproducible_ml.datasets.sources import Source, make_source
+from reproducible_ml.datasets.sources import Source, reopen
 from reproducible_ml.utils.errors import DataError
 from reproducible_ml.utils.files import sync
 
@@ -208,7 +208,7 @@ def _source_of(manifest: Manifest) -> Source:
             f"{manifest.record_dir} can't be repaired: its rows came from a rows_gen, which the "
             f"manifest does not record. {again}"
         )
-    source = make_source(str(name), **arguments)
+    source = reopen(manifest.source, manifest.record_dir)
     if source.digest() != manifest.source["digest"]:
         raise DataError(
             f"{manifest.record_dir} can't be repaired: the data of the source {name} {arguments} "

@@ -1,0 +1,154 @@
+"""The table of sources, and how one is opened: by its name, or again from what a manifest records.
+
+A source of your own is either an entry that your module adds to ``SOURCES``, or an object of a
+subclass of ``Source``. A manifest records the module and the name of what opened it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml.datasets.sources.base import Source, code_of, recorded_path
+from reproducible_ml.datasets.sources.csv_file import csv
+from reproducible_ml.datasets.sources.digits import digits
+from reproducible_ml.datasets.sources.folder import folder
+from reproducible_ml.datasets.sources.mnist import mnist
+from reproducible_ml.datasets.sources.npz import NpzArraySource, npz
+from reproducible_ml.datasets.sources.parquet import parquet
+from reproducible_ml.utils.errors import DataError, chosen
+
+# Name -> function of keyword arguments; it gets those that it takes.
+SOURCES: dict[str, Callable[..., Source]] = {
+    "csv": csv,
+    "digits": digits,
+    "folder": folder,
+    "mnist": mnist,
+    "npz": npz,
+    "parquet": parquet,
+}
+_PATH_SUFFIXES = ("_file", "_dir")
+
+
+def source_keys(name: str) -> tuple[str, ...]:
+    """Return the arguments that a source takes; none if there is no such source."""
+    return _taken(SOURCES[name])[0] if name in SOURCES else ()
+
+
+def is_path(key: str) -> bool:
+    """Tell whether an argument of a source names raw data: it ends in ``_file`` or ``_dir``."""
+    return key.endswith(_PATH_SUFFIXES)
+
+
+def _taken(opened: Callable[..., Source]) -> tuple[tuple[str, ...], bool]:
+    """Return the names of a function's arguments, and whether it takes any others."""
+    found = inspect.signature(opened).parameters.values()
+    several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    names = tuple(one.name for one in found if one.kind not in several)
+    return names, any(one.kind is inspect.Parameter.VAR_KEYWORD for one in found)
+
+
+def make_source(name: str, **arguments: Any) -> Source:
+    """Open a source by name.
+
+    Args:
+        name: A name in ``SOURCES``, or the one that a manifest records.
+        **arguments: Those of the source, such as ``npz_file`` for mnist and npz, ``image_dir`` and
+            ``image_shape`` for folder, ``csv_file`` for csv; those of other sources are ignored.
+
+    Raises:
+        ConfigError: There is no such source.
+        DataError: Its data can't be read.
+    """
+    if name == NpzArraySource.name:
+        # Not in the table, since it needs a key, for which commands have no option. `repair` and
+        # the check of a named source open it with the arguments that the manifest records.
+        return NpzArraySource(**arguments)
+    return _opened(chosen(SOURCES, name, "source"), arguments)
+
+
+def _opened(opened_by: Callable[..., Source], arguments: Mapping[str, Any]) -> Source:
+    names, takes_all = _taken(opened_by)
+    source = opened_by(**{k: v for k, v in arguments.items() if takes_all or k in names})
+    source.opened_by = code_of(opened_by)
+    # What a source of one's own does not record itself: it can't be opened again without.
+    for key in names:
+        value = arguments.get(key)
+        if value is not None and key not in source.arguments:
+            source.arguments[key] = recorded_path(value) if is_path(key) else value
+    return source
+
+
+def reopen(recorded: Mapping[str, Any], record_dir: str | Path) -> Source:
+    """Open the source that a manifest records.
+
+    Args:
+        recorded: The manifest's ``source``: name, arguments, and code if it is a user's own.
+        record_dir: Folder of the data set; no code is imported from there.
+
+    Raises:
+        ConfigError: There is no such source.
+        DataError: Its module is not found, holds no such source, or its data can't be read.
+    """
+    name, code, arguments = str(recorded["name"]), recorded.get("code"), recorded["arguments"]
+    if not code:
+        return make_source(name, **arguments)
+    module, _, qualified = str(code).partition(":")
+    _import(module, Path(record_dir))
+    opened_by = SOURCES.get(name) or _found(module, qualified)
+    try:
+        return _opened(opened_by, arguments)
+    except TypeError as error:
+        raise DataError(
+            f"The source {name} ({code}) can't be opened with the arguments that were recorded, "
+            f"{dict(arguments)}: {error}. Its `arguments` must be those of its constructor."
+        ) from error
+
+
+def _import(module: str, record_dir: Path) -> None:
+    """Import a module from the working directory or an installed package."""
+    here = os.getcwd()
+    top = module.partition(".")[0]
+    spec = PathFinder.find_spec(top, [*sys.path, here]) if top.isidentifier() else None
+    place = spec and (spec.origin or next(iter(spec.submodule_search_locations or ()), None))
+    if module not in sys.modules and not place:
+        raise DataError(
+            f"The source was opened by the module {module}, which is not found from {here}. Run "
+            "this in the folder of the project, or install it."
+        )
+    # A data set may come from anywhere: what it brings along is data and not code.
+    if place and record_dir.resolve() in Path(place).resolve().parents:
+        raise DataError(f"{place} is in the folder of the data set; move it out to use it as code.")
+    if here not in sys.path:
+        sys.path.append(here)
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise DataError(
+            f"The module of the source, {module}, can't be imported: {error}"
+        ) from error
+
+
+def _found(module: str, qualified: str) -> Callable[..., Source]:
+    """Return a subclass of ``Source``, or a function that is annotated to return one."""
+    found: Any = sys.modules[module]
+    for part in qualified.split("."):
+        found = getattr(found, part, None)
+    try:
+        made = found if isinstance(found, type) else typing.get_type_hints(found).get("return")
+    except (TypeError, NameError):
+        made = None
+    # A name in a manifest must not call just any function.
+    if not isinstance(made, type) or not issubclass(made, Source):
+        raise DataError(
+            f"{module} has no source {qualified}: expected a subclass of Source, a function that "
+            "is annotated to return one, or one that the module adds to SOURCES."
+        )
+    return typing.cast("Callable[..., Source]", found)
