@@ -160,6 +160,10 @@ class RunTrainings:
         run = self._run
         if manifest is not None and "dataset" not in run.info:
             record_dataset(run, "records", manifest)
+            place = Path(manifest.record_dir)
+            named = [key for key, value in flat(run.config, "").items() if _same_path(value, place)]
+            stage = run.info["stage"]
+            run.info["stage"] = {**stage, "inputs": [*stage["inputs"], *named]}
         settings, data = {}, {} if manifest is None else {"fingerprint": manifest.fingerprint}
         for key, value in flat(run.config, "").items():
             if key in FREE or key.endswith(_FREE_ENDING):

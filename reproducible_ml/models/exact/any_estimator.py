@@ -208,7 +208,8 @@ class ExactTraining:
         Raises:
             ConfigError: No step was made.
         """
-        steps = read_steps(self.folder)
+        # A process that was killed may have logged steps beyond its last checkpoint.
+        steps = read_steps(self.folder)[: checkpoint_step(self.folder) or 0]
         if not len(steps):
             raise ConfigError(
                 f"The training in {self.folder} made no step: its data ended before the first one."

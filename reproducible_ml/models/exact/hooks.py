@@ -74,19 +74,31 @@ class ScalarHook(StepHook):
         self._every_steps = every_steps
         self._last_step = last_step
         self._previous: tuple[int, float] | None = None
+        self._unwritten: StepOutcome | None = None
 
     def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
         """Write the losses of this step, and steps per second since the point before."""
         step = int(outcome.step)
         if step % self._every_steps and step != self._last_step:
+            self._unwritten = outcome
             return
-        for name, loss in outcome.losses.items():
-            self._write(name, float(loss), step)
+        self._unwritten = None
+        self._write_losses(outcome)
         now = time.perf_counter()
         if self._previous is not None:
             steps, seconds = step - self._previous[0], now - self._previous[1]
             self._write("steps_per_second", steps / seconds, step)
         self._previous = (step, now)
+
+    def end(self, session: tf.compat.v1.Session) -> None:
+        """Write the losses of the last step, if only now it is known to be the last."""
+        del session
+        if self._last_step is None and self._unwritten is not None:
+            self._write_losses(self._unwritten)
+
+    def _write_losses(self, outcome: StepOutcome) -> None:
+        for name, loss in outcome.losses.items():
+            self._write(name, float(loss), int(outcome.step))
 
 
 class ProgressHook(StepHook):

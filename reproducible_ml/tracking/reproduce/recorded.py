@@ -127,14 +127,33 @@ class Recorded:
         """
         if not os.path.exists(path):
             raise NotComparable(self.stage.is_gone(key, path))
-        fingerprints = {
-            self.stage.absolute(facts["record_dir"]): facts["fingerprint"]
-            for facts in (self.run.info.get("dataset") or {}).values()
-        }
-        fingerprint = fingerprints.get(self.stage.inputs.get(key, ""))
+        fingerprint = self._fingerprints.get(self.stage.inputs.get(key, ""))
         if fingerprint is not None:
             echo(f"Verifying {path}.")
             self._check_data_set(key, path, fingerprint)
+
+    def check_unnamed_data_sets(self, echo: Callable[[str], None]) -> None:
+        """Check the data sets that the run read without naming them in its configuration.
+
+        Args:
+            echo: Called with a line before something that takes time.
+
+        Raises:
+            NotComparable: One is gone or holds other records; the message says what to do.
+        """
+        for record_dir in self.stage.unnamed_data_sets():
+            path = self.stage.absolute(record_dir)
+            if not os.path.exists(path):
+                raise NotComparable(self.stage.is_gone("record_dir", path))
+            echo(f"Verifying {path}.")
+            self._check_data_set("record_dir", path, self._fingerprints[path])
+
+    @property
+    def _fingerprints(self) -> dict[str, str]:
+        return {
+            self.stage.absolute(facts["record_dir"]): facts["fingerprint"]
+            for facts in (self.run.info.get("dataset") or {}).values()
+        }
 
     def _check_data_set(self, key: str, path: str, fingerprint: str) -> None:
         from reproducible_ml.datasets.serialize import read_manifest

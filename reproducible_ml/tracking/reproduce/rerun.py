@@ -138,6 +138,7 @@ class Rerun:
         """
         for key, path in self.inputs.items():
             self.recorded.check_input(key, path, self.echo)
+        self.recorded.check_unnamed_data_sets(self.echo)
 
     def execute(self) -> Run:
         """Run the stage in a process of its own, wait for it and load the new run.

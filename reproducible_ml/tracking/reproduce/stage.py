@@ -123,10 +123,6 @@ class Stage:
         Raises:
             NotComparable: One of them does not exist any more.
         """
-        for name, content in self.run.store.resources(self.run.id).items():
-            resource = _within(os.path.relpath(name, self._stage.cwd))
-            if os.path.isabs(name) and resource is not None:
-                _write_new(folder / resource, content)
         for key, path in self._relative(self._stage.found_outputs).items():
             if path is not None:
                 was_folder = self._stage.found_outputs[key] == FOLDER
@@ -139,6 +135,22 @@ class Stage:
                     raise NotComparable(self.is_gone(key, source))
                 if path is not None:
                     _place(source, folder / path)
+        for record_dir in self.unnamed_data_sets():
+            source = Path(self.absolute(record_dir))
+            if not source.exists():
+                raise NotComparable(self.is_gone("a data set", source))
+            _place(source, folder / record_dir)
+        for name, content in self.run.store.resources(self.run.id).items():
+            resource = _within(os.path.relpath(name, self._stage.cwd))
+            if os.path.isabs(name) and resource is not None:
+                _write_new(folder / resource, content, folder)
+
+    def unnamed_data_sets(self) -> list[str]:
+        """Return the relative paths of data sets that the configuration does not name."""
+        named = set(self._paths(tuple(self._values)).values()) if self._values else set()
+        datasets = (self.run.info.get("dataset") or {}).values()
+        paths = [_within(str(facts["record_dir"])) for facts in datasets]
+        return [path for path in paths if path is not None and self.absolute(path) not in named]
 
     def _likely_inputs(self) -> dict[str, str]:
         """Return the files that the configuration of a run of plain Sacred names."""
@@ -162,8 +174,10 @@ def _within(path: str) -> str | None:
     return None if os.path.isabs(path) or path.split(os.sep)[0] in ("..", ".") else path
 
 
-def _write_new(path: Path, content: bytes) -> None:
-    if not path.exists():
+def _write_new(path: Path, content: bytes, folder: Path) -> None:
+    # Below a link lies what the recorded run read, which must stay as it is.
+    inside = folder.resolve() in path.resolve().parents
+    if inside and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
