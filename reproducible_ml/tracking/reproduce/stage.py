@@ -123,10 +123,15 @@ class Stage:
         Raises:
             NotComparable: One of them does not exist any more.
         """
-        for name, content in self.run.store.resources(self.run.id).items():
+        kept = self.run.store.resources(self.run.id)
+        for name in map(str, dict(self.run.entry.get("resources") or ())):
             resource = _within(os.path.relpath(name, self._stage.cwd))
-            if os.path.isabs(name) and resource is not None:
-                _write_new(folder / resource, content)
+            if not os.path.isabs(name) or resource is None:
+                continue
+            if name in kept:
+                _write_new(folder / resource, kept[name])
+            elif os.path.isfile(name):  # plain Sacred stores only a digest in MongoDB
+                _place(Path(name), folder / resource)
         for key, path in self._relative(self._stage.found_outputs).items():
             if path is not None:
                 was_folder = self._stage.found_outputs[key] == FOLDER
