@@ -125,7 +125,8 @@ def _store_verdict(rerun: Rerun, again: Run, verdict: Verdict) -> None:
     )
     origin = {"run_id": run.id, "store": run.store.shown}
     again.store.append_info(again.id, "verdicts", {**facts, "reproduced_from": origin})
-    if request.mongo is None:
+    # A rerun of plain Sacred is in the folder alone.
+    if request.mongo is None or rerun.recorded.is_plain:
         return
     from reproducible_ml.tracking.mongo import parse_mongo, sync_run
 

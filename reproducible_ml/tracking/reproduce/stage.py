@@ -140,10 +140,15 @@ class Stage:
             if not source.exists():
                 raise NotComparable(self.is_gone("a data set", source))
             _place(source, folder / record_dir)
-        for name, content in self.run.store.resources(self.run.id).items():
+        kept = self.run.store.resources(self.run.id)
+        for name in map(str, dict(self.run.entry.get("resources") or ())):
             resource = _within(os.path.relpath(name, self._stage.cwd))
-            if os.path.isabs(name) and resource is not None:
-                _write_new(folder / resource, content, folder)
+            if not os.path.isabs(name) or resource is None:
+                continue
+            if name in kept:
+                _write_new(folder / resource, kept[name], folder)
+            elif os.path.isfile(name):  # plain Sacred stores only a digest in MongoDB
+                _place(Path(name), folder / resource)
 
     def unnamed_data_sets(self) -> list[str]:
         """Return the relative paths of data sets that the configuration does not name."""
