@@ -69,11 +69,16 @@ def test_what_is_no_source_is_not_called(module, code, message):
         reopen(recorded(code.replace("MODULE", module), other=3), "data")
 
 
-def test_no_code_is_imported_from_a_data_set(module):
-    Path("data").mkdir()
-    Path(f"{module}.py").write_text("raise SystemExit('imported')")
-    with pytest.raises(DataError, match="is in the folder of the data set"):
-        reopen(recorded(f"{module}:Table"), ".")
+@pytest.mark.parametrize("place", [".", "part_of/it", "deep/er"])
+def test_no_code_is_imported_from_a_data_set(module, place):
+    """Nor from a folder in it, which Python would take for a package."""
+    path = Path(place, f"{module}.py")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("raise SystemExit('imported')")
+    name = ".".join([*path.parent.parts, module])
+    for record_dir in {Path("."), path.parent}:
+        with pytest.raises(DataError, match="is in the folder of the data set"):
+            reopen(recorded(f"{name}:Table"), record_dir)
 
 
 def test_the_arguments_of_a_source_are_those_of_its_function(monkeypatch):

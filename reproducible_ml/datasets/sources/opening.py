@@ -113,19 +113,26 @@ def reopen(recorded: Mapping[str, Any], record_dir: str | Path) -> Source:
 
 
 def _import(module: str, record_dir: Path) -> None:
-    """Import a module from the working directory or an installed package."""
+    """Import a module from an installed package or the working directory."""
+    if module in sys.modules:
+        return
     here = os.getcwd()
-    top = module.partition(".")[0]
-    spec = PathFinder.find_spec(top, [*sys.path, here]) if top.isidentifier() else None
-    place = spec and (spec.origin or next(iter(spec.submodule_search_locations or ()), None))
-    if module not in sys.modules and not place:
-        raise DataError(
-            f"The source was opened by the module {module}, which is not found from {here}. Run "
-            "this in the folder of the project, or install it."
-        )
-    # A data set may come from anywhere: what it brings along is data and not code.
-    if place and record_dir.resolve() in Path(place).resolve().parents:
-        raise DataError(f"{place} is in the folder of the data set; move it out to use it as code.")
+    # Found step by step, since the import itself would execute what it finds.
+    path = [*sys.path, here]
+    for part in module.split("."):
+        spec = PathFinder.find_spec(part, path) if part.isidentifier() else None
+        if spec is None:
+            raise DataError(
+                f"The source was opened by the module {module}, which is not found from {here}. "
+                "Run this in the folder of the project, or install it."
+            )
+        path = list(spec.submodule_search_locations or ())
+        for place in [spec.origin] if spec.origin else path:
+            # A data set may come from anywhere: what it brings along is data and not code.
+            if record_dir.resolve() in (Path(place).resolve(), *Path(place).resolve().parents):
+                raise DataError(
+                    f"{place} is in the folder of the data set; move it out to use it as code."
+                )
     if here not in sys.path:
         sys.path.append(here)
     try:

@@ -92,9 +92,9 @@ class TableSource(Source):
             places = _drawn(where, features, fractions, split_seed)
             self.arguments.update(split_fractions=fractions, split_seed=split_seed)
         else:
-            places = {"train": range(len(next(iter(features.values()))))}
+            places = {"train": list(range(len(next(iter(features.values())))))}
         self._splits = {
-            split: {key: values[list(found)] for key, values in features.items()}
+            split: {key: values[found] for key, values in features.items()}
             for split, found in places.items()
         }
         self.split_to_size = {split: len(found) for split, found in places.items()}

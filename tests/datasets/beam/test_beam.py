@@ -324,7 +324,7 @@ def test_a_pool_of_workers_without_docker_writes_a_source(npz, monkeypatch):
         (["out"], "out: neither an option"),
         (["--samples-per-record=0"], "samples_per_record must be 1 or more, found 0."),
         (["--image-shape=64x64"], "--image-shape=64x64 is not height,width,channels"),
-        (["--npz-file=missing.npz"], "missing.npz"),
+        (["--argument=npz_file=missing.npz"], "missing.npz"),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else "",
 )

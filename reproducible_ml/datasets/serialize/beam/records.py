@@ -13,6 +13,7 @@ file systems, such as ``gs://bucket/mnist``. Needs the extra ``[beam]``. See doc
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
 import os
@@ -217,6 +218,13 @@ def _parts(rows_gen: Callable[[str], Rows], split: str) -> Reachable:
 @click.option("--npz-file", help="For mnist and npz; all workers must be able to reach it.")
 @click.option("--image-dir", help="For folder: a folder with one sub-folder per class.")
 @click.option("--image-shape", default="64,64,3", help="For folder: height,width,channels.")
+@click.option(
+    "--argument",
+    "others",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Another argument of the source, such as csv_file=rows.csv.",
+)
 @click.option("--record-dir", required=True, help="Folder or address that all workers can reach.")
 @click.option("--record-pattern", default=RECORD_PATTERN, show_default=True)
 @click.option("--samples-per-record", default=5000, show_default=True)
@@ -228,6 +236,7 @@ def main(
     npz_file: str | None,
     image_dir: str | None,
     image_shape: str,
+    others: tuple[str, ...],
     record_dir: str,
     record_pattern: str,
     samples_per_record: int,
@@ -242,7 +251,12 @@ def main(
         # Before the source is opened, which may take long.
         parse_options(beam_options)
         shape = _shape_of(image_shape)
-        arguments = {"npz_file": npz_file, "image_dir": image_dir, "image_shape": shape}
+        arguments: dict[str, Any] = {
+            "npz_file": npz_file,
+            "image_dir": image_dir,
+            "image_shape": shape,
+        }
+        arguments.update(map(_argument, others))
         rows = SourceRows(source, {name: value for name, value in arguments.items() if value})
         opened = rows.source()
         manifest = write_records(
@@ -263,6 +277,16 @@ def main(
     records = sum(split.records for split in manifest.splits.values())
     fingerprint = manifest.fingerprint[:SHORT_DIGEST]
     click.echo(f"{records:,} records in {record_dir}; fingerprint {fingerprint}")
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--argument={text} is not KEY=VALUE, such as csv_file=rows.csv.")
+    try:
+        return key, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return key, value
 
 
 def _shape_of(text: str) -> list[int]:
