@@ -122,6 +122,14 @@ class InputFn:
         dataset.critic_steps = self.critic_steps
         return dataset
 
+    def _check_features(self) -> None:
+        """Refuse features that this kind of element can't hold."""
+        raise NotImplementedError
+
+    def _element(self, positions: Positions, element: Any, values: dict[str, Any]) -> Any:
+        """Make one element of the dataset from the values at its positions."""
+        raise NotImplementedError
+
     def _positions(self, input_context: Any | None, start: Any) -> Positions:
         num_workers, first_worker, workers = self.num_workers, self.worker_index, 1
         if input_context is not None:

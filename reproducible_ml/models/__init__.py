@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from reproducible_ml.models.exact import Determinism, apply_determinism
+    from reproducible_ml.models.exact import Determinism, apply_determinism, publish_losses
     from reproducible_ml.models.gan import (
         GAN_TYPES,
         OPTIMIZERS,
@@ -46,6 +46,7 @@ __all__ = [
     "generator_fn",
     "grid_latents",
     "make_gan_estimator",
+    "publish_losses",
     "tfgan",
     "train_gan",
 ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,16 +19,12 @@ from reproducible_ml.models.exact import (
     STEPS_FILE,
     TENSORS_FILE,
     Determinism,
-    ExactTraining,
-    TrainingEnd,
-    Watched,
     apply_determinism,
     code_digests,
-    is_recorded_elsewhere,
-    onednn_in_use,
+    determinism_in_use,
     parsed_code,
-    threads_in_use,
 )
+from reproducible_ml.models.exact.any_estimator import ExactTraining, TrainingEnd, Watched
 from reproducible_ml.stages.gan_grids import GridsOfAnyGAN
 from reproducible_ml.stages.parts import Points, record_probe, values_of
 from reproducible_ml.tracking.recording import (
@@ -80,17 +75,11 @@ class RunTrainings:
             return
         self._prepared = True
         seed = int(self._run.config["seed"])
-        onednn = onednn_in_use()
-        if onednn != self._determinism.onednn:
-            self._determinism = replace(self._determinism, onednn=onednn)
         try:
             apply_determinism(self._determinism, seed, check_onednn=False)
         except ConfigError as error:
-            intra, inter = threads_in_use()
-            self._determinism = replace(
-                self._determinism, intra_op_threads=intra, inter_op_threads=inter
-            )
             print(f"Warning: {error}", file=sys.stderr, flush=True)
+        self._determinism = determinism_in_use(self._determinism)
 
     def train(
         self,
@@ -222,7 +211,7 @@ def train(stock: Any, estimator: Any, *args: Any, **kwargs: Any) -> Any:
         The Estimator, as ``train`` does.
     """
     run = autologged_run()
-    if run is None or is_recorded_elsewhere():
+    if run is None:
         return stock(estimator, *args, **kwargs)
     trainings_of(run).train(partial(stock, estimator), estimator, *args, **kwargs)
     return estimator
@@ -231,7 +220,7 @@ def train(stock: Any, estimator: Any, *args: Any, **kwargs: Any) -> Any:
 def seed_of_run() -> int | None:
     """Return the seed for a ``RunConfig`` that has none; None outside of a recorded run."""
     run = autologged_run()
-    if run is None or is_recorded_elsewhere():
+    if run is None:
         return None
     trainings_of(run).prepare()
     return int(run.config["seed"]) & 0x7FFFFFFF
@@ -240,7 +229,7 @@ def seed_of_run() -> int | None:
 def prepare_tensorflow() -> None:
     """Apply the determinism settings of the running experiment, if one is running."""
     run = autologged_run()
-    if run is not None and not is_recorded_elsewhere():
+    if run is not None:
         trainings_of(run).prepare()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 # Runs within runs: a stage may be executed within another's main function.
@@ -21,6 +23,17 @@ def enter(run: Any, autolog: bool) -> None:
 def leave(run: Any) -> None:
     """Note that a run has ended."""
     _running[:] = [one for one in _running if one[0] is not run]
+
+
+@contextmanager
+def recorded_elsewhere() -> Iterator[None]:
+    """Mark trainings of Estimators inside as recorded by the caller, so that nobody else does."""
+    # Of the process, since TensorFlow may train in a thread of its own.
+    _running.append((None, False))
+    try:
+        yield
+    finally:
+        _running.pop()
 
 
 def autologged_run() -> Any | None:

@@ -27,6 +27,7 @@ from reproducible_ml.models.evaluation.classifier import (
 from reproducible_ml.models.exact import Determinism, apply_determinism, without_cluster
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
+from reproducible_ml.utils.running import recorded_elsewhere
 from reproducible_ml.utils.seeds import child_seed
 
 _WARM_UP_SHARE = 0.05
@@ -146,8 +147,6 @@ def train_classifier(
             params={"settings": settings, "classes": classes},
         )
     losses = _losses_hook(settings.max_steps, log_every_steps, scalar)
-    from reproducible_ml.models.exact import recorded_elsewhere
-
     try:
         with recorded_elsewhere():
             estimator.train(train_input, max_steps=settings.max_steps, hooks=[losses])

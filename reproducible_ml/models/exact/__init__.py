@@ -7,14 +7,6 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from reproducible_ml.models.exact.any_estimator import (
-        CALLS_FILE,
-        ExactTraining,
-        TrainingEnd,
-        Watched,
-        is_recorded_elsewhere,
-        recorded_elsewhere,
-    )
     from reproducible_ml.models.exact.checkpoints import (
         ExactSaverHook,
         StepLogHook,
@@ -26,11 +18,10 @@ if TYPE_CHECKING:
         COMPUTE_DTYPES,
         Determinism,
         apply_determinism,
-        onednn_in_use,
+        determinism_in_use,
         probe_digest,
         quiet_tensorflow,
         set_environment,
-        threads_in_use,
     )
     from reproducible_ml.models.exact.distribution import (
         MIRRORED,
@@ -71,7 +62,6 @@ if TYPE_CHECKING:
     )
     from reproducible_ml.models.exact.step_log import (
         LOSSES_FILE,
-        LOSSES_OF_1_0,
         STEPS_FILE,
         TENSORS_FILE,
         StepLog,
@@ -83,11 +73,9 @@ else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
-    "CALLS_FILE",
     "COMPUTE_DTYPES",
     "IDENTITY_FILE",
     "LOSSES_FILE",
-    "LOSSES_OF_1_0",
     "MIRRORED",
     "MULTI_WORKER",
     "STEPS_FILE",
@@ -95,7 +83,6 @@ __all__ = [
     "TF_CONFIG",
     "Determinism",
     "ExactSaverHook",
-    "ExactTraining",
     "FigureLog",
     "GlorotUniform",
     "GridHook",
@@ -107,19 +94,16 @@ __all__ = [
     "StepOutcome",
     "Task",
     "TrainingDiverged",
-    "TrainingEnd",
-    "Watched",
     "apply_determinism",
     "check_identity",
     "check_strategy",
     "checkpoint_step",
     "code_digests",
     "computing_in",
+    "determinism_in_use",
     "is_follower",
-    "is_recorded_elsewhere",
     "losses_digest",
     "mean_of_replicas",
-    "onednn_in_use",
     "open_strategy",
     "parsed_code",
     "probe_digest",
@@ -131,13 +115,11 @@ __all__ = [
     "read_identity",
     "read_steps",
     "read_task",
-    "recorded_elsewhere",
     "refuse_cluster",
     "replay",
     "seeded_variables",
     "set_environment",
     "step_dtype",
-    "threads_in_use",
     "wait_for_identity",
     "what_is_kept",
     "without_cluster",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from reproducible_ml.utils.errors import ConfigError
@@ -65,18 +65,24 @@ def quiet_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def onednn_in_use() -> bool:
-    """Tell whether the TensorFlow of this process uses oneDNN's kernels.
+def determinism_in_use(settings: Determinism) -> Determinism:
+    """Return settings with the threads and the kernels that this process really computes with.
 
-    Unless the variable was set before TensorFlow was imported, that depends on the processor.
+    Unless the environment said so before TensorFlow was imported, oneDNN depends on the processor.
+    Threads of 0 are a number chosen by the machine.
     """
     from tensorflow.python.util import _pywrap_util_port
 
-    return bool(_pywrap_util_port.IsMklEnabled())
+    intra, inter = _threads()
+    return replace(
+        settings,
+        intra_op_threads=intra,
+        inter_op_threads=inter,
+        onednn=bool(_pywrap_util_port.IsMklEnabled()),
+    )
 
 
-def threads_in_use() -> tuple[int, int]:
-    """Return the (intra, inter) threads of this process; 0 for a number chosen by the machine."""
+def _threads() -> tuple[int, int]:
     import tensorflow as tf
 
     threading = tf.config.threading
@@ -109,7 +115,7 @@ def apply_determinism(settings: Determinism, seed: int, check_onednn: bool = Tru
     # Every Estimator class warns that it is deprecated, which this project has decided to accept.
     tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
     threading = tf.config.threading
-    found = threads_in_use()
+    found = _threads()
     asked = (settings.intra_op_threads, settings.inter_op_threads)
     if found != asked:
         try:

@@ -23,6 +23,7 @@ from reproducible_ml.models.gan.result import TrainingResult, finish_training
 from reproducible_ml.models.gan.settings import Cadence, GANSettings
 from reproducible_ml.models.gan.types import gan_type_row
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
+from reproducible_ml.utils.running import recorded_elsewhere
 
 # Warnings of TensorFlow about its own calls. The networks can't silence the second one, since
 # replicas are built in threads.
@@ -263,8 +264,6 @@ def _prepare(
 
 def _train(parts: _Parts, settings: GANSettings, max_steps: int, hooks: list[Any]) -> None:
     import tensorflow as tf
-
-    from reproducible_ml.models.exact import recorded_elsewhere
 
     with recorded_elsewhere(), warnings.catch_warnings():
         for said in _SAID_BY_STRATEGIES:

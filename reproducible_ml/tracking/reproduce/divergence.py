@@ -16,7 +16,6 @@ import numpy as np
 
 from reproducible_ml.models.exact import (
     LOSSES_FILE,
-    LOSSES_OF_1_0,
     STEPS_FILE,
     TENSORS_FILE,
     step_dtype,
@@ -67,7 +66,7 @@ def step_logs(run: Run) -> tuple[np.ndarray[Any, Any], TensorDigests] | None:
         return None
     content = run.artifacts[STEPS_FILE]
     names = run.artifacts.get(LOSSES_FILE)
-    dtype = step_dtype(LOSSES_OF_1_0 if names is None else json.loads(names))
+    dtype = step_dtype() if names is None else step_dtype(json.loads(names))
     steps = np.frombuffer(content, dtype, count=len(content) // dtype.itemsize)
     lines = run.artifacts.get(TENSORS_FILE, b"").decode().splitlines()
     return steps, {one["step"]: one["tensors"] for one in map(json.loads, lines)}

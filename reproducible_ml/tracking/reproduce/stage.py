@@ -140,6 +140,9 @@ class Stage:
             if not source.exists():
                 raise NotComparable(self.is_gone("a data set", source))
             _place(source, folder / record_dir)
+        self._restore_resources(folder)
+
+    def _restore_resources(self, folder: Path) -> None:
         kept = self.run.store.resources(self.run.id)
         for name in map(str, dict(self.run.entry.get("resources") or ())):
             resource = _within(os.path.relpath(name, self._stage.cwd))

@@ -6,12 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from reproducible_ml.models.exact import (
-    ExactTraining,
-    Watched,
-    publish_losses,
-    read_steps,
-)
+from reproducible_ml.models.exact import publish_losses, read_steps
+from reproducible_ml.models.exact.any_estimator import ExactTraining, Watched
 from reproducible_ml.utils.errors import ConfigError, DataError
 
 POINTS = np.arange(40, dtype=np.float32).reshape(20, 2) / 40

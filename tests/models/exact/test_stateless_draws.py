@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from reproducible_ml.models.exact.stateless_draws import make_draws_stateless
+from reproducible_ml.models.exact.any_estimator import make_draws_stateless
 from reproducible_ml.utils.errors import ConfigError
 
 COUNT = 4000

@@ -20,11 +20,15 @@ from typing import Any
 import tensorflow as tf
 
 from reproducible_ml.input_fn import starting_at
+from reproducible_ml.models.exact.any_estimator.counted_data import (
+    CountedData,
+    ElementsListener,
+    read_elements,
+)
+from reproducible_ml.models.exact.any_estimator.stateless_draws import make_draws_stateless
 from reproducible_ml.models.exact.checkpoints import ExactSaverHook, StepLogHook
-from reproducible_ml.models.exact.counted_data import CountedData, ElementsListener, read_elements
 from reproducible_ml.models.exact.hooks import ProgressHook, ScalarHook, replay
 from reproducible_ml.models.exact.identity import check_identity, checkpoint_step
-from reproducible_ml.models.exact.stateless_draws import make_draws_stateless
 from reproducible_ml.models.exact.step import (
     has_outcome,
     outcome_of,
@@ -35,6 +39,7 @@ from reproducible_ml.models.exact.step_log import StepLog, losses_digest, read_s
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.files import write_json
+from reproducible_ml.utils.running import recorded_elsewhere
 
 CALLS_FILE = "calls.json"
 _NEVER = 2**62
@@ -86,25 +91,6 @@ class TrainingEnd:
     digests: dict[str, str]
     tensors: dict[str, str]
     checkpoint: str
-
-
-# Of the process, since TensorFlow may train in a thread of its own.
-_elsewhere: list[None] = []
-
-
-@contextmanager
-def recorded_elsewhere() -> Iterator[None]:
-    """Mark trainings of Estimators inside as recorded by the caller, so that nobody else does."""
-    _elsewhere.append(None)
-    try:
-        yield
-    finally:
-        _elsewhere.pop()
-
-
-def is_recorded_elsewhere() -> bool:
-    """Tell whether ``recorded_elsewhere`` is active."""
-    return bool(_elsewhere)
 
 
 class ExactTraining:
