@@ -31,6 +31,11 @@ _CALL_GETARGSPEC = ("train", "estimator.stargan_estimator", "estimator.tpu_gan_e
 
 def install() -> None:
     """Make the changes, now for what is imported, else at its import."""
+    if "tensorflow" not in sys.modules:
+        # Read when TensorFlow is imported; left alone, the kernels would depend on the processor,
+        # and a missing GPU would be reported as an error at each start.
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in _CALL_GETARGSPEC:
         wrapt.register_post_import_hook(_with_argspec, f"{_TF_GAN}.{name}")
     wrapt.register_post_import_hook(_prepare, "tensorflow")
@@ -47,10 +52,8 @@ def run_begins(config: Mapping[str, Any]) -> None:
     """
     if "tensorflow" in sys.modules:
         _prepare(None)
-        return
-    # Read when TensorFlow is imported; left alone, it would depend on the processor.
-    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1" if config.get("onednn", True) else "0"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    elif "onednn" in config:
+        os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1" if config["onednn"] else "0"
 
 
 class _InspectWithArgspec(types.ModuleType):
