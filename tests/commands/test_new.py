@@ -150,6 +150,13 @@ def test_its_data_and_its_quick_tests_pass_at_once():
     assert "2 passed" in output
 
 
+def test_another_gan_type_brings_its_own_values():
+    new("my_project")
+    output = run("experiments.train", "print_config", "with", "gan_type=lsgan")
+    assert re.search(r"critic_weight_clip = None", output)
+    assert not re.search(r"gen_lr = None", output)
+
+
 @pytest.mark.slow
 def test_both_commands_pass_and_the_run_can_be_proved():
     new("my_project")
