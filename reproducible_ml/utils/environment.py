@@ -13,6 +13,7 @@ import platform
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,22 @@ def result_variables(variables: Mapping[str, str] = os.environ) -> dict[str, str
 
 def packages() -> dict[str, str]:
     """Return the version of every installed distribution, by normalized name."""
+    # A stage within a stage asks again; an installation changes the time of its folder.
+    # The working directory changes for other reasons.
+    installed = [path for path in sys.path if path.endswith("-packages")]
+    return dict(_packages(tuple((path, _time_of(path)) for path in installed)))
+
+
+def _time_of(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=1)
+def _packages(places: tuple[tuple[str, int], ...]) -> dict[str, str]:
+    del places
     found: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
         name = distribution.metadata["Name"]

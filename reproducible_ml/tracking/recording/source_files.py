@@ -80,10 +80,7 @@ def source_files(origin: Origin) -> list[Path]:
     files = set() if origin.file is None else {origin.file}
     if origin.package_dir is not None:
         packages.add(origin.package_dir)
-    for module in list(sys.modules.values()):
-        path = _file_of(module)
-        if path is None or not is_local(path, origin.base_dir):
-            continue
+    for path in _local_modules(origin.base_dir):
         depth = _package_depth(path)
         if depth:
             packages.add(path.parents[depth - 1])
@@ -100,28 +97,37 @@ def loaded_files(base_dir: Path) -> list[Path]:
     Args:
         base_dir: The directory that holds the experiment's top-level package.
     """
-    found = {_file_of(module) for module in list(sys.modules.values())}
-    return sorted(
-        file
-        for file in found
-        if file is not None and LIBRARY not in file.parents and is_local(file, base_dir)
-    )
+    found = set(_local_modules(base_dir))
+    return sorted(file for file in found if LIBRARY not in file.parents)
 
 
-def _file_of(module: Any) -> Path | None:
+def _local_modules(base_dir: Path) -> Iterator[Path]:
+    """Yield the files of the user's own modules that this process has imported."""
+    for module in list(sys.modules.values()):
+        path = _file_of(module)
+        if path is not None and _holds_local_files(os.path.dirname(path), base_dir):
+            yield Path(path)
+
+
+def _file_of(module: Any) -> str | None:
     name = getattr(module, "__file__", None)
     if not isinstance(name, str) or not name.endswith(".py"):
         return None
     if not os.path.isabs(name):
-        return Path(os.path.realpath(name))
+        return os.path.realpath(name)
     # The same result with one lookup per folder: TensorFlow alone has 3,000 modules in 500 folders.
     file = os.path.join(_real_folder(os.path.dirname(name)), os.path.basename(name))
-    return Path(os.path.realpath(file) if os.path.islink(file) else file)
+    return os.path.realpath(file) if os.path.islink(file) else file
 
 
 @cache
 def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
+
+
+@cache
+def _holds_local_files(folder: str, base_dir: Path) -> bool:
+    return is_local(Path(folder, "module.py"), base_dir)
 
 
 def is_local(path: Path, base_dir: Path) -> bool:
