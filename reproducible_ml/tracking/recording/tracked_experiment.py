@@ -37,7 +37,7 @@ from reproducible_ml.tracking.recording.config_check import (
     checked_updates,
 )
 from reproducible_ml.tracking.recording.draws import same_draws
-from reproducible_ml.tracking.recording.finishing import at_end, at_start
+from reproducible_ml.tracking.recording.finishing import at_broken_end, at_end, at_start
 from reproducible_ml.tracking.recording.forgotten_with import forgotten_with
 from reproducible_ml.tracking.recording.observer import LocalStore
 from reproducible_ml.tracking.recording.options import (
@@ -347,6 +347,7 @@ class TrackedExperiment(sacred.Experiment):
             # It writes what Sacred's own observer would, and more.
             others = [one for one in run.observers if not isinstance(one, FileStorageObserver)]
             store = storage.observer()
+            store.before_broken_end = partial(at_broken_end, run, self._source_files)
             run.observers[:] = [store] if RERUN_VARIABLE in os.environ else [store, *others]
             store.attach(run)
 

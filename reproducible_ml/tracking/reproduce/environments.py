@@ -146,6 +146,8 @@ def _effect(name: str) -> str:
     if group == "variables":
         if rest.startswith(("TF_", "XLA_", "ONEDNN_", "DNNL_", "OMP_", "KMP_", "MKL_", "CUDA_")):
             return _ANY_BIT
+        if rest.startswith(("OPENBLAS_", "BLIS_", "VECLIB_", "NUMEXPR_", "GOMP_")):
+            return _LAST_BITS
         if rest == _HASH_SEED:
             return "the order of sets of strings may differ, and what follows from it"
         if rest.startswith("LD_"):

@@ -63,12 +63,21 @@ def test_a_file_that_changed_keeps_its_first_content_and_is_named(tmp_path, monk
         "    Path('new.py').write_text('OF = 4')\n"
         "    import new\n"
         "    return early.OF\n"
+        "@ex.command\n"
+        "def fails():\n"
+        "    import late\n"
+        "    raise ValueError\n"
     )
     monkeypatch.setattr(sys, "modules", dict(sys.modules))
     import program as module
 
+    with pytest.raises(ValueError, match=r"^$"):
+        module.ex.run("fails")
+    # What a failed run has imported is recorded, too.
+    assert load_run(1).sources["late.py"] == b"OF = 2\n"
+    del sys.modules["late"]
     module.ex.run()
-    run = load_run(1)
+    run = load_run(2)
     assert run.experiment == "program"
     own = {name: text for name, text in run.sources.items() if "/" not in name}
     assert own == {
