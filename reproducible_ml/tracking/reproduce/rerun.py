@@ -200,6 +200,10 @@ class Rerun:
             )
         return here
 
+    def libraries(self, again: Run) -> list[EnvironmentDifference]:
+        """List the differences in the numeric libraries that both runs have loaded."""
+        return library_differences(self.recorded.run.environment, again.environment)
+
     def remarks(self, again: Run, verdict: Verdict) -> tuple[str, ...]:
         """Return what a reader of the verdict must know beside it.
 
@@ -208,7 +212,7 @@ class Rerun:
             verdict: The verdict.
         """
         left, right = self.recorded.run.environment, again.environment
-        differences = [one.describe() for one in library_differences(left, right)]
+        differences = [one.describe() for one in self.libraries(again)]
         explained = self.request.changes or self.request.sources != RECORDED or verdict.other_inputs
         if verdict.word == IDENTICAL or explained:
             return tuple(differences)
