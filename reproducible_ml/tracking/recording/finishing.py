@@ -80,7 +80,8 @@ def _complete_environment(run: Any) -> None:
     if "environment" in run.info:
         run.info["environment"]["tensorflow"] = environment.describe_tensorflow()
         threads = {**environment.describe_threads(), "pools": describe_pools()}
-        run.info["environment"]["threads"] = threads
+        # In one order, since MongoDB keeps it and a folder sorts.
+        run.info["environment"]["threads"] = dict(sorted(threads.items()))
 
 
 def _add_late_sources(

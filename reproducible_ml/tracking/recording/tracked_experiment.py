@@ -332,8 +332,10 @@ class TrackedExperiment(sacred.Experiment):
 
     def _observe(self, run: Any, storage: Storage) -> None:
         """Add the local store, and the facts that the run must hold from its first moment."""
+        described = environment.describe_environment()
         run.info["environment"] = {
-            **environment.describe_environment(),
+            **described,
+            "threads": dict(sorted(described["threads"].items())),
             "git": redact_tree(self._git.get(str(self.origin.base_dir))),
         }
         library_git = self._git.get(str(sources.LIBRARY))

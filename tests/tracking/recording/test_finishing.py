@@ -159,15 +159,15 @@ def test_threads_do_not_depend_on_the_machine(monkeypatch):
 
     def main(_run):
         seen.append({one["internal_api"]: one["num_threads"] for one in threadpool_info()})
-        seen.append(os.environ["OPENBLAS_NUM_THREADS"])
+        seen.append(os.environ["OMP_NUM_THREADS"])
 
     with threadpool_limits(1):
         run = ran(main, threads=3)
         assert seen == [dict.fromkeys(seen[0], 3), "3"]
         # Another program's part of this process gets its own settings back.
         assert {one["num_threads"] for one in threadpool_info()} == {1}
-    assert "OPENBLAS_NUM_THREADS" not in os.environ
-    assert run.environment["variables"]["OPENBLAS_NUM_THREADS"] == "3"
+    assert "OMP_NUM_THREADS" not in os.environ
+    assert run.environment["variables"]["OMP_NUM_THREADS"] == "3"
     assert run.environment["threads"]["pools"]
 
 
@@ -182,4 +182,3 @@ def test_a_variable_of_the_user_decides_on_the_threads(monkeypatch):
     assert set(seen) == {4}
     variables = run.environment["variables"]
     assert variables["OMP_NUM_THREADS"] == "4,1"
-    assert "OPENBLAS_NUM_THREADS" not in variables
