@@ -222,6 +222,10 @@ class TrackedExperiment(sacred.Experiment):
         Raises:
             ConfigError: The configuration is invalid; nothing was started.
         """
+        if not self._on_command_line and os.environ.get(RERUN_VARIABLE) == self.path:
+            # The file calls ``run`` itself, with what it is to run again on its command line.
+            self.run_commandline()
+            sys.exit(0)
         try:
             with fixed_threads(self.threads):
                 run = self._create_run(
