@@ -54,7 +54,7 @@ def at_end(run: Any, source_files: Callable[[], Iterable[Path]]) -> None:
     store = local_store(run)
     if store is None or store.directory is None:
         return
-    added = _add_late_sources(run, store, source_files())
+    added = _add_late_sources(run, store, source_files)
     if "seal" not in run.info:
         _complete_facts(run, store)
         seal_run(run, store.points(), run.result)
@@ -63,21 +63,36 @@ def at_end(run: Any, source_files: Callable[[], Iterable[Path]]) -> None:
         seal_sources(run)
 
 
+def at_broken_end(run: Any, source_files: Callable[[], Iterable[Path]]) -> None:
+    """Complete the record of a run that failed or was stopped: it has no result to seal.
+
+    Args:
+        run: The running Sacred run.
+        source_files: Returns the files that the run depends on, as it is called.
+    """
+    store = local_store(run)
+    if store is not None and store.directory is not None:
+        _add_late_sources(run, store, source_files)
+
+
 def _complete_environment(run: Any) -> None:
     """Record what is known only once the run has loaded its libraries."""
     if "environment" in run.info:
         run.info["environment"]["tensorflow"] = environment.describe_tensorflow()
         threads = {**environment.describe_threads(), "pools": describe_pools()}
-        run.info["environment"]["threads"] = threads
+        # In one order, since MongoDB keeps it and a folder sorts.
+        run.info["environment"]["threads"] = dict(sorted(threads.items()))
 
 
-def _add_late_sources(run: Any, store: LocalStore, files: Iterable[Path]) -> bool:
+def _add_late_sources(
+    run: Any, store: LocalStore, source_files: Callable[[], Iterable[Path]]
+) -> bool:
     """Record the source files that were imported since the start; tell whether there are any."""
     experiment = run.experiment_info
     base_dir = experiment["base_dir"]
     # Sacred's times are in UTC, without a zone.
     start = run.start_time.replace(tzinfo=timezone.utc).timestamp()
-    added, changed = late_sources(experiment["sources"], files, Path(base_dir), start)
+    added, changed = late_sources(experiment["sources"], source_files(), Path(base_dir), start)
     if added or changed:
         store.add_sources([name for name, _ in added], changed, base_dir)
         experiment["sources"] = [*experiment["sources"], *added]

@@ -82,6 +82,8 @@ class LocalStore(RunObserver):
         self._feed: Mirror | None = None
         self._attached: Any = None
         self._refused: set[str] = set()
+        # Called before the end of a run that did not complete is recorded.
+        self.before_broken_end: Callable[[], None] = lambda: None
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self.runs_dir)!r}, mirror={self.mirror})"
@@ -267,12 +269,18 @@ class LocalStore(RunObserver):
     @_never_raise
     def interrupted_event(self, interrupt_time: datetime, status: str) -> None:
         """Record the end of a stopped run: INTERRUPTED, TIMEOUT or a status of its own."""
+        self._complete_broken()
         self._end(status, interrupt_time)
 
     @_never_raise
     def failed_event(self, fail_time: datetime, fail_trace: Any) -> None:
         """Record the end of a run that raised."""
+        self._complete_broken()
         self._end("FAILED", fail_time, trace=fail_trace)
+
+    @_never_raise
+    def _complete_broken(self) -> None:
+        self.before_broken_end()
 
     def _end(self, status: str, time: datetime, result: Any = None, trace: Any = None) -> None:
         if self._run:

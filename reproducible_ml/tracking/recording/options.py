@@ -23,7 +23,8 @@ from reproducible_ml.utils.errors import ConfigError
 
 FOLDER, MONGO, IDENTITY = FOLDER_OPTION, MONGO_OPTION, "--id"
 PRINT_CONFIG: str = print_config_option.get_flag()
-# Set in the process of a rerun, which is recorded where ``reproduce`` says and nowhere else.
+# In the process of a rerun: the experiment's name. It is recorded where ``reproduce`` says and
+# nowhere else.
 RERUN_VARIABLE = "REPRODUCING_A_RUN"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 

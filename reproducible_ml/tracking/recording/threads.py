@@ -9,6 +9,7 @@ is respected; the run records all of them, and a rerun sets them again.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,8 @@ _VARIABLES = {
     "blis": "BLIS_NUM_THREADS",
     "openmp": _OPENMP,
 }
-_ALL = (*_VARIABLES.values(), "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS")
+# Apple's library is the only one that does not read the variable of OpenMP for want of its own.
+_SET = (_OPENMP, "VECLIB_MAXIMUM_THREADS") if sys.platform == "darwin" else (_OPENMP,)
 
 
 @contextmanager
@@ -35,8 +37,7 @@ def fixed_threads(count: int = DEFAULT_THREADS) -> Iterator[None]:
         count: Threads of each library whose variable is not set; ``OMP_NUM_THREADS`` stands for
             the variables of all of them.
     """
-    # Without it, libraries read OMP_NUM_THREADS, so what the user says there counts for them all.
-    names = () if os.environ.get(_OPENMP) else [name for name in _ALL if not os.environ.get(name)]
+    names = [name for name in _SET if not os.environ.get(name)]
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, str(count)))
     changed = []

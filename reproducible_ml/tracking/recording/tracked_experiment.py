@@ -38,7 +38,7 @@ from reproducible_ml.tracking.recording.config_check import (
     checked_updates,
 )
 from reproducible_ml.tracking.recording.draws import same_draws
-from reproducible_ml.tracking.recording.finishing import at_end, at_start
+from reproducible_ml.tracking.recording.finishing import at_broken_end, at_end, at_start
 from reproducible_ml.tracking.recording.forgotten_with import forgotten_with
 from reproducible_ml.tracking.recording.observer import LocalStore
 from reproducible_ml.tracking.recording.options import (
@@ -230,6 +230,10 @@ class TrackedExperiment(sacred.Experiment):
         Raises:
             ConfigError: The configuration is invalid; nothing was started.
         """
+        if not self._on_command_line and os.environ.get(RERUN_VARIABLE) == self.path:
+            # The file calls ``run`` itself, with what it is to run again on its command line.
+            self.run_commandline()
+            sys.exit(0)
         try:
             with fixed_threads(self.threads):
                 run = self._create_run(
@@ -344,8 +348,10 @@ class TrackedExperiment(sacred.Experiment):
 
     def _observe(self, run: Any, storage: Storage) -> None:
         """Add the local store, and the facts that the run must hold from its first moment."""
+        described = environment.describe_environment()
         run.info["environment"] = {
-            **environment.describe_environment(),
+            **described,
+            "threads": dict(sorted(described["threads"].items())),
             "git": redact_tree(self._git.get(str(self.origin.base_dir))),
         }
         library_git = self._git.get(str(sources.LIBRARY))
@@ -359,6 +365,7 @@ class TrackedExperiment(sacred.Experiment):
             # It writes what Sacred's own observer would, and more.
             others = [one for one in run.observers if not isinstance(one, FileStorageObserver)]
             store = storage.observer()
+            store.before_broken_end = partial(at_broken_end, run, self._source_files)
             run.observers[:] = [store] if RERUN_VARIABLE in os.environ else [store, *others]
             store.attach(run)
 

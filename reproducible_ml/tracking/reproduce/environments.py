@@ -86,7 +86,7 @@ def environment_differences(
 def library_differences(
     recorded: Mapping[str, Any], again: Mapping[str, Any]
 ) -> list[EnvironmentDifference]:
-    """List the differences in the numeric libraries that two runs had loaded at their ends.
+    """List the differences in the numeric libraries that both of two runs had loaded at their ends.
 
     Args:
         recorded: ``info["environment"]`` of a run; an earlier version recorded none of them.
@@ -94,9 +94,10 @@ def library_differences(
     """
     left, right = _pools(recorded), _pools(again)
     return [
-        EnvironmentDifference(name, left.get(name), right.get(name), _LAST_BITS)
-        for name in sorted(left.keys() | right.keys() if left else ())
-        if left.get(name) != right.get(name)
+        EnvironmentDifference(name, left[name], right[name], _LAST_BITS)
+        # What only one has loaded did not compute the results of both.
+        for name in sorted(left.keys() & right.keys())
+        if left[name] != right[name]
     ]
 
 
@@ -146,6 +147,8 @@ def _effect(name: str) -> str:
     if group == "variables":
         if rest.startswith(("TF_", "XLA_", "ONEDNN_", "DNNL_", "OMP_", "KMP_", "MKL_", "CUDA_")):
             return _ANY_BIT
+        if rest.startswith(("OPENBLAS_", "BLIS_", "VECLIB_", "NUMEXPR_", "GOMP_")):
+            return _LAST_BITS
         if rest == _HASH_SEED:
             return "the order of sets of strings may differ, and what follows from it"
         if rest.startswith("LD_"):

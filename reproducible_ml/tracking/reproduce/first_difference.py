@@ -46,14 +46,14 @@ def in_arrays(
         files_a: Artifacts of the first run, by name.
         files_b: Artifacts of the second run.
     """
-    forms = [f"{np.dtype(one['dtype']).name} {list(one['shape'])}" for one in (a, b)]
+    forms = [f"{_type_name(one['dtype'])} {list(one['shape'])}" for one in (a, b)]
     if forms[0] != forms[1]:
         return f"{forms[0]} / {forms[1]}"
     left, right = _kept(a, files_a), _kept(b, files_b)
     if left is None or right is None or left.shape != right.shape or left.dtype != right.dtype:
         return ""
     differs = _bytes(left) != _bytes(right)
-    elements = differs.reshape(left.size, -1).any(axis=1)
+    elements = differs.reshape(left.size, left.itemsize).any(axis=1)
     if not elements.any():
         return ""
     index = [int(one) for one in np.unravel_index(int(elements.argmax()), left.shape)]
@@ -61,6 +61,13 @@ def in_arrays(
     place = f"at {index}" if index else "a single number"
     count = f"{int(elements.sum()):,} of {counted(left.size, 'element')}"
     return f"first {place}: {values[0]!r} / {values[1]!r}; {count}"
+
+
+def _type_name(code: Any) -> str:
+    try:
+        return str(np.dtype(str(code)).name)
+    except TypeError:  # not what this library records
+        return str(code)
 
 
 def _bytes(array: Any) -> Any:

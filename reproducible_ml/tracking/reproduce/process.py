@@ -12,7 +12,6 @@ from typing import Any
 
 from reproducible_ml.models.exact import TF_CONFIG
 from reproducible_ml.tracking.folder import told_run
-from reproducible_ml.tracking.recording import RERUN_VARIABLE
 from reproducible_ml.utils.redaction import HIDDEN
 
 # Variables that change results and are set for a process of any machine; all others keep their
@@ -41,7 +40,7 @@ def process_environment(variables: Mapping[str, Any]) -> dict[str, str]:
         for name, value in variables.items()
         if _RESTORED.match(name) and value != HIDDEN and name != TF_CONFIG
     }
-    return {**kept, **restored, RERUN_VARIABLE: "1"}
+    return {**kept, **restored}
 
 
 def run_module(
@@ -87,4 +86,4 @@ def run_module(
     finally:
         process.stdout.close()
         code = process.wait()
-    return code, None if directory is None else Path(directory)
+    return code, None if directory is None else Path(cwd, directory)

@@ -113,7 +113,11 @@ def _store_verdict(rerun: Rerun, again: Run, verdict: Verdict) -> None:
     run, request = rerun.recorded.run, rerun.request
     facts = {
         "verdict": verdict.sentence,
-        "across": [one.name for one in rerun.environment if one.effect != NOTHING],
+        "across": [
+            one.name
+            for one in (*rerun.environment, *rerun.libraries(again))
+            if one.effect != NOTHING
+        ],
         "probes": [one.info.get("determinism", {}).get("probe") for one in (run, again)],
         "time": iso(now()),
         "sources": request.sources,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reproducible_ml.tracking.folder import highest_id
+from reproducible_ml.tracking.recording import RERUN_VARIABLE
 from reproducible_ml.tracking.reproduce.comparison import (
     changed_lines,
     compare_runs,
@@ -167,19 +168,20 @@ class Rerun:
             arguments += ["--id", told.name]
         elif self.request.mongo is not None:
             arguments += ["-m", self.request.mongo]
+        variables = {**self._variables, RERUN_VARIABLE: run.experiment}
         code, directory = run_module(
-            self.recorded.module, arguments, cwd, self._variables, self._echo_output
+            self.recorded.module, arguments, cwd, variables, self._echo_output
         )
         directory = told if told is not None and (told / "run.json").is_file() else directory
-        if code != 0 or directory is None:
+        if code != 0:
             raise NotComparable(
                 f"The rerun of run {run.id} ended with exit code {code}; its messages are printed "
                 "above" + (f" and recorded in {directory}." if directory else ".")
             )
-        if directory.parent.resolve() != folder:
+        if directory is None or directory.parent.resolve() != folder:
             raise NotComparable(
-                f"{self.recorded.module} recorded its run in {directory.parent} and not where it "
-                "was told: it doesn't read its command line. Let the file end with @ex.automain or "
+                f"{self.recorded.module} recorded no run in {folder}, as it was told: it doesn't "
+                "read its command line. Let the file end with @ex.automain or "
                 "ex.run_commandline()."
             )
         return load_run(directory.name, directory.parent)
@@ -201,6 +203,10 @@ class Rerun:
             )
         return here
 
+    def libraries(self, again: Run) -> list[EnvironmentDifference]:
+        """List the differences in the numeric libraries that both runs have loaded."""
+        return library_differences(self.recorded.run.environment, again.environment)
+
     def remarks(self, again: Run, verdict: Verdict) -> tuple[str, ...]:
         """Return what a reader of the verdict must know beside it.
 
@@ -209,7 +215,7 @@ class Rerun:
             verdict: The verdict.
         """
         left, right = self.recorded.run.environment, again.environment
-        differences = [one.describe() for one in library_differences(left, right)]
+        differences = [one.describe() for one in self.libraries(again)]
         explained = self.request.changes or self.request.sources != RECORDED or verdict.other_inputs
         if verdict.word == IDENTICAL or explained:
             return tuple(differences)

@@ -13,6 +13,8 @@ from reproducible_ml.tracking.reproduce.evidence import Evidence, Stream, kept_p
 from reproducible_ml.utils.text import SHORT_DIGEST, counted
 
 IDENTICAL, DIFFERS = "identical", "differs"
+# In larger artifacts the first byte that differs is not looked for.
+_LARGEST_COMPARED_BYTES = 512 << 20
 _NO_POINTS: Stream = {"steps": [], "values": []}
 
 
@@ -160,7 +162,8 @@ def _artifact_parts(recorded: Evidence, again: Evidence) -> Iterator[_Part]:
         one, other = recorded.artifacts.get(name), again.artifacts.get(name)
         texts = _short(one and one[0]), _short(other and other[0])
         detail = ""
-        if one is not None and other is not None and one != other:
+        sizes = [found[1] for found in (one, other) if found is not None]
+        if len(sizes) == 2 and one != other and max(sizes) <= _LARGEST_COMPARED_BYTES:
             contents = recorded.files.get(name), again.files.get(name)
             if None not in contents:
                 detail = first_difference.in_bytes(*contents)  # type: ignore[arg-type]
