@@ -52,6 +52,14 @@ EXTRAS = {
     "search": ["optuna>=3.6"],
     # The source that reads Parquet files.
     "parquet": ["pyarrow>=15"],
+    # The source that reads data sets of TensorFlow Datasets: only where its tensorflow-metadata
+    # shares protobuf and absl with TensorFlow 2.15, so not before Python 3.11 nor from 1.16 on.
+    "tfds": [
+        "tensorflow-datasets>=4.9; python_version >= '3.11'",
+        "tensorflow-metadata<1.16; python_version >= '3.11'",
+        # TFDS imports it without asking for it.
+        "importlib-resources>=6; python_version >= '3.11'",
+    ],
     # A kernel, progress bars and plots; the notebook server itself is whichever one uses.
     "notebook": ["ipykernel>=6.29", "ipywidgets>=8.1", "matplotlib>=3.8"],
     "docs": [
@@ -77,13 +85,11 @@ EXTRAS = {
         "types-tqdm>=4.66",
         "wheel>=0.43",
     ],
-    # The peers that the benchmarks measure against. TFDS only where its tensorflow-metadata shares
-    # protobuf and absl with TensorFlow 2.15: not before Python 3.11, and not from 1.16 on.
-    # PyTorch is measured where it is installed: its package index wheel brings 2 GB of CUDA along.
+    # The peers that the benchmarks measure against; TFDS as above. PyTorch is measured where it is
+    # installed: its package index wheel brings 2 GB of CUDA along.
     "bench": [
         "tensorflow-datasets>=4.9; python_version >= '3.11'",
         "tensorflow-metadata<1.16; python_version >= '3.11'",
-        # TFDS imports it without asking for it.
         "importlib-resources>=6; python_version >= '3.11'",
         "array-record>=0.5; sys_platform == 'linux' and python_version >= '3.10'",
         "grain>=0.2; sys_platform == 'linux' and python_version >= '3.10'",

@@ -106,7 +106,7 @@ def test_what_is_required_is_what_is_imported():
     required = {canonicalize_name(Requirement(one).name) for one in ranges()[""]}
     # Sacred and Sacredboard import it without asking for it.
     required.remove("setuptools")
-    optional = {"apache-beam", "optuna", "pyarrow"}
+    optional = {"apache-beam", "optuna", "pyarrow", "tensorflow-datasets"}
     assert imported_distributions() == required | optional
     assert optional <= {
         canonicalize_name(Requirement(one).name) for extra in ranges().values() for one in extra

@@ -19,7 +19,7 @@ from tests.datasets.small_data import images_and_labels, read_back
 def test_an_unknown_source_names_those_that_there_are():
     with pytest.raises(ConfigError, match=r"no source 'cifar'\. Choose one of: csv, digits,"):
         make_source("cifar")
-    assert list(SOURCES) == ["csv", "digits", "folder", "mnist", "npz", "parquet"]
+    assert list(SOURCES) == ["csv", "digits", "folder", "mnist", "npz", "parquet", "tfds"]
 
 
 def test_a_source_that_is_added_is_opened_by_name_with_the_arguments_of_all(monkeypatch, tmp_path):

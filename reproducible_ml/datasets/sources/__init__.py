@@ -17,6 +17,7 @@ from reproducible_ml.datasets.sources.opening import (
 )
 from reproducible_ml.datasets.sources.parquet import parquet
 from reproducible_ml.datasets.sources.table import TableSource
+from reproducible_ml.datasets.sources.tfds import tfds
 
 __all__ = [
     "SOURCES",
@@ -36,4 +37,5 @@ __all__ = [
     "recorded_path",
     "reopen",
     "source_keys",
+    "tfds",
 ]

@@ -23,6 +23,7 @@ from reproducible_ml.datasets.sources.folder import folder
 from reproducible_ml.datasets.sources.mnist import mnist
 from reproducible_ml.datasets.sources.npz import NpzArraySource, npz
 from reproducible_ml.datasets.sources.parquet import parquet
+from reproducible_ml.datasets.sources.tfds import tfds
 from reproducible_ml.utils.errors import DataError, chosen
 
 # Name -> function of keyword arguments; it gets those that it takes.
@@ -33,6 +34,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "mnist": mnist,
     "npz": npz,
     "parquet": parquet,
+    "tfds": tfds,
 }
 _PATH_SUFFIXES = ("_file", "_dir")
 
