@@ -198,7 +198,12 @@ def _environment(run: Run) -> dict[str, Any]:
         "packages": f"{len(facts.get('packages') or {})} (listed by --json)",
         "os": shown((facts.get("os") or {}).get("platform")),
         "cpu": f"{cpu.get('model')}, {cpu.get('cores')} cores",
-        "threads": {name: value for name, value in threads.items() if value is not None} or "-",
+        "threads": {
+            name: value
+            for name, value in threads.items()
+            if value is not None and not isinstance(value, Mapping)
+        }
+        or "-",
         "variables": " ".join(
             f"{name}={value}" for name, value in (facts.get("variables") or {}).items()
         )

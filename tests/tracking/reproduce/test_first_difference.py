@@ -8,6 +8,7 @@ import pytest
 
 from reproducible_ml.tracking.reproduce.environments import hash_seed_remark, library_differences
 from reproducible_ml.tracking.reproduce.first_difference import in_arrays, in_bytes, in_results
+from reproducible_ml.tracking.reproduce.process import process_environment
 
 LONG = bytes(range(200))
 
@@ -87,6 +88,12 @@ def test_of_results_each_entry_that_differs_is_named():
     assert found["result.loss"] == f"0.1 / {0.1 + 1e-16!r}"
     assert list(in_results([1, 2], [1, 3])) == [("result", "[1, 2] / [1, 3]")]
     assert dict(in_results(float("nan"), float("nan"))) == {}
+
+
+def test_a_rerun_has_the_recorded_hash_seed_or_none(monkeypatch):
+    monkeypatch.setenv("PYTHONHASHSEED", "5")
+    assert process_environment({"PYTHONHASHSEED": "0"})["PYTHONHASHSEED"] == "0"
+    assert "PYTHONHASHSEED" not in process_environment({})
 
 
 def test_another_kernel_and_a_random_hash_seed_are_named():
