@@ -67,7 +67,7 @@ def whole(tmp_path_factory):
     return make
 
 
-# What each of the others adds is in the long rounds: a canned Estimator, Keras' saver, a fused step.
+# What the others add is in the long rounds: a canned Estimator, Keras' saver, a fused step.
 @pytest.mark.parametrize(
     "kind",
     [
