@@ -26,6 +26,13 @@ ex = experiment(
         "critic_steps": (int, None),
         "strategy": (str, None),
         "batch_size": (int, None),
+        "networks": (str, None),
+        "gen_optimizer": (str, None),
+        "crit_optimizer": (str, None),
+        "beta1": (float, None),
+        "beta2": (float, None),
+        "lr_decay": (float, None),
+        "lr_decay_steps": (int, None),
     },
     fill_in=fill_in_defaults,
 )
@@ -49,6 +56,13 @@ def config() -> None:
     penalty_weight = None  # wgan_gp and dragan: 10
     critic_steps = None  # critic updates per step; wgan: 2
     batch_size = None  # 32
+    networks = None  # a name of NETWORKS, or your module that adds one; None: the type's
+    gen_optimizer = None  # adam, rmsprop or one that you add to OPTIMIZERS; None: the type's
+    crit_optimizer = None
+    beta1 = None  # Adam's decays; None: the type's
+    beta2 = None
+    lr_decay = None  # factor of both rates every lr_decay_steps steps
+    lr_decay_steps = None
     label_key = "label"  # feature with the labels, for cgan and acgan
     compute_dtype = "float32"  # or bfloat16, with weights and losses in float32
     strategy = None  # mirrored: devices of this machine; multi_worker: those in TF_CONFIG

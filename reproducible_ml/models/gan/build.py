@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,7 @@ def make_gan_estimator(
     penalty = None
     if row.penalty is not None and settings.penalty_weight is not None:
         penalty = critic_penalty(row.penalty, settings.penalty_weight, settings.seed)
-    optimizer = chosen(OPTIMIZERS, row.optimizer, "optimizer")
-    values = row.defaults(settings.defaults)
-    network = (settings.gan_type, image_shape, settings.seed, classes)
+    network = (settings.gan_type, image_shape, settings.seed, classes, settings.networks)
     # RunConfig reads TF_CONFIG, which a training in one process must ignore.
     with without_cluster() if strategy is None else nullcontext():
         config = tf.estimator.RunConfig(
@@ -72,8 +71,8 @@ def make_gan_estimator(
             discriminator_fn=critic_fn(*network),
             generator_loss_fn=row.generator_loss_fn,
             discriminator_loss_fn=row.critic_loss_fn,
-            generator_optimizer=optimizer(settings.gen_lr, values),
-            discriminator_optimizer=optimizer(settings.crit_lr, values),
+            generator_optimizer=_optimizer(settings, settings.gen_optimizer, settings.gen_lr),
+            discriminator_optimizer=_optimizer(settings, settings.crit_optimizer, settings.crit_lr),
             critic_steps=settings.critic_steps,
             critic_weight_clip=settings.critic_weight_clip,
             critic_penalty=penalty,
@@ -83,6 +82,26 @@ def make_gan_estimator(
         )
     estimator.classes = classes if row.conditional else 0
     return estimator
+
+
+def _optimizer(settings: GANSettings, name: str | None, rate: float) -> Any:
+    """Return an optimizer, or a function that makes it within the training's graph."""
+    row = gan_type_row(settings.gan_type)
+    make = chosen(OPTIMIZERS, name or row.optimizer, "optimizer")
+    given: dict[str, Any] = {"beta1": settings.beta1, "beta2": settings.beta2}
+    values = replace(
+        row.defaults(settings.defaults),
+        **{key: value for key, value in given.items() if value is not None},
+    )
+    decay, steps = settings.lr_decay, settings.lr_decay_steps
+    if decay is None or steps is None:
+        return make(rate, values)
+
+    def decaying() -> Any:
+        step = tf.compat.v1.train.get_or_create_global_step()
+        return make(tf.compat.v1.train.exponential_decay(rate, step, steps, decay), values)
+
+    return decaying
 
 
 def _session_config(settings: GANSettings) -> tf.compat.v1.ConfigProto:

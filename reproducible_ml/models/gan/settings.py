@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from reproducible_ml.models.exact import COMPUTE_DTYPES, Determinism, check_strategy
+from reproducible_ml.models.gan.networks import chosen_networks
+from reproducible_ml.models.gan.optimizers import OPTIMIZERS
 from reproducible_ml.models.gan.types import gan_type_row
-from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.errors import ConfigError, chosen
 
 # Default of the fields that __post_init__ fills in from the GAN type's row.
 _OF_ITS_ROW: Any = None
@@ -36,6 +38,16 @@ class GANSettings:
         replicas: Number of devices or workers that share an update, each with ``batch_size`` images
             of its own.
         defaults: Values of the row to use, "practical" or "paper".
+        gen_optimizer: The generator's optimizer, a name of ``models.OPTIMIZERS``; None for that of
+            the row.
+        crit_optimizer: The critic's, likewise.
+        beta1: Adam's decay of the mean, in [0, 1); None for that of the row.
+        beta2: Adam's decay of the square, in [0, 1); None for that of the row.
+        lr_decay: Factor of both learning rates every ``lr_decay_steps`` steps, in (0, 1]: a rate is
+            lr * lr_decay^(step / lr_decay_steps); None for constant rates.
+        lr_decay_steps: Steps of one factor.
+        networks: Both networks, a name of ``models.NETWORKS`` or a module that adds it there,
+            ``package.module`` or ``package.module:name``; None for those of the row.
         determinism: Threads and kernels.
 
     Raises:
@@ -56,6 +68,13 @@ class GANSettings:
     strategy: str | None = None
     replicas: int = 1
     defaults: str = "practical"
+    gen_optimizer: str | None = None
+    crit_optimizer: str | None = None
+    beta1: float | None = None
+    beta2: float | None = None
+    lr_decay: float | None = None
+    lr_decay_steps: int | None = None
+    networks: str | None = None
     determinism: Determinism = field(default_factory=Determinism)
 
     def __post_init__(self) -> None:
@@ -74,11 +93,33 @@ class GANSettings:
                 f"gan_type {self.gan_type!r} has no penalty, found penalty_weight="
                 f"{self.penalty_weight}. Leave it out, or use gan_type wgan_gp or dragan."
             )
+        self._check_optimizers()
+        if self.networks is not None:
+            chosen_networks(self.networks)
         check_strategy(self.strategy, self.replicas)
         if self.compute_dtype not in COMPUTE_DTYPES:
             raise ConfigError(
                 f"compute_dtype is {self.compute_dtype!r}, expected {' or '.join(COMPUTE_DTYPES)}."
             )
+
+    def _check_optimizers(self) -> None:
+        for name in ("gen_optimizer", "crit_optimizer"):
+            if getattr(self, name) is not None:
+                chosen(OPTIMIZERS, getattr(self, name), "optimizer")
+        for name in ("beta1", "beta2"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ConfigError(f"{name} must be 0 or more and below 1, or None; found {value}.")
+        if self.lr_decay is not None and not 0 < self.lr_decay <= 1:
+            raise ConfigError(f"lr_decay must be above 0 and at most 1; found {self.lr_decay}.")
+        if (self.lr_decay is None) != (self.lr_decay_steps is None):
+            raise ConfigError(
+                "lr_decay is the factor of the learning rates every lr_decay_steps steps: give "
+                f"both or neither; found lr_decay={self.lr_decay}, "
+                f"lr_decay_steps={self.lr_decay_steps}."
+            )
+        if self.lr_decay_steps is not None and self.lr_decay_steps < 1:
+            raise ConfigError(f"lr_decay_steps must be 1 or more; found {self.lr_decay_steps}.")
 
 
 @dataclass(frozen=True)
@@ -118,11 +159,11 @@ def type_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     gan_type = values.get("gan_type", GANSettings.gan_type)
     defaults = gan_type_row(gan_type).defaults(values.get("defaults", GANSettings.defaults))
-    settings = {one.name for one in fields(GANSettings)}
+    # What the row decides by name, not by a value.
+    settings = {one.name for one in fields(GANSettings)} - {"beta1", "beta2"}
     return {
         name: value
         for name, value in asdict(defaults).items()
-        # Adam's decays are not settings, since only the GAN type determines them.
         if name in settings and name in values and values[name] is None and value is not None
     }
 

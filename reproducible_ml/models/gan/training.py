@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import reproducible_ml
 from reproducible_ml.models.exact import MULTI_WORKER, apply_determinism, open_strategy
 from reproducible_ml.models.gan.grids import GRID_COLUMNS, grid_inputs
 from reproducible_ml.models.gan.result import TrainingResult, finish_training
@@ -257,9 +259,28 @@ def _prepare(
             **({"classes": classes} if classes else {}),
         },
         "code": code_digests(),
+        **_own_code(settings),
     }
     estimator = make_gan_estimator(model_dir, settings, shape, classes, strategy)
     return _Parts(estimator, train_input, identity, classes, restored_step)
+
+
+def _own_code(settings: GANSettings) -> dict[str, Any]:
+    """Digest the modules outside this library that add the networks and optimizers in use."""
+    from reproducible_ml.models.exact import parsed_code
+    from reproducible_ml.models.gan.networks import chosen_networks
+    from reproducible_ml.models.gan.optimizers import OPTIMIZERS
+
+    row = gan_type_row(settings.gan_type)
+    pair = chosen_networks(settings.networks or row.networks)
+    names = [settings.gen_optimizer or row.optimizer, settings.crit_optimizer or row.optimizer]
+    # An unknown optimizer is refused where it is built.
+    used: list[Any] = [OPTIMIZERS[name] for name in names if name in OPTIMIZERS]
+    used += [pair.generator, pair.critic]
+    files = {inspect.getsourcefile(inspect.unwrap(one)) for one in used}
+    library = Path(reproducible_ml.__file__).parent
+    own = sorted(Path(file) for file in files if file and library not in Path(file).parents)
+    return {"own_code": parsed_code(own)} if own else {}
 
 
 def _train(parts: _Parts, settings: GANSettings, max_steps: int, hooks: list[Any]) -> None:

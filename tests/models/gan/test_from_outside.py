@@ -5,12 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from reproducible_ml.models.evaluation import FIGURES, FigureKind, figures_of, judge
 from reproducible_ml.models.evaluation.classifier import Outputs
 from reproducible_ml.models.evaluation.figures import references, small_figures
 from reproducible_ml.models.exact import GlorotUniform
 from reproducible_ml.models.gan import GAN_TYPES, Defaults, GANSettings, make_gan_estimator
+from reproducible_ml.models.gan.build import _optimizer
+from reproducible_ml.models.gan.networks import NETWORKS
 from reproducible_ml.tracking.runs import load_run
 from reproducible_ml.utils.errors import ConfigError
 from tests.experiments.running import environment
@@ -142,3 +145,60 @@ def test_an_entry_that_names_what_is_in_no_table_is_refused(monkeypatch, tmp_pat
     monkeypatch.setitem(GAN_TYPES, "mine", replace(GAN_TYPES["wgan"], **entry))
     with pytest.raises(ConfigError, match=said):
         make_gan_estimator(tmp_path, GANSettings("mine"), (28, 28, 1))
+
+
+def test_networks_are_named_by_the_module_that_adds_them(tmp_path, monkeypatch):
+    (tmp_path / "my_nets.py").write_text(NETS, encoding="utf-8")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "my_nets.py").rename(tmp_path / "mine" / "nets.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert GANSettings(networks="mine.nets").networks == "mine.nets"
+    assert NETWORKS["mine.nets"].generator(1) == ("generator", 1)
+    GANSettings(networks="mine.nets:small")
+    with pytest.raises(ConfigError, match=r"networks is 'mine\.others', which can't be imported"):
+        GANSettings(networks="mine.others")
+    with pytest.raises(ConfigError, match="pair of networks"):
+        GANSettings(networks="convolutionel")
+    for name in ("mine.nets", "small"):
+        del NETWORKS[name]
+
+
+NETS = """
+from reproducible_ml.models.gan import NETWORKS, Networks
+
+pair = Networks(lambda value: ("generator", value), lambda value: ("critic", value))
+NETWORKS["mine.nets"] = NETWORKS["small"] = pair
+"""
+
+
+def test_learning_rates_decay_with_the_step():
+    settings = GANSettings(gen_lr=0.1, crit_optimizer="adam", lr_decay=0.5, lr_decay_steps=10)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        step = tf.compat.v1.train.create_global_step()
+        optimizers = [
+            _optimizer(settings, name, rate)()
+            for name, rate in (("rmsprop", 0.1), (settings.crit_optimizer, settings.crit_lr))
+        ]
+        rates = [optimizers[0]._learning_rate, optimizers[1]._lr]
+        found = []
+        for number in (0, 5, 20):
+            session.run(step.assign(number))
+            found.append(session.run(rates))
+    expected = [[rate * 0.5 ** (number / 10) for rate in (0.1, 5e-4)] for number in (0, 5, 20)]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert isinstance(optimizers[1], tf.compat.v1.train.AdamOptimizer)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"lr_decay": 0.5},
+        {"lr_decay_steps": 5},
+        {"lr_decay": 1.5, "lr_decay_steps": 5},
+        {"beta1": 1.0},
+    ]
+    + [{"gen_optimizer": "adamm"}],
+)
+def test_settings_of_optimizers_that_can_not_be_are_refused(values):
+    with pytest.raises(ConfigError, match=next(iter(values)).replace("gen_optimizer", "adamm")):
+        GANSettings(**values)

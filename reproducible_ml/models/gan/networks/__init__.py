@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from reproducible_ml.models.gan.networks.table import (
         NETWORKS,
         Networks,
+        chosen_networks,
         critic_fn,
         generator_fn,
     )
@@ -20,6 +21,7 @@ else:
 __all__ = [
     "NETWORKS",
     "Networks",
+    "chosen_networks",
     "critic_fn",
     "generator_fn",
     "power_iterations",

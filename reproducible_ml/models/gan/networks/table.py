@@ -7,6 +7,7 @@ themselves.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,8 +52,32 @@ NETWORKS: dict[str, Networks] = {
 }
 
 
+def chosen_networks(name: str) -> Networks:
+    """Return a pair of networks.
+
+    Args:
+        name: A name of ``NETWORKS``; or a module, whose import adds the pair of the module's name
+            or, as ``module:name``, one of that name.
+
+    Raises:
+        ConfigError: There is no such pair or no such module.
+    """
+    module, _, within = name.partition(":")
+    if name not in NETWORKS and "." in module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ConfigError(f"networks is {name!r}, which can't be imported: {error}.") from error
+        name = within or module
+    return chosen(NETWORKS, name, "pair of networks")
+
+
 def generator_fn(
-    gan_type: str, image_shape: Sequence[int] = (28, 28, 1), seed: int = 0, classes: int = 0
+    gan_type: str,
+    image_shape: Sequence[int] = (28, 28, 1),
+    seed: int = 0,
+    classes: int = 0,
+    networks: str | None = None,
 ) -> Callable[..., tf.Tensor]:
     """Make the generator network of a GAN type.
 
@@ -61,6 +86,7 @@ def generator_fn(
         image_shape: (height, width, channels) of the images to make.
         seed: The run's root seed; the weights start from it.
         classes: Number of classes; only conditional types look at it.
+        networks: As in ``GANSettings``; None for those of the GAN type.
 
     Returns:
         A function ``generator(noise, mode)`` from latents [batch, dims] to images
@@ -70,13 +96,17 @@ def generator_fn(
     Raises:
         ConfigError: The GAN type is unknown or the networks can't make such images.
     """
-    return _networks(gan_type, classes).generator(
+    return _networks(gan_type, classes, networks).generator(
         gan_type_row(gan_type), image_shape, seed, classes
     )
 
 
 def critic_fn(
-    gan_type: str, image_shape: Sequence[int] = (28, 28, 1), seed: int = 0, classes: int = 0
+    gan_type: str,
+    image_shape: Sequence[int] = (28, 28, 1),
+    seed: int = 0,
+    classes: int = 0,
+    networks: str | None = None,
 ) -> Callable[..., tf.Tensor]:
     """Make the critic network of a GAN type.
 
@@ -85,6 +115,7 @@ def critic_fn(
         image_shape: (height, width, channels) of the images to judge.
         seed: The run's root seed; the weights start from it.
         classes: Number of classes; only conditional types look at it.
+        networks: As in ``GANSettings``; None for those of the GAN type.
 
     Returns:
         A function ``critic(images, conditioning)`` from images [batch, height, width, channels] to
@@ -95,13 +126,15 @@ def critic_fn(
     Raises:
         ConfigError: The GAN type is unknown or the networks can't judge such images.
     """
-    return _networks(gan_type, classes).critic(gan_type_row(gan_type), image_shape, seed, classes)
+    return _networks(gan_type, classes, networks).critic(
+        gan_type_row(gan_type), image_shape, seed, classes
+    )
 
 
-def _networks(gan_type: str, classes: int) -> Networks:
+def _networks(gan_type: str, classes: int, networks: str | None) -> Networks:
     row = gan_type_row(gan_type)
     if row.conditional and classes < 2:
         raise ConfigError(
             f"gan_type {gan_type!r} learns from labels: classes must be 2 or more, found {classes}."
         )
-    return chosen(NETWORKS, row.networks, "pair of networks")
+    return chosen_networks(networks or row.networks)
