@@ -277,9 +277,12 @@ def _own_code(settings: GANSettings) -> dict[str, Any]:
     # An unknown optimizer is refused where it is built.
     used: list[Any] = [OPTIMIZERS[name] for name in names if name in OPTIMIZERS]
     used += [pair.generator, pair.critic]
-    files = {inspect.getsourcefile(inspect.unwrap(one)) for one in used}
+    functions = [one for one in map(inspect.unwrap, used) if inspect.isfunction(one)]
+    files = {inspect.getsourcefile(one) for one in functions}
     library = Path(reproducible_ml.__file__).parent
-    own = sorted(Path(file) for file in files if file and library not in Path(file).parents)
+    paths = [Path(file) for file in files if file and library not in Path(file).parents]
+    # Code of a notebook is in no file.
+    own = sorted(path for path in paths if path.is_file())
     return {"own_code": parsed_code(own)} if own else {}
 
 

@@ -196,8 +196,8 @@ def test_learning_rates_decay_with_the_step():
         {"lr_decay_steps": 5},
         {"lr_decay": 1.5, "lr_decay_steps": 5},
         {"beta1": 1.0},
-    ]
-    + [{"gen_optimizer": "adamm"}],
+        {"gen_optimizer": "adamm"},
+    ],
 )
 def test_settings_of_optimizers_that_can_not_be_are_refused(values):
     with pytest.raises(ConfigError, match=next(iter(values)).replace("gen_optimizer", "adamm")):
