@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         session_config,
         split_batches,
     )
-    from reproducible_ml.input_fn.starting import current_place, starting_at
+    from reproducible_ml.input_fn.starting import called_at, current_place, note_taken, starting_at
     from reproducible_ml.input_fn.supervised import SupervisedInputFn, supervised_input_fn
 else:
     __getattr__, __dir__ = lazy_names(__name__)
@@ -32,6 +32,7 @@ __all__ = [
     "InputFn",
     "Positions",
     "SupervisedInputFn",
+    "called_at",
     "count_classes",
     "current_place",
     "dataset_from_records",
@@ -39,6 +40,7 @@ __all__ = [
     "input_fn",
     "latents",
     "map_fn",
+    "note_taken",
     "session_config",
     "shuffle_repeat_prefetch",
     "split_batches",

@@ -21,7 +21,7 @@ from reproducible_ml.input_fn.options import PREFETCH_BATCHES, deterministic_opt
 from reproducible_ml.input_fn.parse import choose_features, fixed_shape, scale
 from reproducible_ml.input_fn.positions import Positions
 from reproducible_ml.input_fn.readers import choose_reader, open_reader
-from reproducible_ml.input_fn.starting import take_start
+from reproducible_ml.input_fn.starting import note_taken, take_start
 from reproducible_ml.utils.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class InputFn:
         # The shards may have changed since they were checked; comparing sizes costs nothing.
         check_shards(self.manifest, self.split, "size")
         usual = _global_step() if self.repeat else 0
-        start = take_start(usual, self.critic_steps is not None, self.manifest)
+        start = take_start(usual, self.critic_steps is not None)
         positions = self._positions(input_context, start)
         dataset = open_reader(
             self.reader,
@@ -120,6 +120,7 @@ class InputFn:
         dataset = dataset.prefetch(PREFETCH_BATCHES).with_options(deterministic_options())
         # Lets an estimator tell steps from batches even if a user's function wraps this one.
         dataset.critic_steps = self.critic_steps
+        note_taken(dataset, self.manifest)
         return dataset
 
     def _check_features(self) -> None:

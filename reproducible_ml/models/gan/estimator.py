@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from reproducible_ml.input_fn import current_place, starting_at
+from reproducible_ml.input_fn import called_at, current_place, note_taken
 from reproducible_ml.models.exact import StepOutcome, computing_in, publish_outcome
 from reproducible_ml.models.gan.fused_step import Updates, build_step
 from reproducible_ml.models.gan.tf_gan import stock, tfgan
@@ -159,17 +159,12 @@ class GANEstimator(tfgan.estimator.GANEstimator):
 
     def _call_input_fn(self, input_fn: Any, mode: str, input_context: Any = None) -> Any:
         """Group the batches of an input_fn that does not yield whole steps."""
-        around, batches = current_place(), 1 + self.critic_steps
-        if mode != _TRAIN:
-            start: Any = 0
-        elif around is not None:
-            start = around.element
+        call, batches = super()._call_input_fn, 1 + self.critic_steps
+        if mode == _TRAIN:
+            start = _completed_steps()
+            data, place = called_at(lambda: call(input_fn, mode, input_context), start, batches)
         else:
-            start = tf.cast(tf.compat.v1.train.get_or_create_global_step(), tf.int64)
-        with starting_at(start, batches) as place:
-            data = super()._call_input_fn(input_fn, mode, input_context)
-        if around is not None:
-            around.taken, around.manifest = True, place.manifest
+            data = call(input_fn, mode, input_context)
         # An input_fn wrapped in another function has lost the attribute; its data keeps it.
         grouped = getattr(data, "critic_steps", getattr(input_fn, "critic_steps", None))
         if mode == _EVAL and grouped is not None:
@@ -187,13 +182,23 @@ class GANEstimator(tfgan.estimator.GANEstimator):
             )
         if grouped is None:
             data = data.batch(batches, drop_remainder=True)
-            return data if place.taken else data.skip(start * _turns(input_context))
-        if grouped != self.critic_steps:
+        elif grouped != self.critic_steps:
             raise ConfigError(
                 f"The input_fn yields steps with critic_steps={grouped}, the estimator has "
                 f"critic_steps={self.critic_steps}. Use the same value for both."
             )
+        if not place.taken:
+            data = data.skip(start * _turns(input_context))
+        note_taken(data, place.manifest)
         return data
+
+
+def _completed_steps() -> Any:
+    """Return the number of elements, whole steps, that a training has consumed."""
+    around = current_place()
+    if around is not None:
+        return around.element
+    return tf.cast(tf.compat.v1.train.get_or_create_global_step(), tf.int64)
 
 
 def _turns(input_context: Any) -> int:

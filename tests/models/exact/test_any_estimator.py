@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from reproducible_ml.datasets.serialize import serialize_npz
+from reproducible_ml.input_fn import input_fn
 from reproducible_ml.models.exact import publish_losses, read_steps
 from reproducible_ml.models.exact.any_estimator import ExactTraining, Watched
+from reproducible_ml.models.exact.any_estimator.counted_data import CountedData
 from reproducible_ml.utils.errors import ConfigError, DataError
 
 POINTS = np.arange(40, dtype=np.float32).reshape(20, 2) / 40
@@ -106,3 +109,37 @@ def test_a_damaged_count_of_elements_is_refused(tmp_path):
     (tmp_path / "elements.json").write_text("[")
     with pytest.raises(DataError, match=r"elements\.json does not give the elements"):
         training(tmp_path).train(data, max_steps=8)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data,
+        lambda data: data.map(lambda noise, images: (noise * 2, images)).prefetch(2),
+        lambda data: data.unbatch().batch(6),
+        lambda data: data.enumerate().map(lambda number, element: element),
+        lambda data: data.filter(lambda noise, images: images[0, 0, 0, 0] > -0.2),
+    ],
+)
+def test_data_goes_on_behind_what_was_consumed_however_it_is_changed(change, tmp_path):
+    images = np.linspace(0, 255, 12 * 4).astype(np.uint8).reshape(12, 2, 2, 1)
+    np.savez(tmp_path / "images.npz", image=images)
+    serialize_npz(str(tmp_path / "images.npz"), "image", str(tmp_path / "data"))
+    read = input_fn(str(tmp_path / "data"), batch_size=4, noise_dims=2)
+
+    def elements(start, count):
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            data = CountedData(lambda: change(read()), start)
+            session.run(tf.compat.v1.local_variables_initializer())
+            for hook in data.hooks:
+                hook.begin()
+                hook.after_create_session(session, None)
+            found = [session.run([data.number, data.features, data.labels]) for _ in range(count)]
+            return found, session.run(data.counter)
+
+    whole, _ = elements(0, 7)
+    rest, consumed = elements(4, 3)
+    assert consumed == 7
+    for expected, found in zip(whole[4:], rest):
+        for one, other in zip(expected, found):
+            np.testing.assert_array_equal(one, other)

@@ -16,7 +16,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_estimator.python.estimator import util
 
-from reproducible_ml.input_fn import starting_at
+from reproducible_ml.input_fn import called_at
 from reproducible_ml.utils.errors import DataError
 from reproducible_ml.utils.files import replacing
 
@@ -95,8 +95,7 @@ class CountedData:
             call_input_fn: Function without arguments that returns what the input function does.
             start: Number of elements consumed so far.
         """
-        with starting_at(start) as place:
-            data = call_input_fn()
+        data, place = called_at(call_input_fn, start)
         self.number: tf.Tensor | None = None
         self.counter: Any = None
         self.manifest = place.manifest

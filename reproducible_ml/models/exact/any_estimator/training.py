@@ -19,7 +19,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from reproducible_ml.input_fn import starting_at
+from reproducible_ml.input_fn import called_at
 from reproducible_ml.models.exact.any_estimator.counted_data import (
     CountedData,
     ElementsListener,
@@ -344,8 +344,7 @@ class ExactTraining:
             if mode != _TRAIN:
                 return call_input_fn(input_fn, mode, input_context)
             step = tf.cast(tf.compat.v1.train.get_or_create_global_step(), tf.int64)
-            with starting_at(step) as place:
-                data = call_input_fn(input_fn, mode, input_context)
+            data, place = called_at(lambda: call_input_fn(input_fn, mode, input_context), step)
             self._positioned, self.manifest = place.taken, place.manifest
             return data
 
