@@ -100,7 +100,7 @@ def test_a_value_that_equals_the_default_but_was_given_has_no_mark():
 def rerun_config(run, changes):
     """Return the configuration that ``reproduce`` makes from a record."""
     recorded = Recorded(run)
-    return recorded.config_with({}, recorded.new_outputs(Path("new")), changes)
+    return recorded.config_with({}, recorded.stage.new_outputs(Path("new"), False), changes)
 
 
 def again(run, **changes):
