@@ -113,7 +113,7 @@ def read_identity(model_dir: str | Path) -> dict[str, Any]:
     """
     path = Path(model_dir) / IDENTITY_FILE
     try:
-        identity = _read(model_dir)
+        identity = _load(path)
         found = identity["data"]["fingerprint"], identity["settings"]["gan_type"]
     except FileNotFoundError as error:
         raise DataError(
