@@ -12,6 +12,7 @@ HERE = Path(__file__).resolve().parent
 INSTALL = [
     # 2.15 is the last TensorFlow with tf.estimator, which Reproducible-ML trains with.
     "tensorflow>=2.15,<2.16",
+    "tensorflow-estimator>=2.15,<2.16",
     "tensorflow-gan==2.1.0",
     # TF-GAN asks for any; 0.24 and later need TensorFlow 2.16.
     "tensorflow-probability==0.23.*",
