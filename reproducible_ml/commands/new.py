@@ -10,36 +10,76 @@ import click
 from reproducible_ml.utils.paths import complete_folder
 
 # Path in the new repository -> template; "NAME" in a path stands for the package's name.
-FILES = {
+_OF_ALL = {
     "README.md": "README.md.jinja",
     "pyproject.toml": "pyproject.toml.jinja",
     ".gitignore": "gitignore.jinja",
     "NAME/__init__.py": "package.py.jinja",
+    "experiments/__init__.py": "experiments.py.jinja",
+}
+_WITH_RECORDS = {**_OF_ALL, "experiments/serialize.py": "serialize.py.jinja"}
+_OF_DIGITS = {
+    **_WITH_RECORDS,
     "NAME/handlers.py": "handlers.py.jinja",
     "NAME/source.py": "source.py.jinja",
-    "experiments/__init__.py": "experiments.py.jinja",
-    "experiments/serialize.py": "serialize.py.jinja",
-    "experiments/train.py": "train.py.jinja",
-    "tests/test_NAME.py": "test_project.py.jinja",
+    "tests/test_NAME.py": "test_digits.py.jinja",
 }
+# Kind of project -> its files. A template may extend others, named ..._base.
+KINDS = {
+    "gan": {
+        **_OF_DIGITS,
+        "NAME/networks.py": "networks.py.jinja",
+        "NAME/losses.py": "losses.py.jinja",
+        "experiments/train.py": "train_gan.py.jinja",
+    },
+    "classifier": {
+        **_OF_DIGITS,
+        "NAME/model.py": "model_classifier.py.jinja",
+        "experiments/train.py": "train_classifier.py.jinja",
+    },
+    "table": {
+        **_WITH_RECORDS,
+        "flowers.csv": "flowers.csv.jinja",
+        "NAME/model.py": "model_table.py.jinja",
+        "experiments/train.py": "train_table.py.jinja",
+        "tests/test_NAME.py": "test_table.py.jinja",
+    },
+    "sklearn": {
+        **_OF_ALL,
+        "flowers.csv": "flowers.csv.jinja",
+        "NAME/data.py": "data.py.jinja",
+        "NAME/model.py": "model_sklearn.py.jinja",
+        "experiments/train.py": "train_sklearn.py.jinja",
+        "tests/test_NAME.py": "test_sklearn.py.jinja",
+    },
+}
+DEFAULT_KIND = "gan"
 _TEMPLATES = "templates/project"
 _TAKEN = ("experiments", "tests", "data", "models", "runs")
 
 
 @click.command()
 @click.argument("folder", metavar="NAME", shell_complete=complete_folder)
-def command(folder: str) -> None:
+@click.option(
+    "--kind",
+    type=click.Choice(list(KINDS)),
+    default=DEFAULT_KIND,
+    show_default=True,
+    help="gan: networks, losses and a learning rate of your own; classifier: a model_fn of your "
+    "own; table: a CSV file and a canned Estimator; sklearn: without TensorFlow.",
+)
+def command(folder: str, kind: str) -> None:
     """Write a small experiment repository to the new folder NAME.
 
-    It contains a handler, a source of rows, an experiment that serializes and one that trains, and
-    their tests. It uses data bundled with scikit-learn, so everything works without a network.
+    It contains data, a model to change, an experiment that trains it, and their tests. The data is
+    bundled, so everything works without a network.
     """
     from importlib.util import find_spec
 
     target = Path(folder)
     name = checked_name(target)
-    write_project(target, name)
-    click.echo(f"Wrote {len(FILES)} files to {target}. Next:")
+    write_project(target, name, kind)
+    click.echo(f"Wrote {len(KINDS[kind])} files to {target}. Next:")
     click.echo(f"\n  cd {_quoted(target)}")
     # Committed first, since a run records the commit of its source files.
     click.echo("  git init && git add . && git commit -m Begin")
@@ -82,12 +122,13 @@ def checked_name(target: Path) -> str:
     return name
 
 
-def write_project(target: Path, name: str) -> None:
+def write_project(target: Path, name: str, kind: str = DEFAULT_KIND) -> None:
     """Write every file of a new project.
 
     Args:
         target: Folder of the project, empty or new.
         name: Name of the project's package.
+        kind: A key of ``KINDS``.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -97,13 +138,17 @@ def write_project(target: Path, name: str) -> None:
         loader=PackageLoader("reproducible_ml", _TEMPLATES),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
+        # A line that holds a tag alone leaves no line.
+        trim_blocks=True,
+        lstrip_blocks=True,
         # The files are Python and Markdown, where HTML escapes would be wrong.
         autoescape=False,
     )
-    for place, template in FILES.items():
+    values = {"name": name, "kind": kind, "version": __version__}
+    for place, template in KINDS[kind].items():
         path = target / place.replace("NAME", name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = environment.get_template(template).render(name=name, version=__version__)
+        text = environment.get_template(template).render(values)
         path.write_text(text, encoding="utf-8")
 
 

@@ -90,6 +90,7 @@ class RunTrainings:
         steps: int | None = None,
         max_steps: int | None = None,
         saving_listeners: Any = None,
+        final_step: int | None = None,
     ) -> TrainingEnd:
         """Train as ``Estimator.train`` does, and record it.
 
@@ -101,6 +102,7 @@ class RunTrainings:
             steps: Steps of this call.
             max_steps: The step at which training ends.
             saving_listeners: Listeners of checkpoints.
+            final_step: The step at which a training ends of which this call is a part.
         """
         self.prepare()
         folder = Path(estimator.model_dir)
@@ -110,8 +112,12 @@ class RunTrainings:
             training = self._trainings[folder] = ExactTraining(estimator, self._watched(estimator))
         else:
             training.continue_with(estimator)
-        end = training.train(input_fn, hooks, steps, max_steps, saving_listeners, train=stock)
-        self._record(training, end)
+        end = training.train(
+            input_fn, hooks, steps, max_steps, saving_listeners, train=stock, final_step=final_step
+        )
+        # What a part of a training leaves is recorded at the end, unless its data has ended here.
+        if final_step is None or max_steps is None or not max_steps == end.step < final_step:
+            self._record(training, end)
         return end
 
     def _begin(self, folder: Path) -> None:

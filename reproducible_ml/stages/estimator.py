@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from reproducible_ml.models.exact import Determinism, apply_determinism, set_environment
-from reproducible_ml.stages.parts import default_dir, need_data, values_of
+from reproducible_ml.stages.parts import default_dir, need_data, source_inputs, values_of
 from reproducible_ml.tracking.recording import record_stage
+from reproducible_ml.utils.errors import ConfigError
 from reproducible_ml.utils.text import SHORT_DIGEST
 
 
@@ -37,17 +38,19 @@ def train(
             ``grid_every_steps``, ``allow_changed``, those of ``Determinism``, and with
             ``serialize`` ``record_dir`` and the source's.
         make_estimator: Function from ``model_dir`` to the Estimator.
-        train_input: Its ``input_fn`` for training; returns a ``tf.data.Dataset``.
+        train_input: Function without arguments that returns the training's ``tf.data.Dataset``, or
+            an ``input_fn`` that does. It is called when the data set exists.
         serialize: The Sacred experiment that writes ``record_dir``; None for other data.
-        evaluate_input: Its ``input_fn`` for evaluation, whose dataset must end; None for none.
-        max_steps: The step at which training ends; None for that of the configuration.
+        evaluate_input: The same for evaluation, with data that ends; None for no evaluation.
+        max_steps: The step at which training ends; None for that of the configuration, and without
+            one for the end of the data.
         evaluate_every_steps: Steps between two evaluations during training; None for the
             configuration's, and without one for the last step alone.
         hooks: Hooks of the training.
 
     Returns:
         The run's result: the step, the losses of the last step, the figures of the last evaluation
-        and the digest.
+        as ``eval_...``, and the digest.
 
     Raises:
         ConfigError: A setting is invalid, or ``model_dir`` belongs to another training.
@@ -55,58 +58,95 @@ def train(
         TrainingDiverged: A loss is not finite.
     """
     determinism = Determinism(**values_of(Determinism, config))
+    max_steps = _whole("max_steps", max_steps, config)
+    every = None
+    if evaluate_input is not None:
+        every = _whole("evaluate_every_steps", evaluate_every_steps, config)
+    if every is not None and max_steps is None:
+        raise ConfigError(
+            f"evaluate_every_steps is {every}, but nothing says where training ends: give "
+            "max_steps too."
+        )
     # Serialization may load TensorFlow, which reads the environment when it is imported.
     set_environment(determinism)
+    inputs: list[str] = []
     if serialize is not None:
-        need_data(run, config, serialize)
+        manifest = need_data(run, config, serialize)
+        inputs += ["record_dir", *source_inputs(config, manifest.source)]
+    outputs = ("model_dir",) if "model_dir" in config else ()
+    record_stage(run, inputs=inputs, outputs=outputs)
     apply_determinism(determinism, config["seed"])
 
     from reproducible_ml.models.exact import FigureLog, checkpoint_step, read_figures
     from reproducible_ml.stages.autolog import trainings_of
 
     model_dir = Path(config.get("model_dir") or default_dir(run))
-    max_steps = max_steps or config.get("max_steps")
-    every = evaluate_every_steps or config.get("evaluate_every_steps")
-    outputs = ("model_dir",) if "model_dir" in config else ()
-    inputs = ("record_dir",) if serialize is not None else ()
-    record_stage(run, inputs=inputs, outputs=outputs)
     trainings = trainings_of(run)
     estimator = make_estimator(str(model_dir))
+    read = _input_fn(train_input)
+    evaluate_read = None if evaluate_input is None else _input_fn(evaluate_input)
+    ends = _ends(checkpoint_step(model_dir) or 0, max_steps, every)
+    for point in read_figures(model_dir):
+        # The others are those of a training that was to end earlier.
+        if every is not None and point.step < (ends[0] or 0) and point.step % every == 0:
+            trainings.points.scalar(*point)
     figures: dict[str, float] = {}
-    end = None
-    step = checkpoint_step(model_dir) or 0
-    evaluated = [point for point in read_figures(model_dir) if point.step <= step]
-    for point in evaluated:
-        trainings.points.scalar(*point)
-    # A training may have been killed between a checkpoint and its evaluation.
-    begin = step if any(point.step == step for point in evaluated) else max(step - 1, 0)
-    for last in _ends(begin, max_steps, every if evaluate_input is not None else None):
-        end = trainings.train(estimator.train, estimator, train_input, hooks, max_steps=last)
-        if evaluate_input is None:
-            continue
-        figures = _evaluated(estimator, evaluate_input)
-        with closing(FigureLog(model_dir, end.step - 1)) as log:
-            for name, value in figures.items():
-                log.write(name, value, end.step)
-                trainings.points.scalar(name, value, end.step)
-    assert end is not None
+    for last in ends:
+        end = trainings.train(
+            estimator.train, estimator, read, hooks, max_steps=last, final_step=max_steps
+        )
+        if evaluate_read is not None:
+            figures = _evaluated(estimator, evaluate_read)
+            with closing(FigureLog(model_dir, end.step - 1)) as log:
+                for name, value in figures.items():
+                    log.write(name, value, end.step)
+                    trainings.points.scalar(name, value, end.step)
+        if last is not None and end.step < last:
+            break  # the data has ended
     shown = "  ".join(f"{name} {value:.4f}" for name, value in {**end.losses, **figures}.items())
     print(f"Step {end.step}, digest {end.digests['run'][:SHORT_DIGEST]}: {shown}")
     print(f"Checkpoint:  {end.checkpoint}")
-    return {"step": end.step, **end.losses, "figures": figures, "digest": end.digests["run"]}
+    return {"step": end.step, **end.losses, **figures, "digest": end.digests["run"]}
+
+
+def _whole(name: str, given: int | None, config: Mapping[str, Any]) -> int | None:
+    value = config.get(name) if given is None else given
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise ConfigError(f"{name} must be an integer from 1, found {value!r}.")
+    return value
+
+
+def _input_fn(given: Callable[[], Any]) -> Callable[[], Any]:
+    """Return an ``input_fn`` that returns data, from a function that may return an ``input_fn``."""
+    made: list[Callable[[], Any]] = []
+
+    def read() -> Any:
+        # Made once, since each opens the data set and checks it.
+        found = made[0] if made else given()
+        if not callable(found):
+            return found
+        made[:] = [found]
+        return found()
+
+    return read
 
 
 def _ends(step: int, max_steps: int | None, every: int | None) -> list[int | None]:
-    """Return the steps at which training pauses for an evaluation, the last one included."""
+    """Return the steps at which training pauses for an evaluation, the last one included.
+
+    The step of a checkpoint is one of them: a training may have been killed between a checkpoint
+    and the end of its evaluation.
+    """
     if every is None or max_steps is None:
         return [max_steps]
-    return [*range((step // every + 1) * every, max_steps, every), max_steps]
+    first = max(-(-step // every), 1) * every
+    return [*range(first, max_steps, every), max_steps]
 
 
 def _evaluated(estimator: Any, evaluate_input: Callable[[], Any]) -> dict[str, float]:
     found = estimator.evaluate(evaluate_input)
     return {
-        f"eval_{name}": float(value)
+        f"eval_{name.replace('/', '_')}": float(value)
         for name, value in sorted(found.items())
         if name != "global_step"
     }

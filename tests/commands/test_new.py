@@ -1,6 +1,8 @@
 """``reproducible-ml new`` writes a repository whose commands pass right away."""
 
 import ast
+import hashlib
+import json
 import os
 import re
 import subprocess
@@ -12,10 +14,14 @@ from click.testing import CliRunner
 
 from reproducible_ml import __version__
 from reproducible_ml.cli import main
-from reproducible_ml.commands.new import FILES
+from reproducible_ml.commands.new import KINDS
 from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.datasets.serialize.checking.verification import verify
+from reproducible_ml.tracking.runs import load_run
+from tests import warm
 from tests.browser import ROOT
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
 
 
 def new(*arguments):
@@ -29,13 +35,20 @@ def run(*arguments, cwd="my_project"):
     done = subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
+        env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=240,
     )
     assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def run_warm(*arguments):
+    """Run a Python module in the project, in a process that has imported TensorFlow already."""
+    done = warm.run("-m", *arguments, cwd="my_project", environment=ENVIRONMENT)
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
@@ -55,28 +68,49 @@ def test_it_says_what_it_wrote_and_what_to_type_next():
     assert Path("my_project/.gitignore") in files
 
 
-def test_nothing_of_the_templates_is_left_and_every_file_parses():
-    new("spectra")
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_of_the_templates_is_left_and_every_file_parses(kind):
+    code, output = new("spectra", "--kind", kind)
+    assert code == 0
+    assert output.startswith(f"Wrote {len(KINDS[kind])} files to spectra. Next:\n")
     for path in Path("spectra").rglob("*"):
         if path.is_file():
             text = path.read_text(encoding="utf-8")
             assert not re.search(r"\{\{|\}\}|\{%|NAME|my_project", text), path
             assert text.endswith("\n")
+            assert "\n\n\n\n" not in text
             if path.suffix == ".py":
                 ast.parse(text)
     pinned = f'dependencies = ["reproducible-ml=={__version__}"]'
     assert pinned in Path("spectra/pyproject.toml").read_text(encoding="utf-8")
 
 
-def test_every_template_is_used():
+def test_every_template_is_used_and_those_of_several_kinds_are_shared():
     folder = ROOT / "reproducible_ml" / "templates" / "project"
-    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES.values())
+    texts = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    used = {template for files in KINDS.values() for template in files.values()}
+    extended = {name for one in used for name in re.findall(r'extends "([^"]+)"', texts[one])}
+    assert set(texts) == used | extended
+    alone = set(KINDS["gan"].items()) - set(KINDS["classifier"].items())
+    assert {template for _, template in alone} == {
+        "networks.py.jinja",
+        "losses.py.jinja",
+        "train_gan.py.jinja",
+    }
 
 
-def test_the_project_passes_ruff_with_its_own_settings():
-    new("my_project")
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_project_passes_ruff_with_its_own_settings(kind):
+    new("my_project", "--kind", kind)
     run("ruff", "check", "--no-cache", "--extend-select", "I,UP,B", ".")
     run("ruff", "format", "--no-cache", "--check", ".")
+
+
+def test_an_unknown_kind_is_refused_with_those_that_exist():
+    code, output = new("my_project", "--kind", "vae")
+    assert code == 2
+    assert "'gan', 'classifier', 'table', 'sklearn'" in output
+    assert not Path("my_project").exists()
 
 
 def test_an_empty_folder_is_filled():
@@ -136,7 +170,7 @@ def test_a_missing_parent_is_named():
 
 def test_its_data_and_its_quick_tests_pass_at_once():
     new("my_project")
-    output = run("experiments.serialize", "with", "samples_per_record=1000")
+    output = run_warm("experiments.serialize", "with", "samples_per_record=1000")
     assert "1,797 records in data/my_project" in output
     assert verify("my_project/data/my_project") == []
     manifest = read_manifest("my_project/data/my_project")
@@ -146,23 +180,59 @@ def test_its_data_and_its_quick_tests_pass_at_once():
         "eval": 150,
         "test": 147,
     }
-    output = run("pytest", "-q", "-p", "no:cacheprovider", "-k", "digit or row")
+    output = run_warm("pytest", "-q", "-p", "no:cacheprovider", "-k", "digit or row")
     assert "2 passed" in output
 
 
-def test_another_gan_type_brings_its_own_values():
-    new("my_project")
-    output = run("experiments.train", "print_config", "with", "gan_type=lsgan")
-    assert re.search(r"critic_weight_clip = None", output)
-    assert not re.search(r"gen_lr = None", output)
+def test_a_table_is_read_from_the_file_that_the_project_brings():
+    new("my_project", "--kind", "table")
+    assert "150 records in data/my_project" in run_warm("experiments.serialize")
+    manifest = read_manifest("my_project/data/my_project")
+    lines = Path("my_project/flowers.csv").read_text(encoding="utf-8").splitlines()
+    assert set(manifest.features) == set(lines[0].split(","))
+    assert sum(split.records for split in manifest.splits.values()) == len(lines) - 1 == 150
+    assert {"train", "eval", "test"} == set(manifest.splits)
+
+
+def test_a_fit_of_scikit_learn_is_recorded_without_tensorflow():
+    new("my_project", "--kind", "sklearn")
+    program = (
+        "import runpy, sys; sys.argv = ['train', 'with', 'smoke'];"
+        "runpy.run_module('experiments.train', run_name='__main__', alter_sys=True);"
+        "print('tensorflow' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd="my_project",
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "False"
+    found = load_run(1, "my_project/runs")
+    assert found.points["log_loss"]["steps"] == [1, 2]
+    rows = Path("my_project/flowers.csv").read_bytes()
+    (digest,) = found.info["inputs"]
+    assert hashlib.sha256(rows).hexdigest() in json.dumps(digest)
 
 
 @pytest.mark.slow
-def test_both_commands_pass_and_the_run_can_be_proved():
-    new("my_project")
-    output = run("experiments.train", "with", "smoke")
-    assert "Step 4, digest" in output
-    assert "5 passed" in run("pytest", "-q")
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_commands_of_each_kind_pass_and_the_run_can_be_proved(kind):
+    new("my_project", "--kind", kind)
+    output = run_warm("experiments.train", "with", "smoke")
+    assert ("Accuracy: " if kind == "sklearn" else "Step 4, digest") in output
+    # The one that is left out executes what was executed here.
+    output = run_warm("pytest", "-q", "-p", "no:cacheprovider", "-k", "not recorded")
+    assert " passed, 1 deselected" in output
     assert "identical" in run("reproducible_ml.cli", "reproduce", "1")
+
+
+@pytest.mark.slow
+def test_the_tests_of_a_project_pass_and_a_report_shows_its_lineage():
+    new("my_project")
+    assert "5 passed" in run("pytest", "-q")
+    run("experiments.train", "with", "smoke")
     run("reproducible_ml.cli", "report", "1")
     assert "my_project_serialize" in Path("my_project/report.html").read_text(encoding="utf-8")

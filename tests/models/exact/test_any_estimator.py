@@ -77,6 +77,18 @@ def test_each_step_logs_the_losses_that_the_model_names(tmp_path):
     ]  # fmt: skip
 
 
+def test_each_point_is_written_once_however_many_calls_a_training_takes(tmp_path):
+    points, again = [], []
+    parts = training(tmp_path, points, log_every_steps=2)
+    parts.train(data, max_steps=3, final_step=5)
+    parts.train(data, max_steps=5, final_step=5)
+    losses = [(value, step) for name, value, step in points if name == "loss"]
+    assert [step for _, step in losses] == [2, 4, 5]
+    # Another process finds nothing to do, and writes the same.
+    training(tmp_path, again, log_every_steps=2).train(data, max_steps=5)
+    assert [(value, step) for _, value, step in again] == losses
+
+
 def test_data_of_tensors_can_not_be_resumed(tmp_path, capsys):
     def tensors():
         return tf.constant(POINTS[:4])

@@ -117,6 +117,8 @@ class ExactTraining:
         self._number: tf.Tensor | None = None
         self._positioned = False
         self._restored: int | None = None
+        self._final: int | None = None
+        self._replayed = False
         self.continue_with(estimator)
 
     def continue_with(self, estimator: Any) -> None:
@@ -135,6 +137,7 @@ class ExactTraining:
         max_steps: int | None = None,
         saving_listeners: Any = None,
         train: Callable[..., Any] | None = None,
+        final_step: int | None = None,
     ) -> TrainingEnd:
         """Train as ``tf.estimator.Estimator.train`` does, with the same arguments.
 
@@ -145,6 +148,8 @@ class ExactTraining:
             max_steps: The step at which training ends.
             saving_listeners: As in TensorFlow.
             train: The Estimator's own method, if its class's ``train`` has been replaced.
+            final_step: The step at which a training ends of which this call is a part: it has a
+                point of each metric, whatever its number. None: that of this call.
 
         Returns:
             The state at the end.
@@ -156,6 +161,7 @@ class ExactTraining:
         """
         self._restored = checkpoint_step(self.folder)
         last = self._last_step(steps, max_steps)
+        self._final = final_step or last
         self._start = self._elements()
         if self._restored is not None and last is not None and self._restored >= last:
             with tf.Graph().as_default(), self._wrapped(None):
@@ -167,17 +173,16 @@ class ExactTraining:
                     f"{self.folder} is already at step {self._restored}, beyond max_steps={last}. "
                     "Raise max_steps or choose another model_dir."
                 )
-            self._say(f"{self.folder} is already at step {last}.")
+            self._say_where()
+            self._replay(read_steps(self.folder)[: self._restored])
             return self.end()
-        if self._restored:
-            of = "" if last is None else f" of {last}"
-            self._say(f"Continuing {self.folder} at step {self._restored}{of}.")
+        self._say_where()
         saver = self._saver()
         try:
             with recorded_elsewhere(), self._wrapped(saver):
                 (train or self._estimator.train)(
                     input_fn,
-                    hooks=[_ExactHook(self, last), *(hooks or ()), saver],
+                    hooks=[_ExactHook(self), *(hooks or ()), saver],
                     max_steps=last,
                     saving_listeners=saving_listeners,
                 )
@@ -217,11 +222,8 @@ class ExactTraining:
             checkpoint=self._estimator.latest_checkpoint(),
         )
 
-    def begin(self, last: int | None) -> list[Any]:
+    def begin(self) -> list[Any]:
         """Check and open everything once the graph is built.
-
-        Args:
-            last: The step at which training ends; None for the end of the data.
 
         Returns:
             The hooks that look at each step.
@@ -246,18 +248,38 @@ class ExactTraining:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / CALLS_FILE, self._starts)
         self._log = StepLog(self.folder, self._restored or 0, tuple(published_outcome().losses))
-        replay(self._log.steps, watched.log_every_steps, watched.write)
+        self._replay(self._log.steps)
         return [
             StepLogHook(self._log, watched.digest_every_steps, watched.advice),
-            ScalarHook(watched.write, watched.log_every_steps, last),
-            ProgressHook(last),
+            ScalarHook(watched.write, watched.log_every_steps, self._final),
+            ProgressHook(self._final),
             *watched.hooks(),
         ]
+
+    def _replay(self, steps: Any) -> None:
+        """Write the points of earlier processes again; this process has written its own."""
+        if self._replayed:
+            return
+        self._replayed = True
+        watched = self._watched
+        replay(steps, watched.log_every_steps, watched.write)
+        if len(steps) == self._final and len(steps) % watched.log_every_steps:
+            replay(steps, len(steps), watched.write)
 
     def sync(self) -> None:
         """Flush the step log to the disk, before a checkpoint is written."""
         if self._log is not None:
             self._log.sync()
+
+    def _say_where(self) -> None:
+        """Say at which step of an earlier process this one begins."""
+        if not self._restored or self._replayed:
+            return
+        if self._final is not None and self._restored >= self._final:
+            self._say(f"{self.folder} is already at step {self._restored}.")
+            return
+        of = "" if self._final is None else f" of {self._final}"
+        self._say(f"Continuing {self.folder} at step {self._restored}{of}.")
 
     @staticmethod
     def _say(sentence: str) -> None:
@@ -376,13 +398,12 @@ class ExactTraining:
 class _ExactHook(tf.estimator.SessionRunHook):
     """Opens a training once its graph is built, and passes each step on to the hooks that look."""
 
-    def __init__(self, training: ExactTraining, last: int | None) -> None:
+    def __init__(self, training: ExactTraining) -> None:
         self._training = training
-        self._last = last
         self._step: int | None = None
 
     def begin(self) -> None:
-        self._hooks = self._training.begin(self._last)
+        self._hooks = self._training.begin()
         for hook in self._hooks:
             hook.begin()
         self._outcome = published_outcome()
