@@ -67,6 +67,21 @@ def test_calls_with_steps_that_were_interrupted_do_what_they_lack(tmp_path):
     assert (found.step, found.digests) == (13, expected.digests)
 
 
+def test_earlier_calls_with_max_steps_are_passed_over_and_a_lower_last_one_is_refused(tmp_path):
+    first = training(tmp_path)
+    first.train(data, max_steps=4)
+    first.train(data, max_steps=9)
+    again = training(tmp_path)
+    assert again.train(data, max_steps=4).step == 9
+    assert again.train(data, max_steps=9).step == 9
+    assert again.train(data, max_steps=11).step == 11
+    lower = training(tmp_path)
+    for steps in (4, 9):
+        lower.train(data, max_steps=steps)
+    with pytest.raises(ConfigError, match="already at step 11, beyond max_steps=10"):
+        lower.train(data, max_steps=10)
+
+
 def test_each_step_logs_the_losses_that_the_model_names(tmp_path):
     points = []
     end = training(tmp_path, points, named=True, log_every_steps=2).train(data, max_steps=4)

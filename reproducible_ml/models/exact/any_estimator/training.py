@@ -168,7 +168,8 @@ class ExactTraining:
                 self._estimator._create_global_step(tf.compat.v1.get_default_graph())
                 self._estimator._get_features_and_labels_from_input_fn(input_fn, _TRAIN)
             self._check_identity()
-            if self._restored > last:
+            # A script that calls train several times comes by its earlier calls again.
+            if self._restored > last and self._calls >= len(self._starts):
                 raise ConfigError(
                     f"{self.folder} is already at step {self._restored}, beyond max_steps={last}. "
                     "Raise max_steps or choose another model_dir."
