@@ -87,10 +87,11 @@ class Verdict:
             values = f"{first.a!r} / {first.b!r}"
             return f"{DIFFERS} at step {first.step}: metric {first.name} {values}{reason}"
         others = [one for one in self.details if not one.startswith("input ")]
-        if others:
-            return f"{DIFFERS} in {others[0]}{reason}"
-        parts = ", ".join(row.part for row in self.rows if row.equal is False)
-        return f"{DIFFERS} in {parts}"
+        told = {one.partition(": ")[0] for one in self.details}
+        parts = [row.part for row in self.rows if row.equal is False and row.part not in told]
+        if not (parts or others):
+            return f"{DIFFERS} in {', '.join(inputs)}"
+        return f"{DIFFERS} in {', '.join([*parts, *others[:1]])}{reason}"
 
 
 def judge(recorded: Evidence, again: Evidence, scope: str = "") -> Verdict:
