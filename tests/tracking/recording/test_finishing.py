@@ -47,6 +47,8 @@ def test_every_run_is_sealed_with_all_it_logged(tmp_path):
 
 def test_a_file_that_changed_keeps_its_first_content_and_is_named(tmp_path, monkeypatch, caplog):
     """The experiment is defined here, so its base directory is set to where its files are."""
+    # TensorFlow's settings, which other tests apply, leave out warnings.
+    caplog.set_level("WARNING")
     (tmp_path / "early.py").write_text("OF = 1\n")
     (tmp_path / "late.py").write_text("OF = 2\n")
     monkeypatch.syspath_prepend(str(tmp_path))
