@@ -20,8 +20,6 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-import wrapt
-
 from reproducible_ml.utils import running
 
 _ESTIMATOR = "tensorflow_estimator.python.estimator"
@@ -36,6 +34,11 @@ def install() -> None:
         # and a missing GPU would be reported as an error at each start.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        import wrapt
+    except ModuleNotFoundError:
+        # TensorFlow needs it, too: without it there is nothing to change.
+        return
     for name in _CALL_GETARGSPEC:
         wrapt.register_post_import_hook(_with_argspec, f"{_TF_GAN}.{name}")
     wrapt.register_post_import_hook(_prepare, "tensorflow")

@@ -101,7 +101,7 @@ def test_a_killed_training_resumes_to_the_same_bits(kind, whole, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["canned", "stock"])
+@pytest.mark.parametrize("kind", ["stock"])
 def test_a_training_killed_again_and_again_ends_with_the_same_bits(kind, whole, folder):
     draw = random.Random(kind)
     for _ in range(ROUNDS):

@@ -41,7 +41,6 @@ def test_two_halves_are_the_whole(tmp_path, labelled_records, gan_type):
     ("gan_type", "dtype"),
     [
         ("nsgan", "bfloat16"),
-        ("lsgan", "float32"),
         ("dragan", "bfloat16"),
         ("relativistic", "float32"),
         ("cgan", "bfloat16"),
