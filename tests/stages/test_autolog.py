@@ -8,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -46,7 +47,9 @@ def run(folder, kind, *updates, kill_at=0):
 
 def weights(model_dir):
     reader = tf.train.load_checkpoint(str(model_dir))
-    return {name: reader.get_tensor(name).tobytes() for name in reader.get_variable_to_shape_map()}
+    # Keras' own checkpoint describes its objects in a string.
+    values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    return {name: np.asarray(value).tobytes() for name, value in values.items()}
 
 
 def info(folder, number):
