@@ -175,7 +175,8 @@ def test_devices_and_workers_give_the_same_bits_and_so_does_a_resume(tmp_path, r
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("gan_type", "compute_dtype"),
-    [("hinge", "float32"), ("hinge", "bfloat16"), ("wgan_gp", "bfloat16"), ("wgan", "float32")],
+    # wgan's is repeated by the workers that are killed below.
+    [("hinge", "float32"), ("hinge", "bfloat16"), ("wgan_gp", "bfloat16")],
 )
 def test_every_kind_of_update_repeats_on_devices_and_workers(
     tmp_path, records, gan_type, compute_dtype
