@@ -28,6 +28,21 @@ def array_digest(array: Any) -> str:
     return digest.hexdigest()
 
 
+def variable_digests(estimator: Any) -> dict[str, str]:
+    """Digest each variable of an Estimator's newest checkpoint.
+
+    Args:
+        estimator: A ``tf.estimator.Estimator`` that has a checkpoint.
+
+    Returns:
+        Name -> digest, see ``array_digest``.
+    """
+    return {
+        name: array_digest(estimator.get_variable_value(name))
+        for name in estimator.get_variable_names()
+    }
+
+
 def file_digest(path: str | Path) -> str:
     """Digest a file's bytes, a block at a time.
 

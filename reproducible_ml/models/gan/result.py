@@ -8,7 +8,7 @@ from typing import Any
 
 from reproducible_ml.models.exact import losses_digest, read_steps
 from reproducible_ml.models.gan.grids import GRID_COLUMNS
-from reproducible_ml.utils.digests import array_digest, combined_digest
+from reproducible_ml.utils.digests import array_digest, combined_digest, variable_digests
 from reproducible_ml.utils.files import write_json
 from reproducible_ml.utils.images import save_grid
 
@@ -58,10 +58,7 @@ def finish_training(
     samples = draw_samples(estimator, **inputs)
     path = model_dir / "samples" / f"step-{step:08d}.png"
     grid = save_grid(samples, path, columns=GRID_COLUMNS)
-    weights = {
-        name: array_digest(estimator.get_variable_value(name))
-        for name in estimator.get_variable_names()
-    }
+    weights = variable_digests(estimator)
     digests = {
         "weights": combined_digest(weights),
         "losses": losses_digest(steps),

@@ -36,7 +36,7 @@ from reproducible_ml.models.exact.step import (
     published_outcome,
 )
 from reproducible_ml.models.exact.step_log import StepLog, losses_digest, read_steps
-from reproducible_ml.utils.digests import array_digest, combined_digest
+from reproducible_ml.utils.digests import combined_digest, variable_digests
 from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.files import write_json
 from reproducible_ml.utils.running import recorded_elsewhere
@@ -206,10 +206,7 @@ class ExactTraining:
             raise ConfigError(
                 f"The training in {self.folder} made no step: its data ended before the first one."
             )
-        tensors = {
-            name: array_digest(self._estimator.get_variable_value(name))
-            for name in self._estimator.get_variable_names()
-        }
+        tensors = variable_digests(self._estimator)
         digests = {"weights": combined_digest(tensors), "losses": losses_digest(steps)}
         digests["run"] = combined_digest(digests)
         return TrainingEnd(
