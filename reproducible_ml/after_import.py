@@ -1,4 +1,4 @@
-"""Changes to libraries that a user may import himself, made when they are imported.
+"""Changes to libraries that users import themselves, made at their import.
 
 * TF-GAN 2.1.0 calls ``inspect.getargspec``, which older Pythons deprecate and Python 3.11 removed.
   Only the modules that call it get a substitute; ``inspect`` itself is unchanged.

@@ -40,7 +40,7 @@ _PATH_SUFFIXES = ("_file", "_dir")
 
 
 def source_keys(name: str) -> tuple[str, ...]:
-    """Return the arguments that a source takes; none if there is no such source."""
+    """Return the arguments that a source takes; empty for an unknown source."""
     return _taken(SOURCES[name])[0] if name in SOURCES else ()
 
 
@@ -66,7 +66,7 @@ def make_source(name: str, **arguments: Any) -> Source:
             ``image_shape`` for folder, ``csv_file`` for csv; those of other sources are ignored.
 
     Raises:
-        ConfigError: There is no such source.
+        ConfigError: The source is unknown.
         DataError: Its data can't be read.
     """
     if name == NpzArraySource.name:
@@ -96,7 +96,7 @@ def reopen(recorded: Mapping[str, Any], record_dir: str | Path) -> Source:
         record_dir: Folder of the data set; no code is imported from there.
 
     Raises:
-        ConfigError: There is no such source.
+        ConfigError: The source is unknown.
         DataError: Its module is not found, holds no such source, or its data can't be read.
     """
     name, code, arguments = str(recorded["name"]), recorded.get("code"), recorded["arguments"]

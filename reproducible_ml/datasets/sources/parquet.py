@@ -121,7 +121,7 @@ def _column(path: Path, name: str, column: Any, stated: str | None) -> tuple[Any
 
 
 def _kind(arrow: Any) -> str | None:
-    """Return the type that is read for a type of Arrow; None if there is none."""
+    """Return the type that is read for an Arrow type; None if it is not supported."""
     from pyarrow import types
 
     if types.is_dictionary(arrow):

@@ -52,7 +52,7 @@ class TableSource(Source):
         columns: Column -> its values, one per row: arrays of numbers, or of objects for text.
         types: Column -> its type, a key of ``HANDLERS``.
         digest: Digest of the raw data.
-        split_column: Column that says train, eval or test for each row; it is no feature.
+        split_column: Column that says train, eval or test for each row; not a feature.
         split_fractions: Fractions of the rows for eval and test; the rest is train. Without
             ``split_column`` and this, all rows are train.
         split_seed: Draws which rows these are.
