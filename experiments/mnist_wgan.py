@@ -47,7 +47,7 @@ def config() -> None:
     image_dir = None  # for source=folder
     image_shape = [64, 64, 3]  # for source=folder
     record_dir = "data/mnist"  # a serialized data set
-    model_dir = None  # checkpoints, resumed if any; None: models/mnist_wgan-<run id>
+    model_dir = None  # checkpoints, resumed if any; None: a new models/mnist_wgan-<run id>
     gan_type = "wgan"  # wgan_gp, nsgan, mmgan, lsgan, hinge, dragan, relativistic, cgan, acgan
     defaults = "practical"  # values that fill in what is None: practical or paper
     gen_lr = None  # wgan: 5e-4, RMSProp

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from reproducible_ml.tracking.recording import (
     record_upstream,
     run_stage,
 )
+from reproducible_ml.utils.errors import ConfigError
 
 _MANIFEST = "dataset.json"
 
@@ -77,8 +79,39 @@ def need_data(run: Any, config: Mapping[str, Any], serialize: Any) -> Manifest:
 
 
 def default_dir(run: Any) -> Path:
-    """Return the folder of a run's model if its configuration names none."""
-    return Path(f"models/{run.experiment_info['name']}-{run._id}")
+    """Make the folder of a run's model if its configuration names none.
+
+    It is new and this run's alone: ``models/<experiment>-<run id>``. If there is such a folder
+    already, from another folder of runs or a run that was deleted, "-2" and so on is appended, so
+    that no run continues another's weights unasked.
+
+    Raises:
+        ConfigError: The folder can't be made.
+    """
+    number = "unrecorded" if run._id is None else run._id
+    first = Path("models", f"{run.experiment_info['name']}-{number}")
+    for attempt in count(1):
+        folder = first if attempt == 1 else first.with_name(f"{first.name}-{attempt}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            # A "models" that is a file raises this, too.
+            if folder.parent.is_dir():
+                continue
+            raise ConfigError(_no_place(folder, f"{folder.parent} is no folder")) from None
+        except OSError as error:
+            raise ConfigError(_no_place(folder, str(error.strerror))) from error
+        if folder != first:
+            print(f"{first} is left from another run, so this one writes {folder}.")
+        return folder
+    raise AssertionError("unreachable")
+
+
+def _no_place(folder: Path, reason: str) -> str:
+    return (
+        f"The run's own folder {folder} can't be made: {reason}. Start it in a folder that can be "
+        "written, or name a place in its configuration."
+    )
 
 
 def record_probe(run: Any, determinism: Determinism) -> None:

@@ -86,7 +86,13 @@ class Rerun:
         evidence = needed_evidence(self.recorded.run, self.request.steps)
         for difference in self.environment:
             self.echo(difference.describe())
-        self.work.mkdir()
+        try:
+            self.work.mkdir()
+        except FileExistsError:
+            raise NotComparable(
+                f"{self.work} is left from an earlier rerun. Remove it, or name another folder: "
+                "--keep DIR."
+            ) from None
         return evidence
 
     @cached_property

@@ -57,6 +57,9 @@ def test_outputs_go_elsewhere_and_are_kept_when_asked(project, tmp_path):
     assert code == 0, output
     assert (tmp_path / "kept" / "run-1" / "out_dir" / "weight.txt").exists()
     assert not (project.root / "out").exists()
+    code, output = project.reproduce(1, "--keep", str(tmp_path / "kept"))
+    assert code == 2
+    assert f"{tmp_path}/kept/run-1 is left from an earlier rerun. Remove it" in output
 
 
 def test_a_changed_line_is_named_with_the_first_step_that_it_changes(project):
