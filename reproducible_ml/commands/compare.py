@@ -9,6 +9,7 @@ import click
 
 from reproducible_ml.commands.completion import run_ids
 from reproducible_ml.commands.layout import as_json, store_options, terminal_width
+from reproducible_ml.utils.redaction import without_secrets
 from reproducible_ml.utils.text import counted, shown, table
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def _report(conclusion: Conclusion, diff: bool, most: int | None) -> list[str]:
         if most is not None and len(differences) > most:
             lines.append(f"{' ' * _INDENT}and {len(differences) - most} more; --all prints them")
         if diff and section == "sources":
-            lines += ["", *"".join(one.detail for one in differences).splitlines()]
+            text = without_secrets("".join(one.detail for one in differences))
+            lines += ["", *text.splitlines()]
         lines.append("")
     return [*lines, *([""] if lines[-1] else []), *conclusion.sentences]
 
@@ -134,10 +136,14 @@ def _row(one: Difference, used: Sequence[Mapping[str, Used]]) -> tuple[str, str,
         return (one.name, f"+{added}", f"-{removed}", "")
     detail = "" if one.step is None else f"at step {one.step}, {one.detail}"
     if one.section != "config":
-        return (one.name, shown(one.a), shown(one.b), detail)
-    values = zip((one.a, one.b), used)
-    texts = [with_origin(shown(value), origins.get(one.name)) for value, origins in values]
-    return (one.name, *texts, detail)  # type: ignore[return-value]
+        return (one.name, *_sides(one), detail)
+    origins = (values.get(one.name) for values in used)
+    a, b = (with_origin(text, origin) for text, origin in zip(_sides(one), origins))
+    return (one.name, a, b, detail)
+
+
+def _sides(one: Difference) -> tuple[str, str]:
+    return shown(without_secrets(one.a, one.name)), shown(without_secrets(one.b, one.name))
 
 
 def _facts(conclusion: Conclusion) -> dict[str, Any]:
@@ -149,5 +155,12 @@ def _facts(conclusion: Conclusion) -> dict[str, Any]:
         "identical": None if conclusion.reason else conclusion.identical,
         "not_comparable": conclusion.reason,
         "first_divergence": None if divergence is None else vars(divergence),
-        "differences": [vars(one) for one in found.differences],
+        "differences": [
+            {
+                **without_secrets(vars(one)),
+                "a": without_secrets(one.a, one.name),
+                "b": without_secrets(one.b, one.name),
+            }
+            for one in found.differences
+        ],
     }

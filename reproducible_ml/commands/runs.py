@@ -11,6 +11,7 @@ import click
 from reproducible_ml.commands.completion import run_experiments
 from reproducible_ml.commands.layout import as_json, store_options, terminal_width
 from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.redaction import without_secrets
 from reproducible_ml.utils.text import GAP, SHORT_DIGEST, duration, shown, table
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def command(
     with open_store(folder, mongo) as store:
         runs = deque(iterate_runs(store, experiment, status, _values(filters)), limit)
         if json_:
-            click.echo(as_json([_facts(run) for run in runs]))
+            click.echo(as_json([without_secrets(_facts(run)) for run in runs]))
         elif runs:
             click.echo("\n".join(_table(list(runs))))
         else:
@@ -175,15 +176,20 @@ def last_step(run: Run) -> int | float | None:
 
 def outcome(run: Run) -> str:
     """Return a run's result in one line, or the error of a failed run."""
-    if run.result is None:
+    result = without_secrets(run.result)
+    if result is None:
         trace = run.entry.get("fail_trace") or []
         lines = [line for part in trace for line in str(part).splitlines() if line.strip()]
         # Shorten "package.module.DataError: sentence" to "DataError: sentence".
-        return re.sub(r"^(\w+\.)+(?=\w+:)", "", shown(lines[-1]).strip()) if lines else "-"
-    if not isinstance(run.result, Mapping):
-        return shown(run.result)
+        return (
+            re.sub(r"^(\w+\.)+(?=\w+:)", "", shown(without_secrets(lines[-1])).strip())
+            if lines
+            else "-"
+        )
+    if not isinstance(result, Mapping):
+        return shown(result)
     # Digests come first, since they show at a glance which runs gave the same result.
-    items = sorted(run.result.items(), key=lambda item: not _is_digest(item[1]))
+    items = sorted(result.items(), key=lambda item: not _is_digest(item[1]))
     return ", ".join(f"{name} {_short(value)}" for name, value in items if name != "step")
 
 

@@ -9,6 +9,7 @@ import click
 
 from reproducible_ml.commands.completion import run_ids
 from reproducible_ml.commands.layout import as_json, store_options, terminal_width
+from reproducible_ml.utils.redaction import without_secrets
 from reproducible_ml.utils.text import GAP, counted, cut, shown, size, table
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def command(run_id: str, folder: str | None, mongo: str | None, json_: bool) -> 
     with open_store(folder, mongo) as store:
         run = load_run(run_id, store)
         if json_:
-            click.echo(as_json(_facts(run)))
+            click.echo(as_json(without_secrets(_facts(run))))
             return
         for title, lines in _sections(run, terminal_width()):
             if lines:
@@ -65,13 +66,13 @@ def _sections(run: Run, width: int | None) -> list[tuple[str, list[str]]]:
     from reproducible_ml.tracking.runs import flat
 
     def pairs(facts: Mapping[str, Any]) -> list[str]:
-        return _pairs(facts, width)
+        return _pairs(without_secrets(facts), width)
 
     result = run.result if isinstance(run.result, Mapping) else {"": run.result}
     return [
         ("", _head(run, width)),
         ("Error", _trace(run)),
-        ("Config", pairs(_config(run))),
+        ("Config", _pairs(_config(run), width)),
         ("Result", [] if run.result is None else pairs(flat(result, ""))),
         ("Digest", pairs(run.info.get("digest") or {})),
         ("Data", pairs(_data(run))),
@@ -114,7 +115,7 @@ def _config(run: Run) -> dict[str, str]:
         used["model_dir"] = Used(run.info["model_dir"], "of this run's own")
     config.update({name: one.value for name, one in used.items()})
     return {
-        name: with_origin(shown(value), used.get(name))
+        name: with_origin(shown(without_secrets(value, name)), used.get(name))
         for name, value in sorted(flat(config, "").items())
     }
 
@@ -122,7 +123,7 @@ def _config(run: Run) -> dict[str, str]:
 def _trace(run: Run) -> list[str]:
     trace = run.entry.get("fail_trace") or []
     lines = [line for part in trace for line in str(part).rstrip("\n").splitlines()]
-    return [" " * _INDENT + shown(line) for line in lines[-_TRACE_LINES:]]
+    return [" " * _INDENT + shown(without_secrets(line)) for line in lines[-_TRACE_LINES:]]
 
 
 def _data(run: Run) -> dict[str, Any]:

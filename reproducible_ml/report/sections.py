@@ -67,7 +67,7 @@ def side_by_side(
 
 def overview_facts(run: Run) -> dict[str, str]:
     """Return the facts about a run for the head of a report."""
-    facts = {name: _without_typed_secrets(text) for name, text in head_facts(run).items()}
+    facts = {name: without_secrets(text) for name, text in head_facts(run).items()}
     digests = run.info.get("digest") or {}
     for name, value in sorted(flat(without_secrets(run.result), "result ").items()):
         # Digests follow below, under the names of what they cover.
@@ -78,14 +78,6 @@ def overview_facts(run: Run) -> dict[str, str]:
     return facts
 
 
-def _without_typed_secrets(text: str) -> str:
-    """Hide the values of secret keys in a command."""
-    words = (word.partition("=") for word in text.split(" "))
-    return " ".join(
-        f"{key}{equals}{without_secrets(value, key.strip(chr(39)))}" for key, equals, value in words
-    )
-
-
 def config_rows(runs: Sequence[Run]) -> list[Row]:
     """Lay out the configurations, and mark values that are not the default."""
     columns, notes = [], {}
@@ -93,7 +85,7 @@ def config_rows(runs: Sequence[Run]) -> list[Row]:
         column = {}
         used = used_values(run)
         for one in settings(run):
-            key = one.name.rpartition(".")[2]
+            key = one.name
             mark = ""
             if one.changed:
                 default = one.default and without_secrets(one.default.value, key)
@@ -198,7 +190,7 @@ def differences(a: Run, b: Run) -> dict[str, Any]:
 def _side(value: Any, one: Difference, used: Mapping[str, Used]) -> str:
     if value is None:
         return ABSENT
-    text = shown(without_secrets(value, one.name.rpartition(".")[2]))
+    text = shown(without_secrets(value, one.name))
     return with_origin(text, used.get(one.name) if one.section == "config" else None)
 
 

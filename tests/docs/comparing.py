@@ -4,7 +4,9 @@ import re
 
 # A line of Sacred's own log.
 LOG = re.compile(r"(INFO|WARNING) - ")
-UNCOMMITTED = re.compile(r"\* files differed from the git commit")
+UNCOMMITTED = re.compile(
+    r"\* files differed from the git commit|INFO - \S+ - The record holds the changed lines of"
+)
 # What no two machines or days have in common.
 VARYING = [
     (r"\b(\d+ h )?\d+ min( \d+ s)?\b", "0.1 s"),

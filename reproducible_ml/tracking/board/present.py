@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from reproducible_ml.tracking.runs import RUNNING, seconds_since
+from reproducible_ml.utils.redaction import without_secrets
 
 # Longest result shown in the list; the details show all of it.
 RESULT_CHARACTERS = 80
@@ -60,7 +61,7 @@ def row(run: dict[str, Any]) -> dict[str, Any]:
         "heartbeat": plain(heartbeat),
         "heartbeat_diff": seconds_since(heartbeat),
         "hostname": _text(run.get("host"), "hostname"),
-        "result": short(run.get("result")),
+        "result": short(without_secrets(run.get("result"))),
     }
 
 

@@ -42,6 +42,7 @@ from reproducible_ml.tracking.runs import (
     entry_or_reason,
 )
 from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.redaction import without_secrets
 
 # Columns of the page -> fields of a run.
 SORTABLE = {
@@ -130,7 +131,7 @@ def get_run(run_id: str) -> ResponseReturnValue:
     # A page that follows a run asks every few seconds, and already has the names.
     metrics = _metrics(run_id) if readable and not request.args.get("follow") else []
     trace = "".join(run.get("fail_trace") or [])
-    shown["object"] = plain({**run, "captured_out": output, "fail_trace": trace})
+    shown["object"] = without_secrets(plain({**run, "captured_out": output, "fail_trace": trace}))
     shown["object"]["info"] = {**(shown["object"].get("info") or {}), "metrics": metrics}
     shown["result"] = shown["object"].get("result")
     shown["artifacts"] = [_artifact(run_id, i, one) for i, one in enumerate(artifacts)]

@@ -7,6 +7,7 @@ imported. New and changed files are included; git only tells what they differ fr
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import subprocess
 import sys
@@ -19,12 +20,41 @@ from typing import Any
 
 import reproducible_ml
 from reproducible_ml.utils.files import md5_of
+from reproducible_ml.utils.text import counted
 
 LIBRARY = Path(reproducible_ml.__file__).resolve().parent
 # A larger diff is cut, since the run holds the source files themselves.
 LONGEST_DIFF_BYTES = 1_000_000
 MOST_CHANGED = 1000
 GIT_SECONDS = 30
+# Names of files that hold secrets, and of folders of such files. Their lines are in no diff.
+SECRET_FILES = (
+    *(".env", ".env.*", "*.env", ".envrc", ".netrc", "_netrc", ".pgpass", ".my.cnf", ".npmrc"),
+    *(".pypirc", ".htpasswd", ".git-credentials", ".dockercfg", "credentials*", "*.credentials"),
+    *("secret.*", "secrets.*", "*.secret", "*.secrets", "secrets", "password*", "passwd*"),
+    *(
+        "token",
+        "token.*",
+        "tokens.*",
+        "*_token.*",
+        "service-account*.json",
+        "service_account*.json",
+    ),
+    *(
+        "*.pem",
+        "*.key",
+        "*.p12",
+        "*.pfx",
+        "*.jks",
+        "*.keystore",
+        "*.kdbx",
+        "*.ppk",
+        "*.asc",
+        "*.gpg",
+    ),
+    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "kubeconfig*", "*.tfvars", "*.tfstate*"),
+    *(".ssh", ".aws", ".gnupg", ".kube", ".docker", ".secrets", "_secrets", ".credentials"),
+)
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 
@@ -206,7 +236,8 @@ def git_state(directory: Path, ignored: Iterable[Path] = ()) -> dict[str, Any] |
     Returns:
         ``root``, ``url``, ``commit`` (None before the first one), ``branch``, ``dirty`` (whether
         anything differs from the commit, new files included), ``changed`` (the paths of what
-        differs, with git's two letters) and ``diff``; None without a checkout or without git.
+        differs, with git's two letters) and ``diff``, which holds the changed lines of every
+        tracked file but those of ``SECRET_FILES``; None without a checkout or without git.
     """
     top = _git(directory, "rev-parse", "--show-toplevel")
     if top is None:
@@ -214,7 +245,7 @@ def git_state(directory: Path, ignored: Iterable[Path] = ()) -> dict[str, Any] |
     root = Path(top.strip())
     commit = _git(root, "rev-parse", "--verify", "HEAD")
     changed = _changed(root, [path.resolve() for path in ignored])
-    diff = (_git(root, "diff", "--no-ext-diff", "--no-color", "HEAD") or "") if commit else ""
+    diff = _diff(root) if commit else ""
     cut = len(diff.encode("utf-8", "replace")) > LONGEST_DIFF_BYTES
     return {
         "root": str(root),
@@ -225,6 +256,55 @@ def git_state(directory: Path, ignored: Iterable[Path] = ()) -> dict[str, Any] |
         "changed": changed,
         "diff": diff[:LONGEST_DIFF_BYTES] + "\n(cut here)\n" if cut else diff,
     }
+
+
+def _diff(root: Path) -> str:
+    """Return the changed lines of all tracked files whose names don't say that they are secret."""
+    secret = sorted(_secret_names(root))
+    left_out = ["--", ":(top)", *(f":(top,exclude,literal){name}" for name in secret)]
+    options = ("--no-ext-diff", "--no-color", "HEAD", *(left_out if secret else ()))
+    lines = [f"(left out: {name}, whose name is one of secrets)\n" for name in secret]
+    return "".join([_git(root, "diff", *options) or "", *lines])
+
+
+def _secret_names(root: Path) -> set[str]:
+    """Return the changed files that may hold secrets, under their old and new names."""
+    listed = _git(root, "diff", "--no-ext-diff", "--find-renames", "--name-status", "-z", "HEAD")
+    fields = iter((listed or "").split("\0"))
+    found = set()
+    for status in fields:
+        # A renamed or copied file has two names, and the lines of both.
+        names = [next(fields, "") for _ in range(2 if status[:1] in ("R", "C") else 1)]
+        if any(map(is_secret, names)):
+            found.update(names)
+    return found
+
+
+def notices(state: Mapping[str, Any]) -> list[str]:
+    """Return what a user must know of a recorded git state, in sentences.
+
+    Args:
+        state: What ``git_state`` returned.
+    """
+    diff = str(state["diff"])
+    if not diff:
+        return []
+    files = sum(line.startswith("diff --git ") for line in diff.splitlines())
+    left_out = sum(line.startswith("(left out: ") for line in diff.splitlines())
+    text = (
+        f"The record holds the changed lines of {counted(files, 'tracked file')} in {state['root']}"
+    )
+    return [
+        f"{text}; {counted(left_out, 'file')} named like secrets left out."
+        if left_out
+        else f"{text}."
+    ]
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a path's name, or a folder in it, is one of files that hold secrets."""
+    parts = name.lower().split("/")
+    return any(fnmatch.fnmatchcase(part, one) for part in parts for one in SECRET_FILES)
 
 
 def _changed(root: Path, ignored: list[Path]) -> list[str]:

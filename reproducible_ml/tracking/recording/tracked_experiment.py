@@ -359,6 +359,16 @@ class TrackedExperiment(sacred.Experiment):
             (run.info["environment"]["git"] or {}).get("root")
         ):
             run.info["environment"]["library_git"] = redact_tree(library_git)
+        for state in self._git.values():
+            for line in sources.notices(state):
+                run.run_logger.info(line)
+        secret = [name for name, _ in run.experiment_info["sources"] if sources.is_secret(name)]
+        if secret:
+            run.run_logger.warning(
+                "The record holds %s, whose name is one of secrets, because the run depends on it: "
+                "read secrets from environment variables or files instead.",
+                ", ".join(secret),
+            )
         if run.capture_mode is None and not _prints_to_descriptors():
             run.capture_mode = "sys"
         if not any(isinstance(one, LocalStore) for one in run.observers):

@@ -34,6 +34,7 @@ from reproducible_ml.tracking.reproduce.request import RECORDED, NotComparable, 
 from reproducible_ml.tracking.reproduce.verdict import IDENTICAL, Verdict
 from reproducible_ml.tracking.runs import Run, flat, load_run
 from reproducible_ml.utils.environment import describe_environment
+from reproducible_ml.utils.redaction import without_secrets
 from reproducible_ml.utils.text import counted
 
 # A recorded run prints these lines at its end, in this version or in earlier ones ("Go on").
@@ -155,7 +156,8 @@ class Rerun:
         """
         run = self.recorded.run
         for key in self.request.changes:
-            self.echo(f"{key}: recorded {run.config.get(key)}, now {self.config[key]} (--set)")
+            values = (without_secrets(one.get(key), key) for one in (run.config, self.config))
+            self.echo("{}: recorded {}, now {} (--set)".format(key, *values))
         cwd = self._working_directory()
         self.echo(f"Executing run {run.id} ({run.experiment}) again.")
         file = self.work / "config.json"

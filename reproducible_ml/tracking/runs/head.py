@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.tracking.runs.resuming import resume_command
+from reproducible_ml.utils.redaction import redact, typed_without_secrets, without_secrets
 from reproducible_ml.utils.text import SHORT_DIGEST, counted, duration, shown
 
 if TYPE_CHECKING:
@@ -43,14 +45,27 @@ def head_facts(run: Run) -> dict[str, str]:
 
 
 def resume_command_of(run: Run) -> str:
-    """Return the command that resumes a stopped training; empty for any other run."""
+    """Return the command that resumes a stopped training, with secrets shown as ``***``.
+
+    Empty for any other run.
+    """
     entry = run.entry
-    return resume_command(
+    command = resume_command(
         entry.get("experiment") or {},
         entry.get("meta") or {},
         run.info,
         run.status,
         entry.get("fail_trace") or (),
+    )
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a sentence about a folder with an apostrophe
+        return redact(command)
+    hidden = typed_without_secrets(words)
+    # Nobody can paste what is hidden, so it is not quoted.
+    return " ".join(
+        shlex.quote(word) if word == shown_word else shown_word
+        for word, shown_word in zip(words, hidden)
     )
 
 
@@ -69,7 +84,7 @@ def verdict_rows(verdicts: Any) -> list[VerdictRow]:
         about = f"executed again by run {one['reproduced_by']}" if "reproduced_by" in one else "-"
         about = f"executes run {origin['run_id']} again" if "run_id" in origin else about
         if one.get("changes"):
-            about += f", with {shown(one['changes'])}"
+            about += f", with {shown(without_secrets(one['changes']))}"
         across = ", ".join(map(str, one.get("across") or [])) or "the same environment"
         time = shown(one.get("time"))[: len("2026-01-01T00:00")].replace("T", " ")
         rows.append(VerdictRow(f"{time} UTC", about, shown(one.get("verdict")), across))

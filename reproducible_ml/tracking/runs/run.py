@@ -28,6 +28,7 @@ from reproducible_ml.tracking.runs.store import (
     typed_id,
 )
 from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.redaction import without_secrets
 from reproducible_ml.utils.text import suggestion
 
 if TYPE_CHECKING:
@@ -110,7 +111,11 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The complete configuration, with the values that were used in place of None."""
+        """The complete configuration, with the values that were used in place of None.
+
+        It is what a rerun uses, so secrets in it are what they were; show
+        ``utils.redaction.without_secrets(run.config)``.
+        """
         return complete_config(self.entry)
 
     @property
@@ -289,7 +294,7 @@ def list_runs(
     Returns:
         A DataFrame with a row for each run, indexed by id: experiment, status, started,
         duration_seconds, verdict, then ``config.…``, ``result.…`` (or ``result``) and
-        ``metrics.…``.
+        ``metrics.…``. Values under secret names are ``***``, as wherever runs are shown.
 
     Raises:
         TrackingError: No run has a key of ``config``.
@@ -306,8 +311,8 @@ def list_runs(
             "duration_seconds": run.duration_seconds,
             "verdict": run.verdict,
         }
-        row.update(flat(run.config, "config."))
-        row.update(flat(run.result, "result."))
+        row.update(flat(without_secrets(run.config), "config."))
+        row.update(flat(without_secrets(run.result), "result."))
         if metrics is not False and run.status != UNREADABLE:
             row.update(_last_values(run, metrics))
         rows.append(row)

@@ -11,6 +11,7 @@ ADDRESS = f"mongodb://anna:{lab.SECRET}@127.0.0.1:9/sacred?authSource=admin"
 def folder(tmp_path_factory):
     """A run whose database is dead, and one whose configuration and error hold the address."""
     project = lab.make_project(tmp_path_factory.mktemp("secrets"))
+    (project / "lab" / "secrets.py").write_text("KEY = 1\n")
     first, second = (
         lab.start(project, "lab.train", "-m", ADDRESS, "-F", f"runs{number}", "with", *updates)
         for number, updates in ((1, ["steps=2"]), (2, ["fail=" + ADDRESS]))
@@ -39,6 +40,12 @@ def test_what_the_run_prints_names_the_database_without_the_password(folder):
     _, _, output, _ = folder
     assert lab.SECRET not in output
     assert "mongodb://127.0.0.1:9/sacred" in output
+
+
+def test_a_run_says_that_it_records_lines_and_which_secret_source_it_needs(folder):
+    _, _, output, _ = folder
+    assert "INFO - train - The record holds the changed lines of 1 tracked file in " in output
+    assert "WARNING - train - The record holds lab/secrets.py, whose name is one" in output
 
 
 @pytest.mark.parametrize(
