@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     from sacred.metrics_logger import MetricsLogger, ScalarMetricLogEntry
     from sacred.observers import FileStorageObserver
     from sacred.observers.base import RunObserver
-    from sacred.serializer import flatten
+    from sacred.serializer import flatten, restore
     from sacred.utils import IntervalTimer
 
 __all__ = [
@@ -39,5 +39,6 @@ __all__ = [
     "get_configuration",
     "get_scaffolding_and_config_name",
     "print_config_option",
+    "restore",
     "sacred",
 ]

@@ -31,7 +31,7 @@ def test_a_module_of_the_tracking_is_imported_without_a_warning(module):
 
 
 def test_a_value_of_another_kind_is_flattened_without_a_warning():
-    code = "from reproducible_ml.tracking.folder.plain_values import plain; print(plain({1, 2}))"
+    code = "from reproducible_ml.tracking.folder.plain_values import plain; print(plain(1j))"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True
     )

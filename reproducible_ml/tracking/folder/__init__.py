@@ -55,12 +55,19 @@ if TYPE_CHECKING:
         read_metrics,
         read_state,
     )
+    from reproducible_ml.tracking.folder.typed_config import (
+        EXACT_CONFIG,
+        exact_values,
+        has_other_keys,
+        with_exact,
+    )
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "COMPLETED",
     "DELIVERY_NAME",
+    "EXACT_CONFIG",
     "JOURNAL_NAME",
     "KILLED_STATUS",
     "PENDING_NAME",
@@ -82,7 +89,9 @@ __all__ = [
     "SourcesAdded",
     "Started",
     "artifact_path",
+    "exact_values",
     "from_microseconds",
+    "has_other_keys",
     "highest_id",
     "iso",
     "keep_for_delivery",
@@ -98,5 +107,6 @@ __all__ = [
     "store_once",
     "to_microseconds",
     "told_run",
+    "with_exact",
     "write_metrics",
 ]

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
-from datetime import datetime, timezone
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from pathlib import PurePath
 from typing import Any, Union
+from uuid import UUID
 
 from reproducible_ml.tracking.folder.names import iso
 from reproducible_ml.utils.errors import TrackingError
@@ -78,9 +85,9 @@ def metric_step(step: Any) -> int | float:
 def plain(value: Any) -> Any:
     """Return a value of config, info or result as JSON types, with as little loss as possible.
 
-    NumPy scalars and arrays of one element become numbers, and short arrays become lists. Other
-    types are converted as by Sacred's observers (``sacred.serializer.flatten``), or by ``repr`` if
-    that fails.
+    NumPy scalars and arrays of one element become numbers, short arrays lists, sets sorted lists;
+    paths, dates, bytes and numbers of other types become strings. All else is converted as by
+    Sacred's observers (``sacred.serializer.flatten``), or by ``repr`` if that fails.
     """
     try:
         return _plain(value)
@@ -95,8 +102,9 @@ def _plain(value: Any) -> Any:
         return {key if isinstance(key, str) else str(key): _plain(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    if isinstance(value, datetime):
-        return iso(value.astimezone(timezone.utc).replace(tzinfo=None) if value.tzinfo else value)
+    for kind, convert in _READABLE.items():
+        if isinstance(value, kind) and type(value).__module__ != "numpy":
+            return convert(value)
     try:
         if type(value).__module__ == "numpy":
             if value.size == 1:
@@ -105,6 +113,28 @@ def _plain(value: Any) -> Any:
                 return _plain(value.tolist())
         from reproducible_ml.tracking.sacred_parts import flatten
 
-        return flatten(value)  # type: ignore[no-untyped-call]
+        flattened = flatten(value)  # type: ignore[no-untyped-call]
+        # jsonpickle drops what it can't pickle, such as a lambda; its repr holds an address.
+        return f"<{type(value).__name__}>" if flattened is None else flattened
     except Exception:  # no logged value may end a run
         return repr(value)
+
+
+def _sorted(value: set[Any] | frozenset[Any]) -> list[Any]:
+    # The order of a set depends on the process.
+    return sorted(map(_plain, value), key=lambda one: (type(one).__name__, json.dumps(one)))
+
+
+def _time(value: datetime) -> str:
+    return iso(value.astimezone(timezone.utc).replace(tzinfo=None) if value.tzinfo else value)
+
+
+# Types whose values are easier to read, and to filter by, than jsonpickle's form of them.
+_READABLE: dict[type, Callable[[Any], Any]] = {
+    **dict.fromkeys((set, frozenset), _sorted),
+    **dict.fromkeys((PurePath, Decimal, Fraction, UUID, complex, timedelta), str),
+    datetime: _time,
+    **dict.fromkeys((date, time), lambda value: value.isoformat()),
+    Enum: lambda value: _plain(value.value),
+    bytes: repr,
+}

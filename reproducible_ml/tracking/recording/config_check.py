@@ -8,9 +8,14 @@ itself: ``experiment("name", types={"npz_file": (str, None)})``.
 from __future__ import annotations
 
 import numbers
-from collections.abc import Collection, Mapping
+from collections import UserDict
+from collections.abc import Callable, Collection, Mapping
+from datetime import date, datetime, time, timedelta
+from enum import Enum
+from pathlib import PurePath
 from typing import Any, Union
 
+from reproducible_ml.tracking.folder import has_other_keys
 from reproducible_ml.utils.errors import ConfigError
 from reproducible_ml.utils.text import suggestion
 
@@ -28,6 +33,14 @@ _NAMES: dict[Any, str] = {
     list: "a list",
     dict: "a dictionary",
     None: "None",
+    bytes: "bytes such as b'ab'",
+    complex: "a number",
+    date: "a date such as '2026-01-31'",
+    datetime: "a date and time such as '2026-01-31 12:00'",
+    set: "a set or list",
+    frozenset: "a set or list",
+    time: "a time such as '12:00'",
+    timedelta: "a number of seconds",
 }
 
 
@@ -37,7 +50,10 @@ def checked_updates(
     types: Types,
     free: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Check updates of a configuration; return them with integers converted to floats if needed.
+    """Check updates of a configuration, and convert them to the types of the defaults.
+
+    What JSON or a command line holds is converted: an integer replaces a float, a string a path, a
+    date or a member of an enumeration, a list a set or an array.
 
     Args:
         updates: Nested new values.
@@ -72,19 +88,58 @@ def _checked_tree(
             if key not in free:
                 raise ConfigError(_unknown(key, defaults, prefix))
             checked[name] = value
+        elif has_other_keys(default) and isinstance(value, Mapping):
+            checked[name] = _with_other_keys(key, value, default, types)
         elif isinstance(default, Mapping) and isinstance(value, Mapping):
             # An empty dictionary as default accepts any keys.
             checked[name] = (
-                _checked_tree(value, default, types, free, key + ".") if default else dict(value)
+                _checked_tree(value, default, types, free, key + ".") if default else _whole(value)
             )
         elif default is None:
-            checked[name] = _plain(value)
+            checked[name] = _whole(_plain(value))
         else:
             checked[name] = _checked_value(key, value, (_kind(default),), default)
     return checked
 
 
+def _with_other_keys(
+    prefix: str, value: Mapping[Any, Any], default: Mapping[Any, Any], types: Types
+) -> Any:
+    """Return an update of a dictionary whose keys are not all strings, as ``_whole`` does."""
+    known = {str(key): key for key in default}
+    merged = dict(default)
+    for name, item in value.items():
+        key = name if name in default else known.get(str(name), _MISSING)
+        if key is _MISSING:
+            raise ConfigError(_unknown(f"{prefix}.{name}", default, f"{prefix}."))
+        tree = {key: item}
+        merged[key] = _checked_tree(tree, default, types, frozenset(types), f"{prefix}.")[key]
+    return _whole(merged)
+
+
+def _whole(value: Any) -> Any:
+    """Return a dictionary whose keys are not all strings as a UserDict.
+
+    Sacred takes updates apart that are a ``dict``, and turns their keys into strings.
+    """
+    if has_other_keys(value):
+        return UserDict(value)
+    return {k: _whole(one) for k, one in value.items()} if isinstance(value, Mapping) else value
+
+
+def unwrap(config: dict[str, Any]) -> None:
+    """Make every UserDict in a configuration a dictionary again, in its place."""
+    for key, value in list(config.items()):
+        if isinstance(value, UserDict):
+            # Bypasses Sacred's lock, which protects against the experiment's own functions.
+            dict.__setitem__(config, key, type(config)(value.data))
+        elif isinstance(value, dict):
+            unwrap(value)
+
+
 def _kind(default: Any) -> Type:
+    if isinstance(default, Enum):
+        return type(default)
     for kind in (bool, int, float, str):
         if isinstance(default, kind):
             return kind
@@ -96,10 +151,15 @@ def _kind(default: Any) -> Type:
 def _checked_value(key: str, value: Any, wanted: tuple[Type, ...], default: Any) -> Any:
     value = _plain(value)
     if any(_fits(value, kind) for kind in wanted):
-        return value
+        return _with_items(value, default)
     if float in wanted and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    expected = " or ".join(_NAMES.get(kind, str(kind)) for kind in wanted)
+    for kind in wanted:
+        try:
+            return _with_items(_converted(value, kind, default), default)
+        except (TypeError, ValueError, ArithmeticError):
+            continue
+    expected = " or ".join(map(_name, wanted))
     shown = "" if default is _MISSING else f", like its default {default!r}"
     hint = ""
     if str in wanted and not isinstance(value, str):
@@ -107,6 +167,80 @@ def _checked_value(key: str, value: Any, wanted: tuple[Type, ...], default: Any)
     raise ConfigError(
         f"{key} must be {expected}{shown}, found {value!r} ({type(value).__name__}).{hint}"
     )
+
+
+def _name(kind: Type) -> str:
+    if kind in _NAMES:
+        return _NAMES[kind]
+    assert kind is not None, "None has a name"
+    if issubclass(kind, PurePath):
+        return "a path"
+    if issubclass(kind, Enum):
+        return f"one of {', '.join(str(one.value) for one in kind)}"
+    return "an array of numbers" if kind.__name__ == "ndarray" else f"a {kind.__name__}"
+
+
+def _converted(value: Any, kind: Type, default: Any) -> Any:
+    """Return what JSON or a command line holds for a value of this type.
+
+    Raises:
+        TypeError: Nothing is converted to it, or not such a value.
+        ValueError: The value has another form.
+    """
+    if kind is None or kind in (bool, int, float, str, list, dict):
+        raise TypeError
+    if issubclass(kind, Enum):
+        found = [one for one in kind if value in (one.value, one.name)]
+        if found:
+            return found[0]
+        raise ValueError
+    if kind.__name__ == "ndarray":
+        return _array(value, default)
+    for base, (takes, convert) in _CONVERSIONS.items():
+        if issubclass(kind, base) and isinstance(value, takes) and not isinstance(value, bool):
+            return convert(kind, value)
+    raise TypeError
+
+
+def _with_items(value: Any, default: Any) -> Any:
+    """Return a list or set with strings as paths if the default holds paths."""
+    if not isinstance(default, (list, tuple, set, frozenset)):
+        return value
+    kinds = {type(one) for one in default}
+    if len(kinds) != 1 or not issubclass(kind := kinds.pop(), PurePath):
+        return value
+    return type(value)(kind(one) if isinstance(one, str) else one for one in value)
+
+
+def _array(value: Any, default: Any) -> Any:
+    import numpy as np
+
+    array = np.asarray(value)
+    dtype = getattr(default, "dtype", array.dtype)
+    if array.dtype.kind == dtype.kind == "U":
+        return array
+    if not {array.dtype.kind, dtype.kind} <= set("biufc"):
+        raise ValueError
+    converted = array.astype(dtype)
+    # Neither 0.5 for an integer nor 300 for a byte.
+    if dtype.kind in "biu" and not np.array_equal(converted, array):
+        raise ValueError
+    return converted
+
+
+# Type of the default -> the types that are converted to it, and how.
+_CONVERSIONS: dict[type, tuple[tuple[type, ...], Callable[[Any, Any], Any]]] = {
+    PurePath: ((str, PurePath), lambda kind, value: kind(value)),
+    set: ((list, tuple, set, frozenset), lambda kind, value: kind(value)),
+    frozenset: ((list, tuple, set, frozenset), lambda kind, value: kind(value)),
+    bytes: ((str,), lambda kind, value: kind(value, "utf-8")),
+    complex: ((int, float), lambda kind, value: kind(value)),
+    datetime: ((str,), lambda kind, value: kind.fromisoformat(value)),
+    date: ((str,), lambda kind, value: kind.fromisoformat(value)),
+    time: ((str,), lambda kind, value: kind.fromisoformat(value)),
+    timedelta: ((int, float), lambda kind, value: kind(seconds=value)),
+    numbers.Number: ((int, str), lambda kind, value: kind(value)),
+}
 
 
 def _fits(value: Any, kind: Type) -> bool:

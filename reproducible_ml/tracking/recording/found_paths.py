@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -54,7 +54,7 @@ def start_of(run: Any) -> Start:
 
 
 def path_states(config: Mapping[str, Any], cwd: str = "") -> dict[str, State]:
-    """Return the state of everything that a configuration's strings may name, by dotted key.
+    """Return the state of everything that a configuration's values may name, by dotted key.
 
     Args:
         config: The configuration.
@@ -63,7 +63,10 @@ def path_states(config: Mapping[str, Any], cwd: str = "") -> dict[str, State]:
     return {
         key: _state(os.path.join(cwd, value))
         for key, value in flat(config, "").items()
-        if isinstance(value, str) and value and "\0" not in value and not key.startswith("__")
+        if isinstance(value, (str, PurePath))
+        and str(value)
+        and "\0" not in str(value)
+        and not key.startswith("__")
     }
 
 

@@ -215,6 +215,12 @@ class LocalStore(RunObserver):
             self._run.add_sources(self._keep_copies(names, base_dir), list(changed))
         self._wake()
 
+    @property
+    def config(self) -> dict[str, Any] | None:
+        """The configuration as it is recorded; None before the start."""
+        start = self._run.state.start if self._run else None
+        return start.config if start else None
+
     def points(self) -> dict[str, list[tuple[Any, Any]]]:
         """Return (step, value) of every point so far, by metric."""
         if self._run is None:

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reproducible_ml.tracking.folder import plain
-from reproducible_ml.tracking.runs import source_name
+from reproducible_ml.tracking.recording.facts import local_store
+from reproducible_ml.tracking.runs import source_name, without_pickle_tag
 from reproducible_ml.utils.redaction import redact_tree
 
 # (step, value) in the order in which they were logged.
@@ -24,6 +25,7 @@ SEALED_FACTS = (
     *("arrays", "artifacts", "dataset", "determinism", "digest", "ignored", "inputs"),
     *("stage", "upstream"),
 )
+FORM = 2
 _PARTS = {"config": "the configuration", "sources": "the sources", "result": "the result"}
 
 
@@ -63,7 +65,11 @@ def seal_run(run: Any, metrics: Mapping[str, Points], result: Any = None) -> Non
         metrics: Every point that it has logged, by metric.
         result: What the main function returned; None seals no result.
     """
-    config, info, result = (_recorded(value) for value in (run.config, run.info, result))
+    info, result = _recorded(run.info), _recorded(result)
+    # The main function may have changed an object in its configuration since that was recorded.
+    store = local_store(run)
+    config = store.config if store else None
+    config = _recorded(run.config) if config is None else config
     run.info["seal"] = make_seal(config, _sources(run), metrics, info, result)
 
 
@@ -95,7 +101,9 @@ def seal_of(run: Any) -> dict[str, Any]:
     metrics = {
         name: list(zip(points["steps"], points["values"])) for name, points in run.points.items()
     }
-    return make_seal(run.entry.get("config") or {}, sources, metrics, run.info, run.result)
+    form = int((run.info.get("seal") or {}).get("form", 1))
+    config = run.entry.get("config") or {}
+    return make_seal(config, sources, metrics, run.info, run.result, form)
 
 
 def make_seal(
@@ -104,6 +112,7 @@ def make_seal(
     metrics: Mapping[str, Points],
     facts: Mapping[str, Any],
     result: Any = None,
+    form: int = FORM,
 ) -> dict[str, Any]:
     """Digest the parts of a run.
 
@@ -113,12 +122,14 @@ def make_seal(
         metrics: Metric name -> its points.
         facts: The run's ``info``, of which ``SEALED_FACTS`` are sealed.
         result: The run's result; None for none.
+        form: 1 for the seal of an earlier version, which took a configuration as a folder holds it.
 
     Returns:
         Part -> digest of 16 hexadecimal digits; metrics and facts have one for each name.
     """
     seal = {
-        "config": _digest(config),
+        **({"form": form} if form > 1 else {}),
+        "config": _digest(_portable(config) if form > 1 else config),
         "sources": _digest(sources),
         "metrics": {
             # MongoDB takes neither character in a key.
@@ -143,7 +154,7 @@ def _value(value: Any) -> float | str:
 
 
 def _portable(value: Any) -> Any:
-    """Return a result as every store gives it back: see ``mongo.documents.mongo_value``."""
+    """Return a value as every store gives it back: see ``mongo.documents.mongo_value``."""
     if isinstance(value, Mapping):
         return {
             str(key).replace(".", ",").replace("$", "@"): _portable(item)
@@ -180,7 +191,7 @@ def broken_parts(seal: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]
 
 
 def _digest(value: Any) -> str:
-    # Through JSON and back, as a store returns tuples as lists and numeric keys as strings.
-    plain = json.loads(json.dumps(value, default=str))
+    # As a store's reader returns it: tuples as lists, numeric keys as strings.
+    plain = json.loads(json.dumps(value, default=str), object_hook=without_pickle_tag)
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

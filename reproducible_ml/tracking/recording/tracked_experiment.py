@@ -31,11 +31,12 @@ from typing import Any
 
 from reproducible_ml.after_import import run_begins
 from reproducible_ml.models.exact import is_follower
-from reproducible_ml.tracking.folder import RUN_LINE
+from reproducible_ml.tracking.folder import EXACT_CONFIG, RUN_LINE, exact_values
 from reproducible_ml.tracking.recording import source_files as sources
 from reproducible_ml.tracking.recording.config_check import (
     Types,
     checked_updates,
+    unwrap,
 )
 from reproducible_ml.tracking.recording.draws import same_draws
 from reproducible_ml.tracking.recording.finishing import at_broken_end, at_end, at_start
@@ -51,7 +52,7 @@ from reproducible_ml.tracking.recording.options import (
     Storage,
 )
 from reproducible_ml.tracking.recording.threads import DEFAULT_THREADS, fixed_threads
-from reproducible_ml.tracking.runs import FILLED_IN, TOLD_FILLED_IN, flat, resume_command
+from reproducible_ml.tracking.runs import FILLED_IN, TOLD_FILLED_IN, resume_command
 from reproducible_ml.tracking.sacred_parts import (
     FileStorageObserver,
     Source,
@@ -300,6 +301,8 @@ class TrackedExperiment(sacred.Experiment):
         )
         # Sacred mistakes the docstring of a configuration function for a value.
         run.config.pop("__doc__", None)
+        for config in (run.config, *(one.config for one in self.captured_functions)):
+            unwrap(config)
         self._fill_in(run)
         run.pre_run_hooks.insert(0, partial(at_start, run))
         run.post_run_hooks.append(partial(at_end, run, self._source_files))
@@ -307,6 +310,9 @@ class TrackedExperiment(sacred.Experiment):
             # Only now is it the configuration that the run uses.
             print_config_option.apply(True, run)
         run._id = storage.run_id
+        exact = exact_values(run.config)
+        if exact:
+            run.meta_info[EXACT_CONFIG] = exact
         run.meta_info["options"].update(
             {name: given.get(name) for name in (FOLDER, IDENTITY)},
             **{MONGO: None, "--force": forced, **storage.shown()},
@@ -401,15 +407,40 @@ class TrackedExperiment(sacred.Experiment):
         # Sacred gives each ingredient a seed of its own, which can be set, too.
         seeds = {f"{path}.seed" for path in scaffolding if path}
         free = {TOLD_FILLED_IN, *seeds}.union(*(one.captured_args for one in scaffolding.values()))
+        converted: dict[str, Any] = {}
         for name in named_configs:
             scaffold, config_name = get_scaffolding_and_config_name(name, scaffolding)
             preset = scaffold.run_named_config(config_name)
-            prefix = f"{scaffold.path}." if scaffold.path else ""
             nested: dict[str, Any] = {}
-            for key, value in flat(preset, prefix).items():
-                sacred.utils.set_by_dotted_path(nested, key, value)
-            checked_updates(nested, defaults, self.types, free)
-        return checked_updates(updates, defaults, self.types, free)
+            if scaffold.path:
+                sacred.utils.set_by_dotted_path(nested, scaffold.path, preset)
+            nested = nested or preset
+            # Sacred reads it again, so only what it can't read as such is told to it beforehand.
+            found = checked_updates(nested, defaults, self.types, free)
+            _add(converted, _conversions(nested, found))
+        return _add(converted, checked_updates(updates, defaults, self.types, free))
+
+
+def _conversions(given: Mapping[str, Any], checked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those checked values that have another type than what was given, except numbers."""
+    found = {}
+    for key, value in checked.items():
+        if isinstance(value, dict) and value:
+            inner = _conversions(given[key], value)
+            found.update({key: inner} if inner else {})
+        elif type(value) is not type(given[key]) and not isinstance(value, (int, float, dict)):
+            found[key] = value
+    return found
+
+
+def _add(updates: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Add nested updates to others, which they override; return the latter."""
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(updates.get(key), dict):
+            _add(updates[key], value)
+        else:
+            updates[key] = value
+    return updates
 
 
 def _prints_to_descriptors() -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from reproducible_ml.tracking.folder import EXACT_CONFIG, with_exact
 from reproducible_ml.tracking.recording import broken_parts, seal_of
 from reproducible_ml.tracking.reproduce.request import NotComparable
 from reproducible_ml.tracking.reproduce.stage import Stage
@@ -19,7 +20,7 @@ from reproducible_ml.tracking.runs import (
     resume_command_of,
 )
 from reproducible_ml.utils.errors import DataError
-from reproducible_ml.utils.text import SHORT_DIGEST, counted
+from reproducible_ml.utils.text import SHORT_DIGEST, counted, shown
 
 
 class Recorded:
@@ -208,6 +209,22 @@ class Recorded:
         marks = {key: why for key, why in recorded.items() if key not in told}
         config = _with_values(config, told)
         return {**config, **({TOLD_FILLED_IN: marks} if marks else {})}
+
+    def in_types(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what ``config_with`` returned with its values in their types, for Sacred to read.
+
+        Raises:
+            NotComparable: The run used a value that can't be read back.
+        """
+        texts = (self.run.entry.get("meta") or {}).get(EXACT_CONFIG) or []
+        config, lost = with_exact(config, self.run.config, texts)
+        for key in lost:
+            raise NotComparable(
+                f"Run {self.run.id} used {shown(flat(config, '').get(key))} as {key}, an object "
+                "that no record can hold. Let the experiment make it from a name or numbers, and "
+                "record it anew."
+            )
+        return config
 
     def restore_sources(self, folder: Path) -> None:
         """Write the recorded source files into a folder.

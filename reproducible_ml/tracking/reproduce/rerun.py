@@ -161,7 +161,7 @@ class Rerun:
         cwd = self._working_directory()
         self.echo(f"Executing run {run.id} ({run.experiment}) again.")
         file = self.work / "config.json"
-        file.write_text(json.dumps(self.config, indent=1), encoding="utf-8")
+        file.write_text(json.dumps(self.recorded.in_types(self.config), indent=1), encoding="utf-8")
         folder = self.request.folder.resolve()
         arguments = [self.recorded.command] if self.recorded.command else []
         arguments += ["with", str(file), "-F", str(folder), "-c", f"executes run {run.id} again"]

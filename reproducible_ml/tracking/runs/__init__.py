@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         read_number,
         source_name,
         typed_id,
+        without_pickle_tag,
     )
     from reproducible_ml.tracking.runs.used import (
         Used,
@@ -95,4 +96,5 @@ __all__ = [
     "used_values",
     "verdict_rows",
     "with_origin",
+    "without_pickle_tag",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from reproducible_ml.tracking.runs.status import NOT_ENDED
@@ -123,6 +123,7 @@ def read_typed(text: str) -> Any:
 
 def as_typed(value: Any) -> str:
     """Return a value as typed after ``with key=``; a string that reads as a literal is quoted."""
+    value = str(value) if isinstance(value, PurePath) else value
     if not isinstance(value, str):
         return repr(value).replace(" ", "")
     return value if read_typed(value) == value else repr(value)
