@@ -5,7 +5,13 @@ $ python -m experiments.mnist_classifier with npz_file=mnist.npz
 $ python -m experiments.mnist_classifier with classifier_dir=models/judge seed=2
 """
 
+import sys
+from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__" and not __package__:
+    # Started as a file, as an IDE does: import as `python -m experiments.mnist_classifier` does.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments import mnist_serialize
 from reproducible_ml.stages import classifier_stage

@@ -4,7 +4,13 @@ $ python -m experiments.mnist_evaluate with model_dir=models/mine classifier_dir
 $ python -m experiments.mnist_evaluate with smoke model_dir=models/a classifier_dir=models/b
 """
 
+import sys
+from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__" and not __package__:
+    # Started as a file, as an IDE does: import as `python -m experiments.mnist_evaluate` does.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments import mnist_serialize
 from reproducible_ml.stages import evaluation_stage

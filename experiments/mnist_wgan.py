@@ -6,7 +6,13 @@ $ python -m experiments.mnist_wgan with npz_file=mnist.npz gen_lr=1e-4
 $ python -m experiments.mnist_wgan with model_dir=models/mine max_steps=5000
 """
 
+import sys
+from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__" and not __package__:
+    # Started as a file, as an IDE does: import as `python -m experiments.mnist_wgan` does.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments import mnist_serialize
 from reproducible_ml.stages import fill_in_defaults, gan_stage

@@ -12,6 +12,7 @@ import click
 
 from reproducible_ml import __version__
 from reproducible_ml.utils.errors import ReproducibleMLError
+from reproducible_ml.utils.text import suggestion
 
 # Name -> the sentence that ``--help`` shows; the command lives in ``commands/<name>.py``.
 COMMANDS = {
@@ -46,6 +47,14 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"reproducible_ml.commands.{cmd_name}")
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of a command line; say which one was probably meant if there is none."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            ctx.fail(f"There is no command {args[0]!r}{suggestion(args[0], sorted(COMMANDS))}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands without importing any of them."""

@@ -12,6 +12,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import sacred
     from sacred.commandline_options import CLIOption, print_config_option
+    from sacred.config.config_files import load_config_file
     from sacred.dependencies import Source
     from sacred.initialize import (
         create_scaffolding,
@@ -38,6 +39,7 @@ __all__ = [
     "gather_ingredients_topological",
     "get_configuration",
     "get_scaffolding_and_config_name",
+    "load_config_file",
     "print_config_option",
     "restore",
     "sacred",

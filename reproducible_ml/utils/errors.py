@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+from reproducible_ml.utils.text import did_you_mean
+
 Entry = TypeVar("Entry")
 
 
@@ -33,10 +35,11 @@ def chosen(table: Mapping[str, Entry], name: str, what: str) -> Entry:
         what: What the entries are, such as "optimizer".
 
     Raises:
-        ConfigError: There is no such entry; the message lists those that there are.
+        ConfigError: There is no such entry; the message names the nearest and lists all.
     """
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
+        near = did_you_mean(name, table) if isinstance(name, str) else ""
         raise ConfigError(
-            f"There is no {what} {name!r}. Choose one of: {', '.join(sorted(table))}."
+            f"There is no {what} {name!r}{near or '.'} Choose one of: {', '.join(sorted(table))}."
         )
     return table[name]

@@ -121,9 +121,29 @@ def _least(rows: Sequence[Sequence[str]], column: int) -> int:
     return max(_LEAST, len(rows[0][column]))
 
 
+def nearest(name: str, known: Collection[str]) -> list[str]:
+    """Return the known name that was probably meant; up to three if they are equally likely."""
+    by_form = {_form(one): one for one in known}
+    near = difflib.get_close_matches(_form(name), list(by_form), n=1, cutoff=0.6)
+    if near:
+        return [by_form[near[0]]]
+    # "lr" means one of "gen_lr" and "crit_lr", though few of the letters agree.
+    return [one for one in known if name and one.lower().endswith(f"_{name.lower()}")][:3]
+
+
+def _form(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name.lower())
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Return "; did you mean ...?" with what ``nearest`` finds; empty if it finds nothing."""
+    near = nearest(name, known)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
 def suggestion(name: str, known: Collection[str]) -> str:
     """Return the end of a sentence that names the nearest of the known names, or all of them."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    near = did_you_mean(name, known)
     if near:
-        return f"; did you mean {near[0]!r}?"
+        return near
     return f"; there are: {', '.join(known)}." if known else "; there are none."

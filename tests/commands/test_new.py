@@ -89,7 +89,9 @@ def test_every_template_is_used_and_those_of_several_kinds_are_shared():
     folder = ROOT / "reproducible_ml" / "templates" / "project"
     texts = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
     used = {template for files in KINDS.values() for template in files.values()}
-    extended = {name for one in used for name in re.findall(r'extends "([^"]+)"', texts[one])}
+    extended = {
+        name for one in texts for name in re.findall(r'(?:extends|include) "([^"]+)"', texts[one])
+    }
     assert set(texts) == used | extended
     alone = set(KINDS["gan"].items()) - set(KINDS["classifier"].items())
     assert {template for _, template in alone} == {
@@ -215,6 +217,24 @@ def test_a_fit_of_scikit_learn_is_recorded_without_tensorflow():
     rows = Path("my_project/flowers.csv").read_bytes()
     (digest,) = found.info["inputs"]
     assert hashlib.sha256(rows).hexdigest() in json.dumps(digest)
+
+
+def test_the_experiments_of_a_project_run_as_files_too():
+    for kind in KINDS:
+        new(f"project_{kind}", "--kind", kind)
+        for file in Path(f"project_{kind}/experiments").glob("[a-z]*.py"):
+            text = file.read_text()
+            local = f"from project_{kind}" in text or "from experiments" in text
+            assert local == ("not __package__" in text), file
+    done = subprocess.run(
+        [sys.executable, "train.py", "print_config", "with", "smoke"],
+        cwd="project_table/experiments",
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "max_steps = 4" in done.stdout
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ itself: ``experiment("name", types={"npz_file": (str, None)})``.
 from __future__ import annotations
 
 import numbers
+import re
 from collections import UserDict
 from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime, time, timedelta
@@ -24,7 +25,9 @@ Types = Mapping[str, Union[Type, "tuple[Type, ...]"]]
 
 # NumPy's generators take no larger seed, and Sacred seeds them all.
 LARGEST_SEED = 2**32 - 1
+NOT_TYPED: Mapping[str, str] = {}
 _MISSING = object()
+_YAML_TEXT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 _NAMES: dict[Any, str] = {
     bool: "True or False",
     int: "an integer",
@@ -49,6 +52,7 @@ def checked_updates(
     defaults: Mapping[str, Any],
     types: Types,
     free: Collection[str] = (),
+    texts: Mapping[str, str] = NOT_TYPED,
 ) -> dict[str, Any]:
     """Check updates of a configuration, and convert them to the types of the defaults.
 
@@ -60,11 +64,12 @@ def checked_updates(
         defaults: The complete configuration without them.
         types: Declared types by dotted key; all others follow from the default.
         free: Keys that functions take although the configuration lacks them.
+        texts: What was typed for the values, by dotted key.
 
     Raises:
         ConfigError: A key is unknown or a value has the wrong type; the message names both.
     """
-    return _checked_tree(updates, defaults, types, frozenset(free) | set(types), "")
+    return _checked_tree(updates, defaults, types, frozenset(free) | set(types), texts, "")
 
 
 def _checked_tree(
@@ -72,6 +77,7 @@ def _checked_tree(
     defaults: Mapping[str, Any],
     types: Types,
     free: frozenset[str],
+    texts: Mapping[str, str],
     prefix: str,
 ) -> dict[str, Any]:
     checked: dict[str, Any] = {}
@@ -83,7 +89,7 @@ def _checked_tree(
         elif key in types:
             declared = types[key]
             wanted = declared if isinstance(declared, tuple) else (declared,)
-            checked[name] = _checked_value(key, value, wanted, default)
+            checked[name] = _checked_value(key, value, wanted, default, texts)
         elif default is _MISSING:
             if key not in free:
                 raise ConfigError(_unknown(key, defaults, prefix))
@@ -93,12 +99,14 @@ def _checked_tree(
         elif isinstance(default, Mapping) and isinstance(value, Mapping):
             # An empty dictionary as default accepts any keys.
             checked[name] = (
-                _checked_tree(value, default, types, free, key + ".") if default else _whole(value)
+                _checked_tree(value, default, types, free, texts, key + ".")
+                if default
+                else _whole(value)
             )
         elif default is None:
             checked[name] = _whole(_plain(value))
         else:
-            checked[name] = _checked_value(key, value, (_kind(default),), default)
+            checked[name] = _checked_value(key, value, (_kind(default),), default, texts)
     return checked
 
 
@@ -148,7 +156,9 @@ def _kind(default: Any) -> Type:
     return dict if isinstance(default, Mapping) else type(default)
 
 
-def _checked_value(key: str, value: Any, wanted: tuple[Type, ...], default: Any) -> Any:
+def _checked_value(
+    key: str, value: Any, wanted: tuple[Type, ...], default: Any, texts: Mapping[str, str]
+) -> Any:
     value = _plain(value)
     if any(_fits(value, kind) for kind in wanted):
         return _with_items(value, default)
@@ -163,7 +173,10 @@ def _checked_value(key: str, value: Any, wanted: tuple[Type, ...], default: Any)
     shown = "" if default is _MISSING else f", like its default {default!r}"
     hint = ""
     if str in wanted and not isinstance(value, str):
-        hint = f" Quote it to pass a string: {key}=\"'{value}'\"."
+        hint = f" Quote it to pass a string: {key}=\"'{texts.get(key, value)}'\"."
+    elif isinstance(value, str) and {int, float} & set(wanted) and _YAML_TEXT.fullmatch(value):
+        # YAML 1.1 reads a number without a point, or without the exponent's sign, as text.
+        hint = f" In YAML, write {float(value)!r} as {_yaml_number(float(value))}."
     raise ConfigError(
         f"{key} must be {expected}{shown}, found {value!r} ({type(value).__name__}).{hint}"
     )
@@ -241,6 +254,11 @@ _CONVERSIONS: dict[type, tuple[tuple[type, ...], Callable[[Any, Any], Any]]] = {
     timedelta: ((int, float), lambda kind, value: kind(seconds=value)),
     numbers.Number: ((int, str), lambda kind, value: kind(value)),
 }
+
+
+def _yaml_number(value: float) -> str:
+    mantissa, exponent, power = repr(value).partition("e")
+    return f"{mantissa}{'' if '.' in mantissa else '.0'}{exponent}{power}"
 
 
 def _fits(value: Any, kind: Type) -> bool:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -33,14 +34,21 @@ from reproducible_ml.after_import import run_begins
 from reproducible_ml.models.exact import is_follower
 from reproducible_ml.tracking.folder import EXACT_CONFIG, RUN_LINE, exact_values
 from reproducible_ml.tracking.recording import source_files as sources
+from reproducible_ml.tracking.recording.command_line import (
+    check_options,
+    mistake,
+    program,
+    typed_texts,
+    words_of,
+)
 from reproducible_ml.tracking.recording.config_check import (
     Types,
     checked_updates,
     unwrap,
 )
+from reproducible_ml.tracking.recording.config_files import check_config_file
 from reproducible_ml.tracking.recording.draws import same_draws
 from reproducible_ml.tracking.recording.finishing import at_broken_end, at_end, at_start
-from reproducible_ml.tracking.recording.forgotten_with import forgotten_with
 from reproducible_ml.tracking.recording.observer import LocalStore
 from reproducible_ml.tracking.recording.options import (
     FOLDER,
@@ -64,11 +72,10 @@ from reproducible_ml.tracking.sacred_parts import (
     sacred,
 )
 from reproducible_ml.utils import environment
-from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
+from reproducible_ml.utils.errors import ReproducibleMLError
 from reproducible_ml.utils.paths import own_command
 from reproducible_ml.utils.redaction import redact, redact_tree
 from reproducible_ml.utils.running import enter, leave
-from reproducible_ml.utils.text import suggestion
 
 INTERRUPTED_EXIT = 130
 # Arguments of sacred.Experiment whose purpose is served otherwise.
@@ -163,6 +170,7 @@ class TrackedExperiment(sacred.Experiment):
         ]
         self.captured_out_filter: Any = redact
         self._on_command_line = False
+        self._typed: dict[str, str] = {}
         self._storage: Storage | None = None
 
     def get_experiment_info(self) -> dict[str, Any]:
@@ -207,15 +215,26 @@ class TrackedExperiment(sacred.Experiment):
 
     def run_commandline(self, argv: Any = None) -> Any:
         """Run the command line; the project's own errors are printed as one sentence."""
-        forgotten = forgotten_with(self, sys.argv if argv is None else argv)
-        if forgotten:
-            print(f"Error: {forgotten}", file=sys.stderr)
+        words = words_of(sys.argv if argv is None else argv)
+        wrong = mistake(self, words)
+        if wrong:
+            print(f"Error: {redact(wrong)}", file=sys.stderr)
             sys.exit(1)
         self._on_command_line = True
+        self._typed = typed_texts(words)
         try:
-            return super().run_commandline(argv)
+            return super().run_commandline(words)
         finally:
             self._on_command_line = False
+            self._typed = {}
+
+    def get_usage(self, program_name: str | None = None) -> tuple[str, str, str]:
+        """Return a short and a long usage with the command typed, and one for Sacred's parser."""
+        _, long, internal = super().get_usage(program_name)
+        if program_name is None:
+            typed = shlex.join(program(self, sys.argv))
+            long = internal.replace("\n  dummy ", f"\n  {typed} ")
+        return long.partition("\n\n")[0], long, internal
 
     def run(
         self,
@@ -286,6 +305,7 @@ class TrackedExperiment(sacred.Experiment):
         options: dict[str, Any] | None = None,
     ) -> Any:
         given = dict(options or {})
+        check_options(given)
         self._storage = storage = Storage(given)
         storage.take_place_of(self.observers)
         forced = bool(given.get("--force"))
@@ -392,12 +412,9 @@ class TrackedExperiment(sacred.Experiment):
         updates: dict[str, Any] = {}
         for key, value in config_updates.items():
             sacred.utils.set_by_dotted_path(updates, key, value)
-        known = dict(self.gather_named_configs())
+        presets = dict(self.gather_named_configs())
         for name in named_configs:
-            if name not in known and not Path(name).is_file():
-                raise ConfigError(
-                    f"There is no named configuration {name!r}{suggestion(name, sorted(known))}"
-                )
+            check_config_file(name, presets)
         scaffolding = create_scaffolding(self, gather_ingredients_topological(self))
         for scaffold in scaffolding.values():
             scaffold.logger = logging.getLogger("ignore")
@@ -418,7 +435,8 @@ class TrackedExperiment(sacred.Experiment):
             # Sacred reads it again, so only what it can't read as such is told to it beforehand.
             found = checked_updates(nested, defaults, self.types, free)
             _add(converted, _conversions(nested, found))
-        return _add(converted, checked_updates(updates, defaults, self.types, free))
+        checked = checked_updates(updates, defaults, self.types, free, self._typed)
+        return _add(converted, checked)
 
 
 def _conversions(given: Mapping[str, Any], checked: Mapping[str, Any]) -> dict[str, Any]:

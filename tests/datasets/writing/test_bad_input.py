@@ -218,7 +218,8 @@ def test_an_unknown_gan_type_is_refused_with_those_that_there_are(before):
 
     before()
     for function in (generator_fn, critic_fn):
-        with pytest.raises(ConfigError, match=r"no gan_type 'wgna'\. Choose one of: .*wgan"):
+        said = r"no gan_type 'wgna'; did you mean 'wgan'\? Choose one of: .*wgan"
+        with pytest.raises(ConfigError, match=said):
             function("wgna")
 
 
