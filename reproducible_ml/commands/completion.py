@@ -62,7 +62,7 @@ def run_ids(context: click.Context, parameter: click.Parameter, begun: str) -> l
     from reproducible_ml.tracking.runs import open_store
     from reproducible_ml.utils.errors import ReproducibleMLError
 
-    if context.params.get("mongo"):
+    if context.params.get("mongo") or context.params.get("mongo_from"):
         return []
     try:
         with open_store(context.params.get("folder")) as store:
@@ -85,7 +85,7 @@ def run_experiments(
     from reproducible_ml.tracking.runs import iterate_runs
     from reproducible_ml.utils.errors import ReproducibleMLError
 
-    if context.params.get("mongo"):
+    if context.params.get("mongo") or context.params.get("mongo_from"):
         return []
     try:
         runs = iterate_runs(context.params.get("folder"))

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from reproducible_ml.commands.layout import store_options
+from reproducible_ml.commands.layout import ALWAYS, store_options
 from reproducible_ml.utils.errors import ReproducibleMLError
 
 DISTRIBUTION = "reproducible-ml"
@@ -237,7 +237,7 @@ def examine(address: str, folder: Path, deep: bool) -> Iterator[tuple[str, Findi
 
 
 @click.command()
-@store_options
+@store_options(variable=ALWAYS)
 @click.option("--deep", is_flag=True, help="Also import TensorFlow and compute (20 s).")
 def command(folder: str | None, mongo: str | None, deep: bool) -> None:
     """Check this installation and say what to fix.

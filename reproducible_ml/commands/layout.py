@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -17,7 +18,9 @@ from reproducible_ml.utils.paths import complete_folder
 from reproducible_ml.utils.text import GAP, SHORT_DIGEST, cut, duration, shown, size, table
 
 __all__ = [
+    "ALWAYS",
     "GAP",
+    "NEVER",
     "SHORT_DIGEST",
     "as_json",
     "cut",
@@ -32,8 +35,33 @@ __all__ = [
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def store_options(function: _Function) -> _Function:
-    """Add ``-F`` and ``-m`` with Sacred's meaning; without either, commands read ``runs``."""
+# When REPRODUCIBLE_ML_MONGO counts as ``-m``: if no folder is named; if one is, too; or never.
+UNLESS_FOLDER, ALWAYS, NEVER = "unless a folder is named", "always", "never"
+
+
+def store_options(
+    function: _Function | None = None, *, variable: str = UNLESS_FOLDER
+) -> Any:  # the function, or a decorator
+    """Add ``-F``, ``-m`` and ``--mongo-from``; without any, commands read ``runs``.
+
+    The function gets ``folder``, and as ``mongo`` the address from ``-m``, from the file of
+    ``--mongo-from`` or from the variable ``REPRODUCIBLE_ML_MONGO``.
+
+    Args:
+        function: The command.
+        variable: When the variable counts: ``UNLESS_FOLDER``, ``ALWAYS`` or ``NEVER``.
+    """
+    if function is None:
+        return functools.partial(store_options, variable=variable)
+
+    @functools.wraps(function)
+    def with_address(*args: Any, mongo: str | None, mongo_from: str | None, **options: Any) -> Any:
+        if mongo is None and mongo_from is None and not _counts(variable, options["folder"]):
+            return function(*args, mongo=None, **options)
+        from reproducible_ml.tracking.runs import database_address
+
+        return function(*args, mongo=database_address(mongo, mongo_from), **options)
+
     folder = click.option(
         "-F",
         "--file_storage",
@@ -45,7 +73,19 @@ def store_options(function: _Function) -> _Function:
     mongo = click.option(
         "-m", "--mongo_db", "mongo", metavar="DB", help="Database: sacred, host:port:db, mongodb://"
     )
-    return folder(mongo(function))
+    mongo_from = click.option(
+        "--mongo-from",
+        metavar="FILE",
+        help="Database: its address is in this file of mode 0600, or in REPRODUCIBLE_ML_MONGO.",
+    )
+    return folder(mongo(mongo_from(with_address)))
+
+
+def _counts(variable: str, folder: str | None) -> bool:
+    """Tell whether the variable counts, if it is set."""
+    if not os.environ.get("REPRODUCIBLE_ML_MONGO", "").strip():
+        return False
+    return variable == ALWAYS or (variable == UNLESS_FOLDER and folder is None)
 
 
 def terminal_width() -> int | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproducible_ml.commands.completion import run_ids
-from reproducible_ml.commands.layout import store_options
+from reproducible_ml.commands.layout import ALWAYS, store_options
 from reproducible_ml.utils.paths import complete_folder
 from reproducible_ml.utils.text import table
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run_id", metavar="ID", shell_complete=run_ids)
-@store_options
+@store_options(variable=ALWAYS)
 @click.option(
     "--sources",
     type=click.Choice(["recorded", "current"]),

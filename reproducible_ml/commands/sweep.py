@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproducible_ml.commands.completion import experiment_modules, gan_types
-from reproducible_ml.commands.layout import as_json, store_options
+from reproducible_ml.commands.layout import ALWAYS, as_json, store_options
 from reproducible_ml.utils.paths import complete_folder
 from reproducible_ml.utils.text import table
 
@@ -22,7 +22,7 @@ INTERRUPTED_EXIT = 130
 @click.argument(
     "arguments", metavar="[NAMED...] [KEY=VALUES...]", nargs=-1, shell_complete=gan_types
 )
-@store_options
+@store_options(variable=ALWAYS)
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),

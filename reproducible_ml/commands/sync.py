@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import click
 
-from reproducible_ml.commands.layout import store_options
+from reproducible_ml.commands.layout import NEVER, store_options
 from reproducible_ml.utils.paths import complete_folder
 from reproducible_ml.utils.text import counted
 
 
 @click.command()
 @click.argument("runs_dir", required=False, metavar="[RUNS_DIR]", shell_complete=complete_folder)
-@store_options
+@store_options(variable=NEVER)
 def command(runs_dir: str | None, folder: str | None, mongo: str | None) -> None:
     """Deliver what MongoDB has not received yet.
 
     RUNS_DIR is the folder of runs, as with -F. With -m, all its runs go to that database. Without
-    it, each run goes to the databases it was meant for; one that needs a password must be given
-    with -m.
+    it, each run goes to the databases it was meant for; the password of one that needs it comes
+    from --mongo-from or REPRODUCIBLE_ML_MONGO.
 
     A run whose process is still alive is left to that process. A run whose process was killed is
     delivered as far as it got, with the status INTERRUPTED. You can repeat and interrupt this

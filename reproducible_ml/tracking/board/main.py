@@ -26,6 +26,11 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
     help="Show the runs of a MongoDB database; also mongodb://user:password@host/database.",
 )
 @click.option(
+    "--mongo-from",
+    metavar="FILE",
+    help="The same, with the address in this file of mode 0600, or in REPRODUCIBLE_ML_MONGO.",
+)
+@click.option(
     "-mu",
     "mongo_url",
     type=(str, str),
@@ -57,6 +62,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @click.version_option(package_name="sacredboard", prog_name="Sacredboard")
 def command(
     mongo: str | None,
+    mongo_from: str | None,
     mongo_url: tuple[str | None, str | None],
     collection: str,
     folder: str | None,
@@ -76,6 +82,10 @@ def command(
     """  # noqa: D301 (click reads the backspace)
     from reproducible_ml.tracking.board.server import BoardServer, create_app, mounted
 
+    if mongo_from is not None or (mongo, mongo_url[0], folder) == (None, None, None):
+        from reproducible_ml.tracking.runs import database_address
+
+        mongo = database_address(mongo, mongo_from)
     store, source = _opened(mongo, mongo_url, collection, folder)
     app = mounted(create_app(store, source, [*allow_host, host]), sub_url)
     app.debug = debug

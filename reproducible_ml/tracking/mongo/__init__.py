@@ -16,6 +16,13 @@ if TYPE_CHECKING:
         timeouts,
     )
     from reproducible_ml.tracking.mongo.documents import mongo_value
+    from reproducible_ml.tracking.mongo.given import (
+        MONGO_FROM,
+        MONGO_VARIABLE,
+        GivenAddress,
+        environment_for,
+        given_address,
+    )
     from reproducible_ml.tracking.mongo.mirror import Mirror
     from reproducible_ml.tracking.mongo.sync import sync_run, sync_runs
 else:
@@ -24,9 +31,14 @@ else:
 __all__ = [
     "CHECK_SECONDS",
     "DEFAULT_DATABASE",
+    "MONGO_FROM",
+    "MONGO_VARIABLE",
     "READ_SECONDS",
+    "GivenAddress",
     "Mirror",
     "MongoTarget",
+    "environment_for",
+    "given_address",
     "mongo_value",
     "parse_mongo",
     "sync_run",

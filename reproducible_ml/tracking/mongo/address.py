@@ -61,6 +61,11 @@ class MongoTarget:
     collection: str = DEFAULT_COLLECTION
 
     @property
+    def has_credentials(self) -> bool:
+        """Whether the URI holds a user, a password or another secret."""
+        return "@" in self.uri or redact(self.uri) != self.uri
+
+    @property
     def shown(self) -> str:
         """The address for logs and recorded runs: scheme, hosts and database, no credentials."""
         scheme, _, rest = self.uri.partition("://")

@@ -28,6 +28,7 @@ from reproducible_ml.tracking.folder import (
 from reproducible_ml.tracking.mongo import claims as mongo_claims
 from reproducible_ml.tracking.mongo.address import MongoTarget, parse_mongo
 from reproducible_ml.tracking.mongo.delivery import Delivery
+from reproducible_ml.tracking.mongo.given import with_credentials
 from reproducible_ml.utils.errors import TrackingError
 from reproducible_ml.utils.files import write_json
 
@@ -64,8 +65,8 @@ def sync_runs(runs_dir: Path, target: MongoTarget | None = None) -> Iterator[Out
     Args:
         runs_dir: directory of all runs.
         target: the database to deliver all runs to; None for those in each run's
-            ``delivery.json``, which holds no credentials, so a database with a password must be
-            given here.
+            ``delivery.json``, which holds no credentials: a database with a password must be
+            given here, or its address be in the variable ``REPRODUCIBLE_ML_MONGO``.
 
     Yields:
         The outcome for each run.
@@ -108,7 +109,7 @@ def _sync_run(
         return
     try:
         close_dead_run(directory, journal)
-        targets = [target] if target else known_targets(directory)
+        targets = [target] if target else list(map(with_credentials, known_targets(directory)))
         if not targets:
             yield Outcome(directory, None, "complete" if record else "local", "")
         for one in targets:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.tracking.mongo import MongoTarget, parse_mongo
+from reproducible_ml.tracking.mongo import MONGO_FROM, MongoTarget, given_address, parse_mongo
 from reproducible_ml.tracking.recording.observer import LocalStore
 from reproducible_ml.tracking.runs import DEFAULT_FOLDER, FOLDER_OPTION, MONGO_OPTION
 from reproducible_ml.tracking.sacred_parts import (
@@ -34,8 +34,14 @@ def mongo_db(args: Any, run: Any) -> None:
 
     DATABASE, HOST:PORT, HOST:PORT:DATABASE, HOST:DATABASE or
     mongodb://USER:PASSWORD@HOST:PORT/DATABASE; write an IPv6 address in brackets. The run is always
-    written locally too, so nothing is lost while the database does not answer.
+    written locally too, so nothing is lost while the database does not answer. Others can read a
+    command line: an address with a password is better in a file (--mongo-from) or in the variable
+    REPRODUCIBLE_ML_MONGO.
     """
+
+
+def mongo_from(args: Any, run: Any) -> None:
+    """Also deliver the run to the database whose address is in this file of mode 0600."""
 
 
 def file_storage(args: Any, run: Any) -> None:
@@ -48,10 +54,11 @@ def _option(function: Any, short: str, long: str, value: str) -> CLIOption:
     return option
 
 
-# These replace Sacred's options of the same name, also in the help text.
+# These replace Sacred's options of the same name, also in the help text, or are added to them.
 OWN_OPTIONS = {
     FOLDER: _option(file_storage, "-F", FOLDER, "DIR"),
     MONGO: _option(mongo_db, "-m", MONGO, "ADDRESS"),
+    MONGO_FROM: _option(mongo_from, "-M", MONGO_FROM, "FILE"),
 }
 
 
@@ -75,8 +82,13 @@ class Storage:
         self.folder = Path(options.get(FOLDER) or DEFAULT_FOLDER).expanduser()
         address = options.get(MONGO)
         self.mongo: MongoTarget | None = None
-        if address is not None:
-            self.mongo = address if isinstance(address, MongoTarget) else parse_mongo(str(address))
+        self._origin: str | None = None
+        if isinstance(address, MongoTarget):
+            self.mongo = address
+        else:
+            given = given_address(address, options.get(MONGO_FROM))
+            if given is not None:
+                self.mongo, self._origin = parse_mongo(given.address), given.origin
         self.run_id = checked_id(options.get(IDENTITY))
 
     def take_place_of(self, observers: Iterable[Any]) -> None:
@@ -98,6 +110,8 @@ class Storage:
         shown = {}
         if self.mongo is not None:
             shown[MONGO] = self.mongo.shown
+        if self._origin is not None:
+            shown[MONGO_FROM] = self._origin
         return shown
 
 

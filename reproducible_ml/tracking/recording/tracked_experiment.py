@@ -165,9 +165,8 @@ class TrackedExperiment(sacred.Experiment):
         self.doc = module_globals.get("__doc__") or ""
         main_file = self.origin.file
         self.mainfile = Source.create(str(main_file), False) if main_file else None
-        self.all_cli_options = [
-            OWN_OPTIONS.get(option.get_flag(), option) for option in self.all_cli_options
-        ]
+        others = {option.get_flag(): option for option in self.all_cli_options}
+        self.all_cli_options = list({**others, **OWN_OPTIONS}.values())
         self.captured_out_filter: Any = redact
         self._on_command_line = False
         self._typed: dict[str, str] = {}

@@ -34,7 +34,7 @@ class Request:
     """
 
     folder: Path = Path(DEFAULT_FOLDER)
-    mongo: str | None = None
+    mongo: str | None = field(default=None, repr=False)
     sources: str = RECORDED
     steps: int | None = None
     upstream: bool = False

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reproducible_ml.tracking.folder import highest_id
+from reproducible_ml.tracking.mongo import environment_for
 from reproducible_ml.tracking.recording import RERUN_VARIABLE
 from reproducible_ml.tracking.reproduce.comparison import (
     changed_lines,
@@ -174,9 +175,9 @@ class Rerun:
             folder.mkdir(parents=True, exist_ok=True)
             told = folder / str(highest_id(folder) + 1)
             arguments += ["--id", told.name]
-        elif self.request.mongo is not None:
-            arguments += ["-m", self.request.mongo]
-        variables = {**self._variables, RERUN_VARIABLE: run.experiment}
+        # Not on the command line, which others can read.
+        mongo = None if self.recorded.is_plain else self.request.mongo
+        variables = environment_for(mongo, {**self._variables, RERUN_VARIABLE: run.experiment})
         code, directory = run_module(
             self.recorded.module, arguments, cwd, variables, self._echo_output
         )

@@ -8,6 +8,22 @@ from pathlib import Path
 from reproducible_ml.tracking.runs.store import DEFAULT_FOLDER, Store
 
 
+def database_address(typed: str | None, file: str | Path | None) -> str | None:
+    """Return the database that ``-m``, ``--mongo-from`` or ``REPRODUCIBLE_ML_MONGO`` names.
+
+    Args:
+        typed: The argument of ``-m``.
+        file: The argument of ``--mongo-from``.
+
+    Raises:
+        ConfigError: See ``mongo.given_address``.
+    """
+    from reproducible_ml.tracking.mongo import given_address
+
+    given = given_address(typed, file)
+    return given.address if given else None
+
+
 def open_store(
     folder: str | Path | None = None,
     mongo: str | None = None,

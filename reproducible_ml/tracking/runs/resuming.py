@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+from reproducible_ml.tracking.mongo import MONGO_FROM
 from reproducible_ml.tracking.runs.status import NOT_ENDED
 from reproducible_ml.tracking.runs.store import DEFAULT_FOLDER, FOLDER_OPTION, MONGO_OPTION
 
@@ -63,14 +64,23 @@ def resume_command(
         if not any(word.startswith(f"{key}=") for word in words):
             words.append(f"{key}={as_typed(value)}")
     options = meta.get("options") or {}
-    where = [
-        text
-        for flag, name, usual in (("-F", FOLDER_OPTION, DEFAULT_FOLDER), ("-m", MONGO_OPTION, None))
-        if options.get(name) not in (None, usual)
-        for text in (flag, str(options[name]))
-    ]
+    where = []
+    if options.get(FOLDER_OPTION) not in (None, DEFAULT_FOLDER):
+        where += ["-F", str(options[FOLDER_OPTION])]
+    where += _database(options)
     command = ["python", "-m", str(module), "with", *words, f"model_dir={model_dir}", *where]
     return " ".join(map(shlex.quote, command))
+
+
+def _database(options: Mapping[str, Any]) -> list[str]:
+    """Return how to name the database again; nothing where a variable names it.
+
+    A recorded address holds no credentials, so it is only used where there were none.
+    """
+    origin, address = options.get(MONGO_FROM), options.get(MONGO_OPTION)
+    if origin is not None:
+        return [] if str(origin).startswith("$") else [MONGO_FROM, str(origin)]
+    return [] if address is None else ["-m", str(address)]
 
 
 def newest_checkpoint(info: Mapping[str, Any]) -> tuple[Path, int] | None:

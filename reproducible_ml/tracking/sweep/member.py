@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from reproducible_ml.datasets.serialize import MANIFEST_FILE
 from reproducible_ml.tracking.folder import told_run
+from reproducible_ml.tracking.mongo import environment_for, parse_mongo
 from reproducible_ml.tracking.runs import DEFAULT_FOLDER, RunId, typed_id
 from reproducible_ml.tracking.sweep.values import Parameters
 
@@ -40,9 +41,14 @@ class Request:
     named: tuple[str, ...] = ()
     jobs: int = 1
     runs: str = DEFAULT_FOLDER
-    mongo: str | None = None
+    mongo: str | None = field(default=None, repr=False)
     metric: str | None = None
     sweeps: str = SWEEPS_DIR
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the request for ``sweep.json``: the database without credentials."""
+        mongo = parse_mongo(self.mongo).shown if self.mongo else None
+        return {**asdict(self), "mongo": mongo}
 
 
 @dataclass
@@ -89,7 +95,6 @@ def start_member(
     command = [sys.executable, "-u", "-m", request.module]
     command += ["with", *given] if given else []
     command += ["-F", request.runs]
-    command += ["-m", request.mongo] if request.mongo else []
     command += ["-c", f"{folder}, member {member.number}"]
     with open(log_path, "wb") as log:
         # In its own session, so that Ctrl-C reaches only the sweep, which then ends its members.
@@ -98,6 +103,8 @@ def start_member(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            # Not on the command line, which others can read.
+            env=environment_for(request.mongo),
             start_new_session=True,
         )
 

@@ -192,7 +192,7 @@ class Sweep:
         self._advance()
 
     def _save(self) -> None:
-        values = {**asdict(self.request), "members": [asdict(one) for one in self.members]}
+        values = {**self.request.recorded(), "members": [asdict(one) for one in self.members]}
         write_json(self.folder / "sweep.json", values)
 
 
