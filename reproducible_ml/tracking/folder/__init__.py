@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Journal,
         JournalLocked,
         JournalReader,
+        check,
     )
     from reproducible_ml.tracking.folder.layout import (
         DELIVERY_NAME,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         to_microseconds,
     )
     from reproducible_ml.tracking.folder.plain_values import metric_step, metric_value, plain
+    from reproducible_ml.tracking.folder.salvage import add_what_files_hold
     from reproducible_ml.tracking.folder.state import (
         KILLED_STATUS,
         QUEUED,
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
         has_other_keys,
         with_exact,
     )
+    from reproducible_ml.tracking.folder.unstored import FolderRemoved, Unstored, other_places
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
@@ -79,6 +82,7 @@ __all__ = [
     "Ended",
     "Entry",
     "Event",
+    "FolderRemoved",
     "InfoChanged",
     "Journal",
     "JournalLocked",
@@ -88,7 +92,10 @@ __all__ = [
     "RunState",
     "SourcesAdded",
     "Started",
+    "Unstored",
+    "add_what_files_hold",
     "artifact_path",
+    "check",
     "exact_values",
     "from_microseconds",
     "has_other_keys",
@@ -98,6 +105,7 @@ __all__ = [
     "metric_step",
     "metric_value",
     "now",
+    "other_places",
     "plain",
     "read_json",
     "read_metrics",

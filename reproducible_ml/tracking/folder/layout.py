@@ -9,6 +9,7 @@
 ``journal.log``     every event as it happens (see ``journal.py``)
 ``delivery.json``   the databases that have the run, and its id in each
 ``pending/``        artifacts that a database has yet to receive
+``….damaged``       a journal as it was before its gaps were filled (see ``salvage.py``)
 ==================  ===============================================================
 
 Besides these, the folder holds the run's artifacts under their names. Source files and resources
@@ -34,7 +35,7 @@ PENDING_NAME = "pending"
 RESOURCES_NAME = "_resources"
 OWN_FILES = frozenset(
     {"run.json", "config.json", "info.json", "cout.txt", "metrics.json"}
-    | {JOURNAL_NAME, DELIVERY_NAME, PENDING_NAME}
+    | {JOURNAL_NAME, DELIVERY_NAME, PENDING_NAME, f"{JOURNAL_NAME}.damaged"}
 )
 # The line in which a tracked run prints its id and folder, and by which the process that started it
 # finds the run. A stage within the run prints its own line first.
@@ -69,7 +70,8 @@ def read_json(
         return default
     except ValueError as error:
         raise TrackingError(
-            f"{path} is not JSON ({error}); restore it from a backup, or remove it."
+            f"{path} is not JSON ({error}); restore it from a backup, or let reproducible-ml sync "
+            "write it again from the run's journal."
         ) from error
 
 

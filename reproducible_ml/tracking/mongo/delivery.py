@@ -179,7 +179,7 @@ class Delivery:
         if not isinstance(first, Started):
             raise TrackingError(
                 f"{self.directory / JOURNAL_NAME} begins with {first.as_json()['e']!r} instead of "
-                f"{Started.KIND!r}: it is not the journal of a run. Remove {self.directory}."
+                f"{Started.KIND!r}: it is not the journal of a run. Restore it from a backup."
             )
         return first
 

@@ -1,14 +1,16 @@
 """Deliver what databases have not received: after an outage, after a kill, or for the first time.
 
-A living process holds the lock of its run's journal, and that run is skipped. A killed run is
-closed first: it gets the status INTERRUPTED, the time of its last event as its end, and an
+A living process holds the lock of its run's journal, and that run is skipped. What the run's files
+hold beyond a damaged or cut journal is added to it first (``folder/salvage.py``). A killed run is
+then closed: it gets the status INTERRUPTED, the time of its last event as its end, and an
 explanation in ``fail_trace``. Then it is delivered like any other. Every step can be interrupted
-anywhere and repeated.
+anywhere and repeated, and nothing is replaced by what holds less.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from reproducible_ml.tracking.folder import (
     Ended,
     Journal,
     JournalLocked,
+    RunState,
+    add_what_files_hold,
     read_json,
     read_state,
     run_directories,
@@ -33,6 +37,7 @@ from reproducible_ml.utils.errors import TrackingError
 from reproducible_ml.utils.files import write_json
 
 MOST_COMPARISONS = 3
+_RUNNING = "RUNNING"
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,11 @@ def _sync_run(
         yield Outcome(directory, target, "failed", str(error))
         return
     try:
-        close_dead_run(directory, journal)
+        try:
+            close_dead_run(directory, journal)
+        except (TrackingError, OSError) as error:
+            yield Outcome(directory, target, "failed", str(error))
+            return
         targets = [target] if target else list(map(with_credentials, known_targets(directory)))
         if not targets:
             yield Outcome(directory, None, "complete" if record else "local", "")
@@ -170,17 +179,51 @@ def deliver_run(directory: Path, target: MongoTarget, database: Any) -> Any:
 
     delivery = Delivery(directory, target, database)
     try:
-        for _ in range(MOST_COMPARISONS):
+        state = read_state(directory / JOURNAL_NAME)
+        _refuse_less(state, target, delivery)
+        for number in range(MOST_COMPARISONS):
             while delivery.deliver():
                 pass
             if delivery.finish():
                 return delivery.run_id
+            if number and _holds_more(state.points, delivery.parts.points()):
+                # The journal was mended since a part of it arrived, and its events are others.
+                delivery.parts.delete()
     except PyMongoError as error:
         raise TrackingError(
             f"{target} stopped accepting {directory}: {mongo_claims.reason(error)}. What has "
             "arrived stays there; run sync again to resume."
         ) from error
     raise TrackingError(f"{target} keeps losing what {directory} delivers; look at its log.")
+
+
+def _holds_more(points: Mapping[str, int], others: Mapping[str, int]) -> bool:
+    return points != others and all(points.get(name, 0) >= others[name] for name in others)
+
+
+def _refuse_less(state: RunState, target: MongoTarget, delivery: Delivery) -> None:
+    """Refuse to replace what a database holds by less, such as a run of a cut journal.
+
+    Raises:
+        TrackingError: the database holds more points, or the end that the journal has lost.
+    """
+    if state.start is None:
+        return
+    uid = mongo_claims.claim_name(target, state.start.uid)
+    found = delivery.runs.find_one({"delivery.uid": uid}, {"status": 1})
+    if found is None:
+        return
+    delivery.place.uid = uid
+    there = delivery.parts.points()
+    more = sorted(name for name in there if there[name] > state.points.get(name, 0))
+    told = f"{there[more[0]]} points of {more[0]!r}" if more else ""
+    if state.status == KILLED_STATUS and found.get("status") not in (_RUNNING, KILLED_STATUS):
+        told = f"the run as {found.get('status')}"
+    if told:
+        raise TrackingError(
+            f"{target} holds more of {delivery.directory} than its journal: {told}. Nothing is "
+            "overwritten there; restore the journal from a backup."
+        )
 
 
 def close_dead_run(directory: Path, journal: Journal) -> bool:
@@ -196,32 +239,59 @@ def close_dead_run(directory: Path, journal: Journal) -> bool:
     Raises:
         TrackingError: the journal is damaged, or has no start.
     """
-    state = read_state(journal.path)
+    add_what_files_hold(directory, journal)
+    state = read_state(journal.path, keep_points=True)
     if state.start is None:
-        raise TrackingError(f"{journal.path} holds no start of a run; remove {directory}.")
+        raise TrackingError(
+            f"{journal.path} holds no start of a run, and {directory / 'run.json'} does not "
+            "replace it: restore either from a backup; the other files are as they were."
+        )
     if state.ended:
+        restore_files(directory, state)
         return False
     sentence = (
         f"The process was killed, or its machine stopped, after {state.last_time} UTC; this record "
         "was rebuilt from the run's journal.\n"
     )
     end = Ended(KILLED_STATUS, state.last_time, fail_trace=[sentence])
+    state.apply(state.sequence + 1, end)
     # The files first: once the journal has an end, a later sync takes them to be complete.
-    restore_files(directory, journal.path, end)
+    restore_files(directory, state)
     journal.append(end)
     journal.sync()
     return True
 
 
-def restore_files(directory: Path, journal_path: Path, end: Ended) -> None:
-    """Write the files of a killed run, which may lag behind its journal."""
-    # Read again with points, which only a killed run needs.
-    state = read_state(journal_path, keep_points=True)
-    state.apply(state.sequence + 1, end)
+def restore_files(directory: Path, state: RunState) -> None:
+    """Write those files of an ended run that lag behind its journal or are damaged."""
     assert state.start is not None
-    write_json(directory / "config.json", state.start.config)
-    write_json(directory / "info.json", state.info)
-    (directory / "cout.txt").touch()
-    if state.points:
+    wanted = {
+        "config.json": state.start.config,
+        "info.json": state.info,
+        "run.json": state.run_json(directory.parent),
+    }
+    points = sum(state.points.values())
+    # run.json last: it says that the run has ended.
+    if points > _points_in(directory / "metrics.json"):
         write_metrics(directory / "metrics.json", state.columns.snapshot())
-    write_json(directory / "run.json", state.run_json(directory.parent))
+    (directory / "cout.txt").touch()
+    for name, value in wanted.items():
+        # Compared as JSON gives it back.
+        if _whole(directory / name) != json.loads(json.dumps(value)):
+            write_json(directory / name, value)
+
+
+def _whole(path: Path) -> Any:
+    """Return the content of a JSON file; None if it is missing or damaged."""
+    try:
+        return read_json(path)
+    except TrackingError:
+        return None
+
+
+def _points_in(path: Path) -> int:
+    found = _whole(path)
+    try:
+        return sum(len(one["values"]) for one in found.values())
+    except (AttributeError, KeyError, TypeError):
+        return 0

@@ -22,7 +22,9 @@ from reproducible_ml.tracking.folder import (
     COMPLETED,
     QUEUED,
     RESOURCES_NAME,
+    FolderRemoved,
     Started,
+    Unstored,
     from_microseconds,
     highest_id,
     iso,
@@ -34,7 +36,7 @@ from reproducible_ml.tracking.folder import (
     to_microseconds,
 )
 from reproducible_ml.tracking.mongo import Mirror, MongoTarget
-from reproducible_ml.tracking.recording.open_run import OpenRun
+from reproducible_ml.tracking.recording.open_run import OpenRun, finish_or_rescue
 from reproducible_ml.tracking.sacred_parts import (
     IntervalTimer,
     MetricsLogger,
@@ -56,6 +58,8 @@ def _never_raise(method: Callable[..., None]) -> Callable[..., None]:
     def guarded(self: LocalStore, *args: Any, **kwargs: Any) -> None:
         try:
             method(self, *args, **kwargs)
+        except FolderRemoved:
+            self._tell_removed()
         except Exception as error:  # whatever it is, the training matters more
             what = method.__name__.replace("_event", "").replace("_", " ")
             name = kwargs.get("name") or kwargs.get("filename") or ""
@@ -82,6 +86,10 @@ class LocalStore(RunObserver):
         self._feed: Mirror | None = None
         self._attached: Any = None
         self._refused: set[str] = set()
+        self._unstored = Unstored()
+        self._told_removed = False
+        # Called at the end with a sentence if the run's folder does not hold everything.
+        self.incomplete: Callable[[str], None] = logger.error
         # Called before the end of a run that did not complete is recorded.
         self.before_broken_end: Callable[[], None] = lambda: None
 
@@ -212,7 +220,11 @@ class LocalStore(RunObserver):
             base_dir: the experiment's ``base_dir``.
         """
         if self._run:
-            self._run.add_sources(self._keep_copies(names, base_dir), list(changed))
+            add, added, now_other = self._run.add_sources, list(names), list(changed)
+            self._unstored.try_now(
+                *("source files", ", ".join(added), ""),
+                lambda _: add(self._keep_copies(added, base_dir), now_other),
+            )
         self._wake()
 
     @property
@@ -232,6 +244,7 @@ class LocalStore(RunObserver):
         """Return the file of each artifact so far, by name."""
         if self._run is None:
             return {}
+        self._unstored.store()
         found = {one: self._run.directory / one for one in self._run.state.artifacts}
         return {name: path for name, path in found.items() if path.is_file()}
 
@@ -264,8 +277,18 @@ class LocalStore(RunObserver):
     ) -> None:
         """Record output, info, result and the time."""
         if self._run:
+            self._unstored.store()
             self._run.beat(info, captured_out, beat_time, result)
         self._wake()
+
+    def _tell_removed(self) -> None:
+        if not self._told_removed and self._run:
+            self._told_removed = True
+            logger.warning(
+                "%s was removed while its run goes on; at its end the record is written to another "
+                "place.",
+                self._run.directory,
+            )
 
     @_never_raise
     def completed_event(self, stop_time: datetime, result: Any) -> None:
@@ -311,7 +334,10 @@ class LocalStore(RunObserver):
     def resource_event(self, filename: str) -> None:
         """Record a file that the run reads."""
         if self._run:
-            self._run.add_resource(filename, self.runs_dir / RESOURCES_NAME)
+            store = functools.partial(self._run.add_resource, filename)
+            self._unstored.try_now(
+                "resource", filename, filename, lambda _: store(self.runs_dir / RESOURCES_NAME)
+            )
 
     @_never_raise
     def artifact_event(
@@ -320,7 +346,10 @@ class LocalStore(RunObserver):
         """Keep a file that the run made."""
         if self._run:
             content_type = content_type or mimetypes.guess_type(filename)[0]
-            self._run.add_artifact(name, filename, metadata, content_type)
+            add = self._run.add_artifact
+            self._unstored.try_now(
+                "artifact", name, filename, lambda file: add(name, file, metadata, content_type)
+            )
         self._wake()
 
     def _wake(self) -> None:
@@ -335,11 +364,15 @@ class LocalStore(RunObserver):
         self._wait_for_heartbeat()
         run, self._run = self._run, None
         try:
-            run.save_everything()
+            self._unstored.store()
+            lacking = finish_or_rescue(run, self._unstored)
             if self._feed:
                 self._feed.finish()
+            if lacking:
+                self.incomplete(lacking)
         finally:
             self._attached = None
+            self._unstored.close()
             run.journal.close()
 
     def _wait_for_heartbeat(self) -> None:

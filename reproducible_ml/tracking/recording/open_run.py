@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shlex
 import threading
 import time
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ from reproducible_ml.tracking.folder import (
     Beat,
     Ended,
     Event,
+    FolderRemoved,
     InfoChanged,
     Journal,
     Metrics,
@@ -23,15 +28,19 @@ from reproducible_ml.tracking.folder import (
     RunState,
     SourcesAdded,
     Started,
+    Unstored,
     artifact_path,
+    check,
     iso,
     keep_for_delivery,
+    other_places,
     plain,
     store_once,
     write_metrics,
 )
 from reproducible_ml.utils.files import copy_whole, replacing, write_json
 from reproducible_ml.utils.redaction import redact, redact_tree
+from reproducible_ml.utils.text import counted
 
 # Share of a run's time that may go into rewriting metrics.json; the longer it takes, the rarer.
 METRICS_FILE_SHARE = 0.01
@@ -48,11 +57,13 @@ class OpenRun:
 
     def __init__(self, directory: Path, start: Started) -> None:
         self.directory = directory
+        self.runs_dir = directory.parent
         self.journal = Journal(directory / JOURNAL_NAME)
         self.state = RunState(keep_points=True)
         self._record(start)
         self._lock = threading.RLock()
         self._info: Any = None
+        self._info_due = False
         self._metrics_written = 0
         self._metrics_due = 0.0
         self._output = _Output(directory / "cout.txt")
@@ -63,8 +74,18 @@ class OpenRun:
     def _record(self, event: Event) -> None:
         self.state.apply(self.journal.append(event), event)
 
+    def check_place(self) -> None:
+        """Check that the folder is still this run's own.
+
+        Raises:
+            FolderRemoved: it was removed, whatever is in its place now.
+        """
+        if self.journal.removed:
+            raise FolderRemoved(errno.ENOENT, "it was removed during the run", str(self.directory))
+
     def _save(self) -> None:
-        write_json(self.directory / "run.json", self.state.run_json(self.directory.parent))
+        self.check_place()
+        write_json(self.directory / "run.json", self.state.run_json(self.runs_dir))
 
     def add_points(self, name: str, steps: list[Any], values: list[Any], times: list[int]) -> None:
         """Record points of one metric in the journal."""
@@ -79,15 +100,23 @@ class OpenRun:
         text = json.dumps(info, sort_keys=True)
         with self._lock:
             if text != self._info:
-                self._info = text
+                self._info, self._info_due = text, True
                 self._record(InfoChanged(info))
-                write_json(self.directory / "info.json", info)
+            self._save_info(info)
+
+    def _save_info(self, info: Any) -> None:
+        if self._info_due:
+            self.check_place()
+            write_json(self.directory / "info.json", info)
+            self._info_due = False
 
     def beat(self, info: Any, output: str, beat_time: datetime, result: Any) -> None:
         """Record a heartbeat with output and info so far, and sync the journal to disk."""
         with self._lock:
+            self._output.note(output)
             self.note_info(info)
-            length = self._output.write(output)
+            self.check_place()
+            length = self._output.write()
             self._record(Beat(iso(beat_time), length, redact_tree(plain(result))))
             self._save()
         self.journal.sync()
@@ -100,10 +129,12 @@ class OpenRun:
             points = sum(self.state.points.values())
             if points == self._metrics_written:
                 return
-            self._metrics_written = points
             snapshot = self.state.columns.snapshot()
+        self.check_place()
         began = time.monotonic()
         write_metrics(self.directory / "metrics.json", snapshot)
+        # Only now: on a full disk the next call must try again.
+        self._metrics_written = points
         ended = time.monotonic()
         self._metrics_due = ended + (ended - began) / METRICS_FILE_SHARE
 
@@ -131,6 +162,7 @@ class OpenRun:
             TrackingError: the name can't be used.
             OSError: the file can't be read, or the disk is full.
         """
+        self.check_place()
         target = artifact_path(self.directory, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         with self._lock:
@@ -157,9 +189,99 @@ class OpenRun:
             self._save()
 
     def save_everything(self) -> None:
-        """Bring ``metrics.json`` up to date and sync the journal to disk."""
+        """Bring all files up to date and sync the journal to disk.
+
+        Raises:
+            OSError: something can't be written.
+        """
+        with self._lock:
+            if not self.journal.write_waiting():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.journal.path))
+            self.check_place()
+            self._output.write()
+            self._save_info(self.state.info)
+            self._save()
         self.write_metrics()
         self.journal.sync()
+
+    def lacking(self) -> list[str]:
+        """Return what the run's folder lacks, in words; [] if it holds everything."""
+        waiting = Counter[str]()
+        for line in self.journal.waiting:
+            found = check(line)
+            event = json.loads(found[1]) if found else {"e": "other"}
+            waiting[event["e"]] += len(event["v"]) if event["e"] == Metrics.KIND else 1
+        points = waiting.pop(Metrics.KIND, 0)
+        said = [f"{points:,} of {sum(self.state.points.values()):,} points"] if points else []
+        if waiting.pop(Ended.KIND, 0):
+            said.append("its end")
+        others = sum(waiting.values())
+        return [*said, counted(others, "other event")] if others else said
+
+    def move(self, folder: Path) -> None:
+        """Write the whole record, as far as it is in memory or readable, and go on elsewhere.
+
+        Raises:
+            OSError: it can't be written there either.
+        """
+        assert self.state.start is not None
+        (folder / JOURNAL_NAME).write_bytes(self.journal.content())
+        write_json(folder / "config.json", self.state.start.config)
+        with self._lock:
+            self.journal.close()
+            self.journal = Journal(folder / JOURNAL_NAME)
+            self.directory = folder
+            self._info_due, self._metrics_written = True, -1
+            self._output.move(folder / "cout.txt")
+        self.save_everything()
+
+
+def finish_or_rescue(run: OpenRun, unstored: Unstored) -> str:
+    """Complete the files of a run; if the disk does not take them, write them elsewhere.
+
+    Args:
+        run: The run, which has ended.
+        unstored: The files that still wait.
+
+    Returns:
+        What its folder lacks, why, where it is instead, and what to do; "" if it lacks nothing.
+    """
+    reason = ""
+    try:
+        run.save_everything()
+    except OSError as error:
+        reason = error.strerror or str(error)
+    waiting = unstored.names()
+    if not reason and not waiting:
+        return ""
+    home, name = run.directory, run.directory.name
+    removed = run.journal.removed
+    if removed:
+        said = f"Run {name} is not recorded in {home}, which was removed during the run"
+    else:
+        lacking = [*run.lacking(), *([counted(len(waiting), "file")] if waiting else [])]
+        what = f": it lacks {', '.join(lacking)}" if lacking else ""
+        said = f"Run {name} is not complete in {home} ({reason or 'disk full'}){what}"
+    for folder in other_places(f"reproducible-ml-run-{name}-{os.getpid()}"):
+        try:
+            run.move(folder)
+            unstored.store()
+            run.save_everything()
+        except OSError:
+            continue
+        lost = unstored.names()
+        if removed:
+            gone = [one for one in run.state.artifacts if not (folder / one).exists()]
+            lost += [f"artifact {one}" for one in gone]
+            sources = run.state.experiment().get("sources", ())
+            if not all((run.runs_dir / copy).exists() for _, copy in sources):
+                lost.append("the copies of source files")
+        but = f" without {', '.join(lost)}" if lost else ""
+        if removed:
+            return f"{said}. The record{but} is in {folder}: copy it to a free name beside others."
+        copy = shlex.join(["cp", "-r", f"{folder}/.", str(home)])
+        return f"{said}. The whole record{but} is in {folder}: when there is space, {copy}"
+    return f"{said}. No other place takes it: neither the temporary folder, this one nor your home."
 
 
 class _Output:
@@ -168,29 +290,42 @@ class _Output:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._text = ""
+        self._due = self._rewritten = False
         # Redaction works within lines, so text up to the last newline is final.
         self._settled = 0
         self._settled_bytes = 0
         with replacing(path):
             pass
 
-    def write(self, text: str) -> int:
-        """Make the file hold this text without credentials; return its length in bytes."""
-        if not text.startswith(self._text):
-            self._settled = self._settled_bytes = 0
+    def note(self, text: str) -> None:
+        """Take over what was printed so far."""
+        if text != self._text:
+            self._rewritten |= not text.startswith(self._text)
+            self._text, self._due = text, True
+
+    def write(self) -> int:
+        """Make the file hold the text without credentials; return its length in bytes."""
+        if self._rewritten:
             with replacing(self.path) as file:
-                file.write(_encode(text))
-        self._text = text
-        settled = text.rfind("\n") + 1
-        head = _encode(text[self._settled : settled]) if settled > self._settled else b""
-        tail = _encode(text[max(settled, self._settled) :])
-        with open(self.path, "r+b") as file:
-            file.seek(self._settled_bytes)
-            file.write(head + tail)
-            file.truncate()
-        self._settled = max(settled, self._settled)
+                file.write(_encode(self._text))
+            self._settled = self._settled_bytes = 0
+            self._rewritten = False
+        settled = max(self._text.rfind("\n") + 1, self._settled)
+        head, tail = _encode(self._text[self._settled : settled]), _encode(self._text[settled:])
+        if self._due:
+            # Opened without emptying it.
+            with open(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+                file.seek(self._settled_bytes)
+                file.write(head + tail)
+                file.truncate()
+        self._settled, self._due = settled, False
         self._settled_bytes += len(head)
         return self._settled_bytes + len(tail)
+
+    def move(self, path: Path) -> None:
+        """Write everything into another file, and go on there."""
+        path.write_bytes(_encode(self._text))
+        self.path = path
 
 
 def _encode(text: str) -> bytes:

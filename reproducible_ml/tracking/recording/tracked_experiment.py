@@ -72,7 +72,7 @@ from reproducible_ml.tracking.sacred_parts import (
     sacred,
 )
 from reproducible_ml.utils import environment
-from reproducible_ml.utils.errors import ReproducibleMLError
+from reproducible_ml.utils.errors import ReproducibleMLError, TrackingError
 from reproducible_ml.utils.paths import own_command
 from reproducible_ml.utils.redaction import redact, redact_tree
 from reproducible_ml.utils.running import enter, leave
@@ -171,6 +171,8 @@ class TrackedExperiment(sacred.Experiment):
         self._on_command_line = False
         self._typed: dict[str, str] = {}
         self._storage: Storage | None = None
+        # What the run's folder lacks after its end, in a sentence.
+        self._incomplete = ""
 
     def get_experiment_info(self) -> dict[str, Any]:
         """Return name, source files, packages and repositories as they are now."""
@@ -266,6 +268,8 @@ class TrackedExperiment(sacred.Experiment):
                 finally:
                     leave(run)
                     self._say_where(run)
+                if self._incomplete:
+                    raise TrackingError(self._incomplete)
             return run
         except ReproducibleMLError as error:
             if not self._on_command_line or (options or {}).get("--debug"):
@@ -282,7 +286,9 @@ class TrackedExperiment(sacred.Experiment):
             return
         folder = self._storage.folder
         print(RUN_LINE.format(id=run._id, directory=folder / str(run._id)))
-        if not self._on_command_line:
+        if self._incomplete and run.status != "COMPLETED":
+            print(f"Error: {self._incomplete}", file=sys.stderr)
+        if not self._on_command_line or self._incomplete:
             return
         command = own_command()
         print(f"Look at it: {command} board -F {folder}")
@@ -306,6 +312,7 @@ class TrackedExperiment(sacred.Experiment):
         given = dict(options or {})
         check_options(given)
         self._storage = storage = Storage(given)
+        self._incomplete = ""
         storage.take_place_of(self.observers)
         forced = bool(given.get("--force"))
         if not forced:
@@ -400,9 +407,13 @@ class TrackedExperiment(sacred.Experiment):
             # It writes what Sacred's own observer would, and more.
             others = [one for one in run.observers if not isinstance(one, FileStorageObserver)]
             store = storage.observer()
+            store.incomplete = self._note_incomplete
             store.before_broken_end = partial(at_broken_end, run, self._source_files)
             run.observers[:] = [store] if RERUN_VARIABLE in os.environ else [store, *others]
             store.attach(run)
+
+    def _note_incomplete(self, sentence: str) -> None:
+        self._incomplete = sentence
 
     def _checked(
         self, config_updates: Mapping[str, Any], named_configs: Sequence[str]

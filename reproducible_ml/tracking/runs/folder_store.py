@@ -363,7 +363,10 @@ def _points(directory: Path, journal: State, metrics: State) -> Metrics:
     ended = read_json(directory / "run.json").get("status") != RUNNING
     points = sum(len(one["values"]) for one in (found or {}).values())
     if not ended or points < _count(directory / JOURNAL_NAME, _METRIC_EVENT):
-        found = read_metrics(directory)
+        journaled = read_metrics(directory)
+        # The journal may be the one that was cut or damaged.
+        if sum(len(one["values"]) for one in journaled.values()) >= points:
+            found = journaled
     return found or {}
 
 

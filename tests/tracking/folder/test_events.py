@@ -195,7 +195,7 @@ def test_a_killed_run_ended_with_its_last_point_where_that_came_after_the_last_b
 def test_a_journal_without_a_start_is_no_run(content):
     path = in_folder("1", content)
     journal = Journal(path)
-    with pytest.raises(TrackingError, match=r"holds no start of a run; remove runs/1\."):
+    with pytest.raises(TrackingError, match=r"holds no start of a run, and runs/1/run\.json"):
         close_dead_run(path.parent, journal)
     journal.close()
     assert read_metrics(path.parent) == {}
