@@ -7,6 +7,7 @@ package, or about Ctrl-C start real processes instead.
 """
 
 import atexit
+import gc
 import multiprocessing
 import multiprocessing.forkserver
 import os
@@ -88,6 +89,8 @@ def run(*arguments, cwd=None, environment=None):
 
 def _execute(option, what, *arguments, cwd, environment, files):
     """Make this process what the interpreter makes of such a call, and execute the program."""
+    # Each collection would look through all that was imported, and copy it by that.
+    gc.freeze()
     for number, path in enumerate(files, 1):
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(opened, number)

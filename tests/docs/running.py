@@ -4,6 +4,7 @@
 its numbers (``comparing``).
 """
 
+import contextlib
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from tests import warm_shell
 from tests.docs.comparing import LOG, difference
 from tests.docs.pages import ROOT, Command, File, steps_of
 from tests.docs.scaled_down import scaled_down
@@ -137,8 +139,15 @@ def noise(step, errors):
     return "\n".join(line for line in lines if NOISE.match(line))
 
 
-def run_page(page, folder, mongo=""):
-    """Do what a page says in one shell, until a step ends otherwise than the page says."""
+def run_page(page, folder, mongo="", is_warm=False):
+    """Do what a page says in one shell, until a step ends otherwise than the page says.
+
+    Args:
+        page: The page's path.
+        folder: An empty folder.
+        mongo: The address of a database, for pages that record into one.
+        is_warm: Whether processes start warm (`tests.warm_shell`).
+    """
     work, environment = surroundings(folder)
     steps = to_steps(page, folder / "files", mongo)
     outputs, errors = folder / "outputs", folder / "errors"
@@ -149,13 +158,17 @@ def run_page(page, folder, mongo=""):
         aside = "2>&1" if step.is_logged else f'2> "$ERRORS/{number}"'
         script.append(f'{{ {step.line}\n}} > "$OUT/{number}" {aside}; code=$?')
         script.append(f"[ $code {'!=' if step.fails else '='} 0 ] || exit 99")
-    done = subprocess.run(
-        ["bash", "-c", "\n".join(script)],
-        cwd=work,
-        env={**environment, "OUT": str(outputs), "ERRORS": str(errors)},
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    warm = warm_shell.commands(folder / "warm") if is_warm else contextlib.nullcontext()
+    with warm as commands:
+        if commands:
+            environment["PATH"] = os.pathsep.join([str(commands), environment["PATH"]])
+        done = subprocess.run(
+            ["bash", "-c", "\n".join(script)],
+            cwd=work,
+            env={**environment, "OUT": str(outputs), "ERRORS": str(errors)},
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
     wrong, last = [], len(list(outputs.iterdir())) - 1
     for number, step in enumerate(steps[: last + 1]):
         log = errors / str(number)
