@@ -5,8 +5,9 @@ harm:
 
 * The ``Host`` header must name this machine. After DNS rebinding, when a foreign name suddenly
   resolves to 127.0.0.1, it holds that foreign name. Addresses can't be rebound.
-* Requests that change something (DELETE, POST) must come from the board's own page: browsers always
-  send ``Origin`` with them. Tools such as curl send none and are accepted.
+* Requests must come from the board's own page, at its own port: browsers say so in ``Origin`` and
+  ``Sec-Fetch-Site``. Other pages may only lead a visitor to one of the board's pages, by a link.
+  Tools such as curl send neither and are accepted.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from flask import Flask, Response, request
 # from elsewhere.
 PAGE_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; object-src 'none'; base-uri 'self'; frame-ancestors 'none'"
+    "img-src 'self' data: blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
+    "frame-ancestors 'none'"
 )
 # An artifact may be an HTML or SVG file with scripts, which must neither run nor read anything.
 ARTIFACT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -31,29 +33,39 @@ ARTIFACT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-s
 
 def install(app: Flask, allowed_hosts: Iterable[str]) -> None:
     """Make the app check every request, and set headers in every response."""
-    allowed = {name.lower() for name in (*allowed_hosts, "localhost", *_own_names())}
+    origins = {name.lower() for name in allowed_hosts}
+    allowed = {*map(_name, origins), "localhost", *_own_names()}
 
     def check() -> tuple[str, int] | None:
         host = _name(request.headers.get("Host", ""))
         if host not in allowed and not _is_address(host):
             reason = f"The board does not answer to the name {host}. If it is this machine's, "
             return reason + f"start the board with --allow-host {host}.\n", 421
-        if request.method not in ("GET", "HEAD", "OPTIONS") and not _from_own_page(allowed_hosts):
-            return "Only the board's own page may change anything.\n", 403
+        if not _from_own_page(origins) and not _is_link_to_a_page():
+            return "Only the board's own page may ask for this.\n", 403
         return None
 
     app.before_request(check)
     app.after_request(_with_headers)
 
 
-def _from_own_page(allowed_hosts: Iterable[str]) -> bool:
+def _from_own_page(origins: set[str]) -> bool:
+    # "none": typed into the address bar, or opened by a program.
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        return False
     origin = request.headers.get("Origin")
     if origin is None:
-        return request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
+        return True
     address = urlsplit(origin).netloc.lower()
-    return address == request.headers.get("Host", "").lower() or _name(address) in set(
-        allowed_hosts
-    )
+    # A proxy may put this machine's own name and port into Host.
+    return address == request.headers.get("Host", "").lower() or address in origins
+
+
+def _is_link_to_a_page() -> bool:
+    """Tell whether a link elsewhere led a visitor to a page, which by itself shows nothing."""
+    wanted = (request.headers.get(f"Sec-Fetch-{name}") for name in ("Mode", "Dest"))
+    is_page = not request.path.startswith(("/api/", "/tensorboard/"))
+    return request.method == "GET" and is_page and tuple(wanted) == ("navigate", "document")
 
 
 def _with_headers(response: Response) -> Response:

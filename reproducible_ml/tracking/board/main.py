@@ -56,7 +56,12 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=5000, show_default=True, help="First port to try.")
 @click.option("--sub-url", default="/", show_default=True, help="Path to serve under.")
-@click.option("--allow-host", multiple=True, metavar="NAME", help="Also answer to this name.")
+@click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME[:PORT]",
+    help="Also answer to this name, such as a proxy's, with its port if that is not 80 or 443.",
+)
 @click.option("--no-browser", is_flag=True, help="Do not open a web browser.")
 @click.option("--debug", is_flag=True, help="Log requests and show tracebacks in the terminal.")
 @click.version_option(package_name="sacredboard", prog_name="Sacredboard")

@@ -19,7 +19,6 @@ RESULT_CHARACTERS = 80
 # A browser draws this many points without a noticeable pause.
 PLOT_POINTS = 20_000
 
-_OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n)")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -80,7 +79,14 @@ def _text(holder: Any, key: str) -> str:
 
 def printed(text: Any) -> str:
     """Return output as a terminal shows it at the end: the final form of each line, uncoloured."""
-    return _ESCAPES.sub("", _OVERWRITTEN.sub("", str(text or "")))
+    *ended, last = str(text or "").split("\n")
+    final = [*(_last_form(line.removesuffix("\r")) for line in ended), _last_form(last)]
+    return _ESCAPES.sub("", "\n".join(final))
+
+
+def _last_form(line: str) -> str:
+    """Return what a carriage return has not moved back over."""
+    return line.rpartition("\r")[2]
 
 
 def metric_id(name: str) -> str:

@@ -24,7 +24,6 @@ from flask import (
     url_for,
 )
 from flask.typing import ResponseReturnValue
-from gevent import get_hub
 from werkzeug.exceptions import NotFound
 
 from reproducible_ml.tracking.board.guard import artifact_headers
@@ -226,7 +225,7 @@ def start_tensorboard(run_id: str, log_index: int) -> ResponseReturnValue:
         raise NotRecorded(f"Run {run_id} has no TensorFlow log {log_index}.") from None
     path = str(Path((run.get("experiment") or {}).get("base_dir") or ".") / directory)
     try:
-        port = get_hub().threadpool.apply(run_tensorboard, (path, "127.0.0.1", 0, None, 60))
+        port = run_tensorboard(path, "127.0.0.1", 0, None, 60)
     except (ProcessError, TimeoutError) as error:
         return jsonify(error=f"TensorBoard did not start: {error}"), 503
     return jsonify(url=f"http://127.0.0.1:{port}/")

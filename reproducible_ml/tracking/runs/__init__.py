@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from reproducible_ml.tracking.runs.expressions import QueryError
     from reproducible_ml.tracking.runs.filled_in import FILLED_IN, TOLD_FILLED_IN, recorded_marks
     from reproducible_ml.tracking.runs.head import head_facts, resume_command_of, verdict_rows
     from reproducible_ml.tracking.runs.opening import database_address, open_store
-    from reproducible_ml.tracking.runs.query import QueryError
     from reproducible_ml.tracking.runs.resuming import (
         as_typed,
         newest_checkpoint,

@@ -31,7 +31,7 @@ from reproducible_ml.tracking.folder import (
 from reproducible_ml.tracking.folder import (
     Metrics as MetricsEvent,
 )
-from reproducible_ml.tracking.runs.query import checked, fields, matches, sort_key
+from reproducible_ml.tracking.runs.query import checked, fields, matcher, sort_key
 from reproducible_ml.tracking.runs.status import (
     RUNNING,
     TIMES,
@@ -169,7 +169,8 @@ class FolderStore(Store):
         compared = [sort_by, *fields(checked(query))]
         parts = [part for part in PARTS if any(one.split(".")[0] == part for one in compared)]
         ids = self.ids()
-        found = [entry for entry in self._entries(ids, parts) if matches(entry, query)]
+        matches = matcher(query)
+        found = [entry for entry in self._entries(ids, parts) if matches(entry)]
         found.sort(key=lambda entry: sort_key(entry, sort_by), reverse=descending)
         end = None if limit is None else start + limit
         return Found(found[start:end], len(found), len(ids))

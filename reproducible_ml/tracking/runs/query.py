@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from reproducible_ml.tracking.folder import now
+from reproducible_ml.tracking.runs.expressions import Expression, QueryError
 from reproducible_ml.tracking.runs.status import RUNNING, SILENT, SILENT_AFTER_SECONDS, TIMES
-from reproducible_ml.utils.errors import ConfigError
 
 # The page's operators -> MongoDB's.
 OPERATORS = {
@@ -35,24 +35,28 @@ STATUS_OPERATORS = ("==", "!=", "regex")
 Query = dict[str, Any]
 
 
-class QueryError(ConfigError):
-    """A filter that cannot be understood."""
+# Deeper or longer filters than these are made by nobody who looks for a run.
+DEEPEST, MOST_CLAUSES, LONGEST_EXPRESSION = 10, 100, 1000
 
 
-def checked(query: Any) -> Query:
+def checked(query: Any, depth: int = 0) -> Query:
     """Return a filter, if it has only parts that the page can make.
 
     Raises:
-        QueryError: It has others. A field such as ``$where`` would run the visitor's JavaScript
-            in the database server.
+        QueryError: It has others, or more than anybody needs. A field such as ``$where`` would run
+            the visitor's JavaScript in the database server.
     """
+    if depth > DEEPEST:
+        raise QueryError(f"Groups of filters may lie at most {DEEPEST} deep in each other.")
     if not isinstance(query, dict):
         raise QueryError(f"A filter must be an object, not {query!r}.")
     if "filters" in query:
         if query.get("type") not in ("and", "or") or not isinstance(query["filters"], list):
             raise QueryError('A group of filters needs the type "and" or "or", and a list of them.')
+        if len(query["filters"]) > MOST_CLAUSES:
+            raise QueryError(f"A group may hold at most {MOST_CLAUSES} filters.")
         for clause in query["filters"]:
-            checked(clause)
+            checked(clause, depth + 1)
         return query
     field, operator, value = (query.get(key) for key in ("field", "operator", "value"))
     if not isinstance(field, str) or not field or field.startswith("$") or ".$" in field:
@@ -64,16 +68,22 @@ def checked(query: Any) -> Query:
     if value is not None and not isinstance(value, (str, int, float, bool)):
         raise QueryError(f"The value of {field} must be a string or a number, not {value!r}.")
     if operator == "regex":
-        try:
-            re.compile(value if isinstance(value, str) else "(")
-        except re.error as error:
-            raise QueryError(f"{value!r} is not a regular expression: {error}.") from error
+        _check_expression(value)
     if field == "status" and operator not in STATUS_OPERATORS:
         raise QueryError(
             f"A status can only be compared with {', '.join(STATUS_OPERATORS)}, not {operator}."
         )
     _typed(field, value)
     return query
+
+
+def _check_expression(value: Any) -> None:
+    if isinstance(value, str) and len(value) > LONGEST_EXPRESSION:
+        raise QueryError(f"An expression may have at most {LONGEST_EXPRESSION} characters.")
+    try:
+        re.compile(value if isinstance(value, str) else "(")
+    except (re.error, RecursionError, OverflowError) as error:
+        raise QueryError(f"{value!r} is not a regular expression: {error}.") from error
 
 
 def fields(query: Query) -> Iterator[str]:
@@ -106,6 +116,7 @@ def _status_to_mongo(operator: str, value: Any, compared: dict[str, Any]) -> dic
         "status": RUNNING,
         "$or": [{"heartbeat": {"$gt": limit}}, {"heartbeat": None, "start_time": {"$gt": limit}}],
     }
+    value = Expression(value) if operator == "regex" else value
     found: list[dict[str, Any]] = [{"$and": [compared, {"status": {"$ne": RUNNING}}]}]
     if _matches([RUNNING], operator, value):
         found.append(alive)
@@ -116,11 +127,24 @@ def _status_to_mongo(operator: str, value: Any, compared: dict[str, Any]) -> dic
 
 def matches(run: dict[str, Any], query: Query) -> bool:
     """Tell whether one run satisfies a checked filter."""
+    return matcher(query)(run)
+
+
+def matcher(query: Query) -> Callable[[dict[str, Any]], bool]:
+    """Return a test of whether a run satisfies a checked filter.
+
+    All searches of one test with a regular expression together have a limited time, after which the
+    test raises `QueryError`.
+    """
     if "filters" in query:
-        found = [matches(run, clause) for clause in query["filters"]]
-        return not found or bool(all(found) if query["type"] == "and" else any(found))
-    field, operator = query["field"], query["operator"]
-    return _matches(list(_lookup(run, field.split("."))), operator, _typed(field, query["value"]))
+        tests = [matcher(clause) for clause in query["filters"]]
+        together = all if query["type"] == "and" else any
+        return lambda run: not tests or together([test(run) for test in tests])
+    path, operator = query["field"].split("."), query["operator"]
+    value = _typed(query["field"], query["value"])
+    if operator == "regex":
+        value = Expression(value)
+    return lambda run: _matches(list(_lookup(run, path)), operator, value)
 
 
 def _matches(candidates: list[Any], operator: str, value: Any) -> bool:
@@ -183,7 +207,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "<=": _ordered(lambda one, other: one <= other),
     ">": _ordered(lambda one, other: one > other),
     ">=": _ordered(lambda one, other: one >= other),
-    "regex": lambda one, other: isinstance(one, str) and re.search(other, one) is not None,
+    "regex": lambda one, other: isinstance(one, str) and other.found_in(one),
 }
 
 # MongoDB's order of types, for columns that mix them.

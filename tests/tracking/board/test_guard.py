@@ -16,7 +16,9 @@ def runs(tmp_path):
 
 @pytest.fixture
 def client(runs):
-    return create_app(open_store(runs), "runs", ["board.example"]).test_client()
+    return create_app(
+        open_store(runs), "runs", ["board.example", "other.example:8443"]
+    ).test_client()
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,8 @@ def test_this_machines_addresses_and_allowed_names_are_answered(client, host):
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:8888"},
+        {"Origin": "https://board.example:8443"},
+        {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "cross-site"},
         {"X-Forwarded-Server": "evil.example", "Origin": "http://evil.example"},
     ],
@@ -50,6 +54,21 @@ def test_a_foreign_page_cannot_delete(client, runs, headers):
     assert (runs / "1" / "run.json").exists()
 
 
+@pytest.mark.parametrize("path", ["/api/run", "/api/run/1", "/api/run/1/output", "/runs"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_foreign_page_cannot_read(client, path, site):
+    """Another port of this machine is the same site for a browser, and foreign all the same."""
+    headers = {"Host": "127.0.0.1:5000", "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"}
+    assert client.get(path, headers={**headers, "Sec-Fetch-Dest": "image"}).status_code == 403
+
+
+@pytest.mark.parametrize(("path", "code"), [("/runs", 200), ("/runs/1", 200), ("/api/run", 403)])
+def test_a_link_elsewhere_leads_to_a_page_and_to_nothing_else(client, path, code):
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    headers |= {"Host": "127.0.0.1:5000", "Sec-Fetch-Dest": "document"}
+    assert client.get(path, headers=headers).status_code == code
+
+
 def test_nothing_is_deleted_or_started_by_a_mere_link(client, runs):
     for path in ("/api/run/1", "/tensorboard/start/1/0"):
         client.get(path)
@@ -58,7 +77,7 @@ def test_nothing_is_deleted_or_started_by_a_mere_link(client, runs):
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://127.0.0.1:5000", "https://board.example", "https://board.example:8443"]
+    "origin", ["http://127.0.0.1:5000", "https://board.example", "https://other.example:8443"]
 )
 def test_the_boards_own_page_can_delete(client, runs, origin):
     headers = {"Host": "127.0.0.1:5000", "Origin": origin}
@@ -70,4 +89,5 @@ def test_every_page_forbids_frames_and_foreign_content(client):
     policy = client.get("/runs").headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
+    assert "form-action 'self'" in policy
     assert "unsafe-inline" not in policy.split("script-src")[1].split(";")[0]

@@ -4,6 +4,11 @@
 define(["jquery", "knockout", "plotly", "text!runs/detailView/template.html", "board/server",
     "board/format", "bootstrap", "runs/dictionaryBrowser/component", "runs/metricsViewer/component"],
 function ($, ko, Plotly, template, server, format) {
+    // The library's logo leads to its makers' site, and a button would send them the points.
+    Plotly.setPlotConfig({
+        displaylogo: false, showLink: false, modeBarButtonsToRemove: ["sendDataToCloud"]
+    });
+
     var POLL_MILLISECONDS = 5000;
     var shown = 0;
 
