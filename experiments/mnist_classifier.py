@@ -19,7 +19,12 @@ from reproducible_ml.tracking import experiment
 
 ex = experiment(
     "mnist_classifier",
-    types={"npz_file": (str, None), "image_dir": (str, None), "classifier_dir": (str, None)},
+    types={
+        "npz_file": (str, None),
+        "image_dir": (str, None),
+        "value_range": (list, None),
+        "classifier_dir": (str, None),
+    },
 )
 
 
@@ -29,6 +34,7 @@ def config() -> None:
     seed = 1  # root of every random stream
     source = "mnist"  # what to serialize if record_dir holds no data set yet
     npz_file = None  # path of mnist.npz; None: Keras' cache, else a download
+    value_range = None  # for source=npz: [0, 4095] become -1 and 1; None: from dtype and values
     image_dir = None  # for source=folder
     image_shape = [64, 64, 3]  # for source=folder
     record_dir = "data/mnist"  # a serialized data set with labels

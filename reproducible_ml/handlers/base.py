@@ -31,11 +31,14 @@ class FeatureHandler:
         dtype: NumPy name of the stored value's type; None if not declared.
         encoding: How the value is stored, see ``FeatureSchema``; None for the default of its kind.
         value_range: (low, high) that the reader maps to [-1, 1]; None leaves values as they are.
+        range_from_values: The range is taken from the dtype and the values when all are written;
+            what can't be told from them is an error, see ``handlers.ranges``.
     """
 
     dtype: str | None = None
     encoding: str | None = None
     value_range: tuple[float, float] | None = None
+    range_from_values: bool = False
 
     def __init__(
         self,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 ENCODINGS = ("raw", "png", "jpeg")
+# The range of these follows from the dtype alone.
+_KNOWN_RANGES = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0)}
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 # What NumPy and Pillow raise for damaged files; a damaged header can also request huge memory.
 _DAMAGED = (
@@ -58,8 +60,9 @@ class ImageHandler(FeatureHandler):
             encoding: "raw", "png" or "jpeg".
             folder: Folder that relative paths are joined to.
             delegate_to: A handler that receives the finished array instead of it being stored.
-            value_range: (low, high) that the reader maps to [-1, 1]; None takes 0 to the maximum of
-                an integer dtype, and leaves floats as they are.
+            value_range: (low, high) that the reader maps to [-1, 1], such as (0, 4095); a value
+                outside is an error. None takes it from the dtype and the values: see
+                ``handlers.ranges``. bool is 0 to 1, uint8 0 to 255.
 
         Raises:
             ConfigError: The settings contradict each other.
@@ -90,10 +93,10 @@ class ImageHandler(FeatureHandler):
         self.shape = None
         if self.size is not None and channels is not None:
             self.shape = (*self.size, channels)
-        high = None if np.dtype(self.dtype).kind not in "ui" else float(np.iinfo(self.dtype).max)
         self.value_range = checked_range(value_range)
-        if self.value_range is None and high is not None:
-            self.value_range = (0.0, high)
+        self.range_from_values = value_range is None
+        if value_range is None and self.dtype in _KNOWN_RANGES:
+            self.value_range = _KNOWN_RANGES[self.dtype]
 
     def transform(self, value: Any) -> np.ndarray[Any, Any]:
         """Load, convert and resize one image; return [height, width, channels] in the dtype."""
@@ -154,6 +157,13 @@ class ImageHandler(FeatureHandler):
         return FeatureSchema(
             "bytes", str(self.dtype), self.shape, str(self.encoding), value_range=self.value_range
         )
+
+    def config(self) -> dict[str, Any]:
+        """Return the handler's settings for the manifest, as JSON types."""
+        found = super().config()
+        # Says where ``value_range`` comes from, and is no setting of its own.
+        del found["range_from_values"]
+        return found
 
     def bind(self, row: Any, key: str) -> FeatureHandler:
         """Return this handler with the first image's shape if all images must share an open one."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from reproducible_ml.handlers.ranges import SIGNED_UNIT, ValueSpan
 from reproducible_ml.handlers.values import checked_range
 from reproducible_ml.utils.errors import ConfigError, DataError
 
@@ -24,6 +25,8 @@ class FeatureSchema:
             string that is "raw" (little-endian, C order), "png", "jpeg" or "utf8".
         description: What the feature is, for people; not part of the fingerprint.
         value_range: (low, high) that the reader maps to [-1, 1]; None leaves values as they are.
+        minimum: The least value in the data set, and ``maximum`` the largest; None where it was not
+            taken down. They follow from the content, so they are not part of the fingerprint.
     """
 
     kind: str
@@ -32,6 +35,8 @@ class FeatureSchema:
     encoding: str
     description: str = ""
     value_range: tuple[float, float] | None = None
+    minimum: int | float | None = field(default=None, compare=False)
+    maximum: int | float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -53,9 +58,28 @@ class FeatureSchema:
         """Return the same schema with a description."""
         return replace(self, description=description)
 
+    @property
+    def span(self) -> ValueSpan | None:
+        """The least and the largest value; None where they were not taken down."""
+        if self.minimum is None or self.maximum is None:
+            return None
+        return ValueSpan(self.minimum, self.maximum)
+
+    def spanning(self, span: ValueSpan | None) -> FeatureSchema:
+        """Return the same schema with the values' span; None removes it."""
+        if span is None or not span.is_finite:
+            return replace(self, minimum=None, maximum=None)
+        return replace(self, minimum=span.minimum, maximum=span.maximum)
+
+    def ranging(self, value_range: tuple[float, float]) -> FeatureSchema:
+        """Return the same schema with a range; floats of -1 to 1 are left as they are."""
+        as_is = value_range == SIGNED_UNIT and self.dtype.startswith("float")
+        return replace(self, value_range=None if as_is else value_range)
+
     def to_json(self) -> dict[str, Any]:
-        """Return the schema as JSON types."""
-        return asdict(self)
+        """Return the schema as JSON types; without the span where there is none, as before 1.1."""
+        spans = ("minimum", "maximum")
+        return {k: v for k, v in asdict(self).items() if k not in spans or v is not None}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> FeatureSchema:
@@ -72,6 +96,19 @@ class FeatureSchema:
                 encoding=str(values["encoding"]),
                 description=str(values["description"]),
                 value_range=values["value_range"],
+                minimum=_number(values.get("minimum")),
+                maximum=_number(values.get("maximum")),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DataError(f"A feature's schema is damaged ({error!r}): {values}.") from error
+
+
+def _number(value: Any) -> Any:
+    """Return a value that is a number or None.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        return value
+    raise TypeError(f"found {value!r}, expected a number")

@@ -25,6 +25,8 @@ class GANInputFn(InputFn):
         label_key: Feature that holds the label, or None.
     """
 
+    _reads_images = True
+
     def __init__(
         self,
         record_dir: str | Path,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.datasets.serialize import Manifest, read_manifest
+from reproducible_ml.datasets.serialize.checking import readable
 from reproducible_ml.input_fn.augment import apply_changes, checked_changes
 from reproducible_ml.input_fn.check import check_shards
 from reproducible_ml.input_fn.noise import MAX_SUBSTEPS, MAX_WORKERS
@@ -39,6 +40,9 @@ class InputFn:
         seed: Root seed of the run.
         reader: The chosen reader: memory, memmap or stream.
     """
+
+    # Whether an element holds images even if nothing changes them.
+    _reads_images = False
 
     def __init__(
         self,
@@ -83,6 +87,8 @@ class InputFn:
         self._changes = checked_changes(augment, self._image_shape()) if augment else []
         check_shards(self.manifest, split, check)
         self.check = check
+        images = [image_key] if self._reads_images or self._changes else []
+        self.features = {key: readable(self.manifest, split, key, key in images) for key in keys}
         self.reader = choose_reader(
             self.manifest, split, self.features, reader, memory_budget_bytes
         )
@@ -180,7 +186,7 @@ class InputFn:
         """Return an element's images, scaled and changed: float32 [n, height, width, channels]."""
         import tensorflow as tf
 
-        # Without a value range, ``scale`` keeps the dtype.
+        # Floats that were written in [-1, 1] have no value range, and ``scale`` keeps their dtype.
         images = scale(values[self.image_key], self.features[self.image_key])
         images = tf.cast(images, tf.float32)
         if images.shape.rank == 3:

@@ -119,7 +119,9 @@ def describe(
 
 def _feature(name: str, schema: Mapping[str, Any]) -> list[str]:
     shape = schema.get("shape")
-    range_ = schema.get("value_range")
+    ends = (schema.get("minimum"), schema.get("maximum"))
+    # Values without a range are read as they are.
+    range_ = schema.get("value_range") or (None if None in ends else ends)
     return [
         name,
         str(schema.get("kind", "-")),

@@ -134,13 +134,13 @@ def compute_fingerprint(
     """Compute the fingerprint of a data set.
 
     Args:
-        features: Schema by feature name; descriptions are ignored.
+        features: Schema by feature name; descriptions and spans of values are ignored.
         splits: Number of records and content digest of each split.
 
     Returns:
         SHA-256 over the canonical JSON of both, as 64 hexadecimal digits.
     """
-    schema = {key: features[key].described("").to_json() for key in features}
+    schema = {key: features[key].described("").spanning(None).to_json() for key in features}
     content = [[name, *splits[name]] for name in SPLITS if name in splits]
     return hashlib.sha256(_canonical([schema, content])).hexdigest()
 

@@ -89,6 +89,8 @@ class ArraySource(Source):
         arrays: Split -> (images [n, height, width] or [n, height, width, channels], labels [n]).
         classes: Number of classes.
         image_description: What an image shows.
+        value_range: (low, high), the values of the images that become -1 and 1; None takes them
+            from their dtype and values.
 
     Raises:
         DataError: Images and labels differ in number, or an array does not hold images.
@@ -101,6 +103,7 @@ class ArraySource(Source):
         arrays: Mapping[str, tuple[Array, Array]],
         classes: int,
         image_description: str,
+        value_range: tuple[float, float] | None = None,
     ) -> None:
         self.name = name
         self.arguments = dict(arguments)
@@ -120,7 +123,7 @@ class ArraySource(Source):
         first = next(iter(self._arrays.values()))[0]
         self.split_to_size = {split: len(images) for split, (images, _) in self._arrays.items()}
         self.keys_to_handlers = {
-            "image": ImageHandler(first.shape[1:], str(first.dtype)),
+            "image": ImageHandler(first.shape[1:], str(first.dtype), value_range=value_range),
             "label": LabelHandler(classes),
         }
         self.keys_to_descriptions = {

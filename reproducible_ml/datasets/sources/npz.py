@@ -9,77 +9,129 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.datasets.sources.base import ArraySource, Source, recorded_path
-from reproducible_ml.handlers import DTYPES, ArrayHandler, FeatureHandler
-from reproducible_ml.utils.errors import DataError
+from reproducible_ml.datasets.sources.pixels import array_range, check_alike, check_images
+from reproducible_ml.handlers import DTYPES, ArrayHandler, FeatureHandler, checked_range
+from reproducible_ml.utils.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import numpy as np
 
 _EVAL_PART = 12  # one in so many of the training rows goes to eval, as in MNIST
+_SPLITS = ("train", "eval", "test")
+_NAMES = tuple(f"{kind}_{split}" for split in _SPLITS for kind in "xy")
+# How a ZIP archive begins, also one without files, and how a single array does.
+_ZIP, _ARRAY = (b"PK\x03\x04", b"PK\x05\x06"), b"\x93NUMPY"
 
 
-def load_npz(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray[Any, Any]]:
-    """Read arrays from an NPZ file.
+def load_npz(
+    path: Path, keys: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Read arrays from an NPZ file; others that it holds are not looked at.
 
     Args:
         path: The file.
-        keys: Names of the arrays to read; empty for all.
+        keys: Names of the arrays to read.
+        optional: Names of arrays to read if they are there.
 
     Raises:
-        DataError: The file is missing or damaged, lacks an array, or holds Python objects.
+        DataError: The file is missing or damaged, lacks an array, or an array holds Python objects.
     """
     import numpy as np
 
     try:
         # Opened here, since NumPy leaves the file open if the archive is damaged.
         with open(path, "rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path} is a single array, expected an NPZ file.")
-            with archive:
-                missing = [key for key in keys if key not in archive.files]
+            _check_begin(path, file.read(len(_ARRAY)))
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                names = archive.files
+                missing = [key for key in keys if key not in names]
                 if missing:
                     raise DataError(
-                        f"{path} has no array {missing[0]!r}; it has {', '.join(archive.files)}."
+                        f"{path} has no array {missing[0]!r}; it has {', '.join(names) or 'none'}."
                     )
-                return {key: archive[key] for key in keys or archive.files}
+                wanted = [*keys, *(key for key in optional if key in names)]
+                return {key: _array(path, archive, key) for key in wanted}
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.") from None
     except ValueError as error:
         # DataError is a ValueError, too.
         if isinstance(error, DataError):
             raise
-        raise DataError(
-            f"{path} holds Python objects or is damaged ({error}); expected arrays of numbers."
-        ) from error
+        raise DataError(f"{path} can't be read as an NPZ file: {error}.") from error
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} can't be read as an NPZ file: {error}.") from error
 
 
-def npz(npz_file: str | None = None, **unused: Any) -> ArraySource:
+def _check_begin(path: Path, begin: bytes) -> None:
+    """Refuse other files by their first bytes; NumPy takes them for pickled objects."""
+    if begin == _ARRAY:
+        raise DataError(
+            f"{path} is a single array, expected an NPZ file, as numpy.savez(file, x_train=images, "
+            "y_train=labels) writes it."
+        )
+    if not begin:
+        raise DataError(f"{path} is empty (0 bytes), expected an NPZ file.")
+    if not begin.startswith(_ZIP):
+        raise DataError(
+            f"{path} is no NPZ file: it does not begin as a ZIP archive. Write one with "
+            "numpy.savez(file, x_train=images, y_train=labels)."
+        )
+
+
+def _array(path: Path, archive: Any, key: str) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    try:
+        found = archive[key]
+    except (ValueError, MemoryError) as error:
+        if "Object arrays" in str(error):
+            raise DataError(
+                f"{path} holds Python objects in its array {key!r}, expected numbers: save the "
+                "array with a numeric dtype, such as numpy.stack(images)."
+            ) from error
+        raise DataError(f"{path}: the array {key!r} is damaged ({error}).") from error
+    except (EOFError, RuntimeError, NotImplementedError, OSError) as error:
+        raise DataError(f"{path}: the array {key!r} can't be read: {error}.") from error
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: the array {key!r} is damaged ({error}).") from error
+    if not isinstance(found, np.ndarray):
+        raise DataError(f"{path}: {key!r} is a file that holds no array; leave it out.")
+    return found
+
+
+def npz(
+    npz_file: str | None = None, value_range: Sequence[float] | None = None, **unused: Any
+) -> ArraySource:
     """Open an NPZ file with x_train, y_train and optionally x_eval, y_eval, x_test, y_test.
 
     Without x_eval, the last twelfth of the training rows becomes eval. The number of classes is the
-    largest label plus one.
+    largest label plus one. Other arrays are not read.
+
+    Args:
+        npz_file: The file.
+        value_range: (low, high), the values of the images that become -1 and 1; None takes them
+            from their dtype and values.
+        **unused: Arguments of other sources.
 
     Raises:
-        DataError: The file is missing, damaged, or lacks arrays.
+        ConfigError: ``value_range`` is not two numbers, the lower one first.
+        DataError: The file is missing, damaged, or lacks arrays; or an image has NaN, infinity or
+            values outside the range, or the range can't be told.
     """
     if not npz_file:
         raise DataError("source=npz needs a file: npz_file=path/to/file.npz.")
-    path = Path(npz_file)
-    arrays = load_npz(path, ())
-    for key in ("x_train", "y_train"):
-        if key not in arrays:
-            raise DataError(f"{path} has no array {key!r}; it has {', '.join(arrays)}.")
+    path, stated = Path(npz_file), checked_range(value_range)
+    arrays = load_npz(path, ("x_train", "y_train"), _NAMES[2:])
     splits = {"train": (arrays["x_train"], arrays["y_train"])}
     for split in ("eval", "test"):
+        for one, other in (("x", "y"), ("y", "x")):
+            if f"{one}_{split}" in arrays and f"{other}_{split}" not in arrays:
+                raise DataError(f"{path} has {one}_{split} but no array '{other}_{split}'.")
         if f"x_{split}" in arrays:
-            if f"y_{split}" not in arrays:
-                raise DataError(f"{path} has x_{split} but no array 'y_{split}'.")
             splits[split] = (arrays[f"x_{split}"], arrays[f"y_{split}"])
     for split, (images, labels) in splits.items():
-        _check_images(f"{path}: x_{split}", images)
+        check_images(f"{path}: x_{split}", images)
         _check_labels(f"{path}: y_{split}", labels)
     if "eval" not in splits:
         images, labels = splits["train"]
@@ -92,6 +144,9 @@ def npz(npz_file: str | None = None, **unused: Any) -> ArraySource:
                 f"{path}: x_train has {len(images)} rows, y_train {len(labels)}; expected one "
                 "label per image."
             )
+    check_alike(str(path), {f"x_{split}": images for split, (images, _) in splits.items()}, stated)
+    if "eval" not in splits:
+        images, labels = splits["train"]
         cut = len(images) - max(1, len(images) // _EVAL_PART)
         splits = {"train": (images[:cut], labels[:cut]), "eval": (images[cut:], labels[cut:])} | {
             name: arrays_ for name, arrays_ in splits.items() if name != "train"
@@ -103,6 +158,7 @@ def npz(npz_file: str | None = None, **unused: Any) -> ArraySource:
         splits,
         classes,
         image_description=f"Image of {path.name}",
+        value_range=stated,
     )
 
 
@@ -113,16 +169,26 @@ class NpzArraySource(Source):
         npz_file: The file.
         key: Name of the array in it, and of the feature.
         handler: Handles each row; by default ``ArrayHandler`` with the array's shape and type.
+        value_range: (low, high), the values that become -1 and 1. None takes the range of rows of
+            two dimensions or more, such as images, from their dtype and values if it can be told
+            from them.
         **unused: Arguments of other sources.
 
     Raises:
-        DataError: The file is missing or damaged, or has no such array with at least one row.
+        ConfigError: ``value_range`` is not two numbers, or stands beside a handler.
+        DataError: The file is missing or damaged, has no such array with at least one row, or its
+            images have NaN or infinity.
     """
 
     name = "npz array"
 
     def __init__(
-        self, npz_file: str | Path, key: str, handler: FeatureHandler | None = None, **unused: Any
+        self,
+        npz_file: str | Path,
+        key: str,
+        handler: FeatureHandler | None = None,
+        value_range: Sequence[float] | None = None,
+        **unused: Any,
     ) -> None:
         self.arguments = {"npz_file": recorded_path(npz_file), "key": key}
         self._array = array = load_npz(Path(npz_file), (key,))[key]
@@ -130,9 +196,20 @@ class NpzArraySource(Source):
             raise DataError(
                 f"{npz_file}: the array {key!r} has shape {array.shape}, expected at least one row."
             )
+        stated = checked_range(value_range)
+        if stated is not None:
+            if handler is not None:
+                raise ConfigError(
+                    f"value_range is {value_range!r} beside a handler, which states its own"
+                )
+            self.arguments["value_range"] = list(stated)
         if handler is None:
-            value_range = (0, 255) if array.dtype == "uint8" and array.ndim >= 3 else None
-            handler = ArrayHandler(array.shape[1:], array.dtype.name, value_range)
+            if array.dtype.name not in DTYPES:
+                raise DataError(
+                    f"{npz_file}: the array {key!r} has dtype {array.dtype}, expected numbers."
+                )
+            found = array_range(f"{npz_file}: {key}", array, stated)
+            handler = ArrayHandler(array.shape[1:], array.dtype.name, found)
         self.split_to_size = {"train": len(array)}
         self.keys_to_handlers = {key: handler}
         self.keys_to_descriptions = {}
@@ -148,24 +225,19 @@ class NpzArraySource(Source):
         return array_digest(self._array)
 
 
-def _check_images(name: str, images: np.ndarray[Any, Any]) -> None:
-    if images.dtype.name not in DTYPES:
-        raise DataError(f"{name} has dtype {images.dtype}, expected numbers.")
-    channels = images.shape[3] if images.ndim == 4 else 1
-    if images.ndim == 0 or 0 in images.shape[1:] or channels not in (1, 3, 4):
-        raise DataError(
-            f"{name} has shape {images.shape}, expected (count, height, width) or (count, height, "
-            "width, channels) with 1, 3 or 4 channels."
-        )
-
-
 def _check_labels(name: str, labels: np.ndarray[Any, Any]) -> None:
     import numpy as np
 
     if labels.ndim == 0 or labels.size != len(labels):
-        raise DataError(f"{name} has shape {labels.shape}, expected one label per image.")
+        raise DataError(
+            f"{name} has shape {labels.shape}, expected one label per image; of one-hot labels, "
+            "store labels.argmax(axis=1)."
+        )
     if labels.dtype.kind not in "biuf":
-        raise DataError(f"{name} has dtype {labels.dtype}, expected integers from 0.")
+        raise DataError(
+            f"{name} has dtype {labels.dtype}, expected integers from 0; "
+            "number the classes: numpy.unique(labels, return_inverse=True)[1]."
+        )
     # Floats are allowed, but only those that are class numbers.
     odd = labels[~np.isfinite(labels) | (labels != np.trunc(labels)) | (labels < 0)]
     if odd.size:

@@ -18,6 +18,7 @@ from reproducible_ml.handlers import (
     IntegersHandler,
     LabelHandler,
     TextHandler,
+    checked_range,
 )
 from reproducible_ml.utils.digests import file_digest
 from reproducible_ml.utils.errors import ConfigError, DataError
@@ -66,7 +67,13 @@ class TFDSSource(Source):
 
     name = "tfds"
 
-    def __init__(self, tfds_dir: str | Path, feature_keys: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        tfds_dir: str | Path,
+        feature_keys: Sequence[str] | None = None,
+        value_range: Sequence[float] | None = None,
+    ) -> None:
+        self._range = checked_range(value_range)
         try:
             import tensorflow_datasets as tfds
         except ImportError as error:
@@ -90,6 +97,8 @@ class TFDSSource(Source):
                     f"{tfds_dir} has no feature {key!r}; it has {', '.join(sorted(features))}"
                 )
         self.arguments = {"tfds_dir": recorded_path(self._folder), "feature_keys": self._keys}
+        if self._range is not None:
+            self.arguments["value_range"] = list(self._range)
         self._rows = {}
         for split, ours in _SPLITS.items():
             if split in self._builder.info.splits:
@@ -119,8 +128,8 @@ class TFDSSource(Source):
             dtype = np.dtype(object)
         if isinstance(feature, tfds.features.Image):
             if None in shape:
-                return ImageHandler(encoding="png", dtype=dtype.name)
-            return ImageHandler(shape, dtype.name)
+                return ImageHandler(encoding="png", dtype=dtype.name, value_range=self._range)
+            return ImageHandler(shape, dtype.name, value_range=self._range)
         if shape == () and dtype.kind in "iub":
             return LabelHandler()
         if shape == (None,) and dtype.kind in "iu":
@@ -146,7 +155,10 @@ class TFDSSource(Source):
 
 
 def tfds(
-    tfds_dir: str | None = None, feature_keys: Sequence[str] | None = None, **unused: Any
+    tfds_dir: str | None = None,
+    feature_keys: Sequence[str] | None = None,
+    value_range: Sequence[float] | None = None,
+    **unused: Any,
 ) -> TFDSSource:
     """Open a data set of TensorFlow Datasets that was downloaded and prepared before.
 
@@ -155,6 +167,8 @@ def tfds(
     Args:
         tfds_dir: The folder of one version, such as ``~/tensorflow_datasets/mnist/3.0.1``.
         feature_keys: Features to read; None for all.
+        value_range: (low, high), the values of its images that become -1 and 1; None takes them
+            from their dtype and values.
         **unused: Arguments of other sources.
 
     Raises:
@@ -163,4 +177,4 @@ def tfds(
     """
     if not tfds_dir:
         raise DataError("source=tfds needs a folder: tfds_dir=~/tensorflow_datasets/mnist/3.0.1.")
-    return TFDSSource(Path(tfds_dir).expanduser(), feature_keys)
+    return TFDSSource(Path(tfds_dir).expanduser(), feature_keys, value_range)

@@ -142,6 +142,9 @@ def test_the_manifest_says_what_lies_in_the_folder(tmp_path):
         "encoding": "raw",
         "description": "Noise",
         "value_range": [0.0, 255.0],
+        # Of 112 random bytes.
+        "minimum": 0,
+        "maximum": 255,
     }
     label = values["features"]["label"]
     assert (label["kind"], label["dtype"], label["shape"]) == ("int64", "int64", [])

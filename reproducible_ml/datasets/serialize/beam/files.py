@@ -16,16 +16,18 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
+from reproducible_ml.datasets.serialize.encoding import joined
 from reproducible_ml.datasets.serialize.manifest import MANIFEST_FILE, SPLITS, Shard, Split
 from reproducible_ml.datasets.serialize.publishing import staged
 from reproducible_ml.datasets.serialize.shard import ShardPlan
+from reproducible_ml.handlers import ValueSpan
 from reproducible_ml.utils.errors import ConfigError, DataError
 
 NOTE = ".note"
@@ -97,29 +99,31 @@ def publish_manifest(folder: str, text: str) -> None:
     publish(text.encode("utf-8"), f"{folder}/{MANIFEST_FILE}")
 
 
-def note_of(shard: Shard, content: bytes) -> bytes:
+def note_of(shard: Shard, content: bytes, spans: Mapping[str, ValueSpan]) -> bytes:
     """Return the content of a shard's note.
 
     Args:
         shard: The shard's entry in the manifest.
         content: Its part of the input of the split's content digest.
+        spans: Least and largest value by feature.
     """
-    described = {
+    described: dict[str, Any] = {
         "file": shard.file,
         "records": shard.records,
         "bytes": shard.bytes,
         "checksum": shard.checksum,
+        "spans": {key: [span.minimum, span.maximum] for key, span in spans.items()},
     }
     return json.dumps(described).encode("utf-8") + b"\n" + content
 
 
-def collected(folder: str, plans: Sequence[ShardPlan]) -> Split:
-    """Combine the workers' notes on the shards of a split.
+def collected(folder: str, plans: Sequence[ShardPlan]) -> tuple[Split, dict[str, ValueSpan]]:
+    """Combine the workers' notes on the shards of a split, and the spans of its values.
 
     Raises:
         DataError: A shard or its note is missing, or they differ in size.
     """
-    content, shards = hashlib.sha256(), []
+    content, shards, spans = hashlib.sha256(), [], []
     sizes = _sizes(folder, [name for plan in plans for name in (plan.file, plan.file + NOTE)])
     for plan in plans:
         if plan.file not in sizes or plan.file + NOTE not in sizes:
@@ -129,7 +133,9 @@ def collected(folder: str, plans: Sequence[ShardPlan]) -> Split:
             )
         with FileSystems.open(f"{folder}/{plan.file}{NOTE}", compression_type=_PLAIN) as file:
             described, _, digested = file.read().partition(b"\n")
-        shard = Shard(**json.loads(described))
+        values = json.loads(described)
+        spans.append({key: ValueSpan(*ends) for key, ends in values.pop("spans").items()})
+        shard = Shard(**values)
         if sizes[plan.file] != shard.bytes:
             raise DataError(
                 f"{folder}/{plan.file} has {sizes[plan.file]} bytes, but its worker wrote "
@@ -137,7 +143,7 @@ def collected(folder: str, plans: Sequence[ShardPlan]) -> Split:
             )
         shards.append(shard)
         content.update(digested)
-    return Split(plans[-1].stop, tuple(shards), content.hexdigest())
+    return Split(plans[-1].stop, tuple(shards), content.hexdigest()), joined(spans)
 
 
 def clean(folder: str) -> None:

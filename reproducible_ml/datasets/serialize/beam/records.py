@@ -126,9 +126,11 @@ def write_records(
     encoder.encode(_parts(rows_gen, first.split)[:1], first.file, 0)
     with beam_files.destination(record_dir, overwrite, record_pattern) as folder:
         run(plans, _ShardWriting(folder, rows_gen, encoder, compression), chosen)
-        splits = {split: beam_files.collected(folder, plans[split]) for split in plans}
+        splits, spans = {}, {}
+        for split in plans:
+            splits[split], spans[split] = beam_files.collected(folder, plans[split])
         manifest = make_manifest(
-            folder, encoder, splits, compression, record_pattern, samples_per_record, source
+            folder, encoder, splits, compression, record_pattern, samples_per_record, source, spans
         )
         beam_files.clean(folder)
         if beam_files.is_address(folder):
@@ -195,7 +197,7 @@ class _ShardWriting(apache_beam.DoFn):
             else:
                 os.replace(os.path.join(part, plan.file), target)
         # The note comes last: it says that the shard is complete.
-        note = beam_files.note_of(written.shard, written.content)
+        note = beam_files.note_of(written.shard, written.content, written.spans)
         beam_files.publish(note, target + beam_files.NOTE)
         yield written.shard.records
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from reproducible_ml.datasets.serialize.checking.reading_range import readable
     from reproducible_ml.datasets.serialize.checking.repairing import _replace, repair
     from reproducible_ml.datasets.serialize.checking.verification import Defect, verify
 else:
@@ -15,6 +16,7 @@ else:
 __all__ = [
     "Defect",
     "_replace",
+    "readable",
     "repair",
     "verify",
 ]

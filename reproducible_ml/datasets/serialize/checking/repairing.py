@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -214,15 +214,21 @@ def _source_of(manifest: Manifest) -> Source:
             f"{manifest.record_dir} can't be repaired: the data of the source {name} {arguments} "
             f"have changed since the data set was written. {again}"
         )
-    handlers: dict[str, Any] = {
-        key: handler.config() for key, handler in source.keys_to_handlers.items()
-    }
-    if handlers != manifest.handlers:
+    handlers = {key: handler.config() for key, handler in source.keys_to_handlers.items()}
+    if _stored(handlers) != _stored(manifest.handlers):
         raise DataError(
             f"{manifest.record_dir} can't be repaired: it was written with other handlers than "
             f"those of the source {name}. {again}"
         )
     return source
+
+
+def _stored(handlers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that the bytes of the records depend on: all but the value ranges."""
+    return {
+        key: {name: value for name, value in one.items() if name != "value_range"}
+        for key, one in handlers.items()
+    }
 
 
 def _write(manifest: Manifest, source: Source, file: str, temporary: Path) -> None:
@@ -233,7 +239,9 @@ def _write(manifest: Manifest, source: Source, file: str, temporary: Path) -> No
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = source.rows_gen(split)[start : start + shard.records]
     writer = ShardWriter(temporary, manifest.compression)
-    write_rows(RowReader(rows), shard.records, Encoder(source.keys_to_handlers), writer)
+    # Whatever was written is restored, even values that are refused today.
+    encoder = Encoder(source.keys_to_handlers, watched=False)
+    write_rows(RowReader(rows), shard.records, encoder, writer)
     found = writer.shard()
     if (found.records, found.checksum) != (shard.records, shard.checksum):
         raise DataError(

@@ -48,6 +48,7 @@ class BlockMaker:
 
     def __init__(self, maker: ExampleMaker, record: bytes) -> None:
         """Learn the layout from a first record."""
+        self._maker = maker
         self._schema = maker.schema
         self._handlers = maker.handlers
         self._batch = {key: batch_method(one) for key, one in maker.handlers.items()}
@@ -76,7 +77,10 @@ class BlockMaker:
         try:
             for key, method in self._batch.items():
                 if method is not None:
-                    columns[key] = _payloads(method(rows, key), self._schema[key], len(rows))
+                    values = method(rows, key)
+                    columns[key] = _payloads(values, self._schema[key], len(rows))
+                    is_bytes = self._schema[key].kind == "bytes"
+                    self._maker.watch.see(key, columns[key] if is_bytes else values)
         except Exception:
             # The caller handles the rows one at a time, which raises the error with its record.
             return None
@@ -89,9 +93,10 @@ class BlockMaker:
         try:
             made = handled(self._handlers[key], row, key)
             check_features(made, {key: self._schema[key]})
+            kind = self._schema[key].kind
+            self._maker.see(key, made[key], kind)
         except DataError as error:
             raise RowError(number, str(error)) from error
-        kind = self._schema[key].kind
         if kind == "bytes":
             return bytes(made[key].bytes_list.value[0])
         # Taken as bytes, since a conversion to Python's floats would change the bits of some NaNs.

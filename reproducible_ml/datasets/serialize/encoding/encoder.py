@@ -8,7 +8,7 @@ from typing import Any
 from reproducible_ml.datasets.serialize.encoding.blocks import BlockMaker, RowError
 from reproducible_ml.datasets.serialize.encoding.examples import ExampleMaker
 from reproducible_ml.datasets.serialize.wire import Block, one_by_one
-from reproducible_ml.handlers import FeatureHandler, FeatureSchema
+from reproducible_ml.handlers import FeatureHandler, FeatureSchema, ValueSpan
 from reproducible_ml.utils.errors import DataError
 
 
@@ -18,14 +18,16 @@ class Encoder:
     Args:
         keys_to_handlers: Feature name -> its handler.
         descriptions: Feature name -> what it is, for people.
+        watched: Refuse values outside the range of their feature, NaN and infinity.
     """
 
     def __init__(
         self,
         keys_to_handlers: Mapping[str, FeatureHandler],
         descriptions: Mapping[str, str] | None = None,
+        watched: bool = True,
     ) -> None:
-        self._maker = ExampleMaker(keys_to_handlers, descriptions)
+        self._maker = ExampleMaker(keys_to_handlers, descriptions, watched)
         self._blocks: BlockMaker | None = None
 
     @property
@@ -37,6 +39,10 @@ class Encoder:
     def handlers(self) -> dict[str, FeatureHandler]:
         """The handlers, bound to the first row."""
         return self._maker.handlers
+
+    def spans(self) -> dict[str, ValueSpan]:
+        """Return the spans of the values that were encoded since the last call, by feature."""
+        return self._maker.watch.taken()
 
     @property
     def block_rows(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from reproducible_ml.datasets.serialize.encoding.watch import Watch
 from reproducible_ml.datasets.serialize.settings import check_text
 from reproducible_ml.handlers import FeatureHandler, FeatureSchema
 from reproducible_ml.utils.errors import ConfigError, DataError, ReproducibleMLError
@@ -17,6 +18,7 @@ class ExampleMaker:
     Args:
         keys_to_handlers: Feature name -> its handler.
         descriptions: Feature name -> what it is, for people.
+        watched: Refuse values outside the range of their feature.
 
     Raises:
         ConfigError: A name or description is not a string, or a handler not a ``FeatureHandler``.
@@ -27,6 +29,7 @@ class ExampleMaker:
         self,
         keys_to_handlers: Mapping[str, FeatureHandler],
         descriptions: Mapping[str, str] | None = None,
+        watched: bool = True,
     ) -> None:
         if not keys_to_handlers:
             raise DataError("keys_to_handlers is empty: a record needs at least one feature.")
@@ -48,6 +51,8 @@ class ExampleMaker:
         for key, description in self._descriptions.items():
             check_text(f"The description of {key!r}", description)
         self._schema: dict[str, FeatureSchema] | None = None
+        self._watched = watched
+        self.watch = Watch({}, {})
 
     @property
     def schema(self) -> dict[str, FeatureSchema]:
@@ -79,8 +84,20 @@ class ExampleMaker:
             found.update(made)
         if self._schema is None:
             self._schema = self._learn(found)
+            self.watch = Watch(self._schema if self._watched else {}, self.handlers)
         check_features(found, self._schema)
+        for name, feature in found.items():
+            self.see(name, feature, self._schema[name].kind)
         return found
+
+    def see(self, name: str, feature: Any, kind: str) -> None:
+        """Look at the values of a feature, see ``Watch``.
+
+        Raises:
+            FieldError: A value is outside the feature's range, NaN or infinite.
+        """
+        with naming(name):
+            self.watch.see(name, getattr(feature, f"{kind}_list").value)
 
     def serialize(self, row: Any) -> bytes:
         """Handle one row and serialize its Example; equal features give equal bytes."""

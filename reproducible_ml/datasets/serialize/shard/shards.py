@@ -12,6 +12,7 @@ from reproducible_ml.datasets.serialize.encoding import Encoder
 from reproducible_ml.datasets.serialize.manifest import MANIFEST_FILE, SPLITS, Shard
 from reproducible_ml.datasets.serialize.settings import check_text, whole
 from reproducible_ml.datasets.serialize.shard.writer import ShardWriter
+from reproducible_ml.handlers import ValueSpan
 from reproducible_ml.utils.errors import ConfigError
 
 RECORD_PATTERN = "{}-{:05d}.tfrecord"
@@ -44,11 +45,13 @@ class WrittenShard:
         plan: The plan of the shard.
         shard: Its entry in the manifest.
         content: Its part of the input of the split's content digest.
+        spans: Least and largest value by feature, see ``Encoder.spans``.
     """
 
     plan: ShardPlan
     shard: Shard
     content: bytes
+    spans: Mapping[str, ValueSpan]
 
 
 def div_mod(size: int, samples_per_record: int) -> tuple[int, int]:
@@ -200,7 +203,8 @@ def write_shard(
         compression: "", "GZIP" or "ZLIB".
     """
     content = bytearray()
+    encoder.spans()  # those of another shard, or of the first row
     path = os.path.join(folder, plan.file)
     writer = ShardWriter(path, compression, content.extend)
     write_rows(RowReader(rows), plan.stop - plan.start, encoder, writer)
-    return WrittenShard(plan, writer.shard(), bytes(content))
+    return WrittenShard(plan, writer.shard(), bytes(content), encoder.spans())

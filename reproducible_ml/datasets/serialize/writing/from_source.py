@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def serialize_npz(
     key: str,
     record_dir: str | Path = "data/npz",
     handler: FeatureHandler | None = None,
+    value_range: Sequence[float] | None = None,
     **options: Any,
 ) -> Manifest:
     """Write one array of an NPZ file as the train split, with a record for each of its rows.
@@ -64,6 +66,8 @@ def serialize_npz(
         key: Name of the array in it, and of the feature.
         record_dir: Folder of the data set.
         handler: Handles each row; by default ``ArrayHandler`` with the array's shape and type.
+        value_range: (low, high), the values that become -1 and 1; None takes the range of images
+            from their dtype and values.
         **options: ``record_pattern``, ``samples_per_record``, ``keys_to_descriptions`` and other
             arguments of ``write_records``.
 
@@ -71,9 +75,10 @@ def serialize_npz(
         The manifest.
 
     Raises:
-        DataError: The file is missing or damaged, or has no such array with at least one row.
+        DataError: The file is missing or damaged, has no such array with at least one row, or its
+            images have NaN or infinity.
     """
-    source = NpzArraySource(npz_file, key, handler)
+    source = NpzArraySource(npz_file, key, handler, value_range)
     return write_records(
         record_dir,
         options.pop("record_pattern", RECORD_PATTERN),

@@ -10,7 +10,7 @@ from typing import Any
 
 import reproducible_ml
 from reproducible_ml.datasets.rows import RowReader, Rows, check_rows, reachable
-from reproducible_ml.datasets.serialize.encoding import Encoder
+from reproducible_ml.datasets.serialize.encoding import Encoder, Spans, joined, with_ranges
 from reproducible_ml.datasets.serialize.manifest import (
     SPLITS,
     Manifest,
@@ -32,7 +32,7 @@ from reproducible_ml.datasets.serialize.shard import (
     write_rows,
 )
 from reproducible_ml.datasets.serialize.writing.parallel import ended_workers, write_by_workers
-from reproducible_ml.handlers import FeatureHandler
+from reproducible_ml.handlers import FeatureHandler, ValueSpan
 from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.progress import Progress
 
@@ -140,13 +140,13 @@ def write_records(
     total = sum(planned[-1].stop for planned in plans.values())
     with staged(record_dir, overwrite) as folder, Progress(total) as bar, ended_workers(workers):
         writing = _Writing(folder, encoder, compression, bar, workers)
-        splits = {}
+        splits, spans = {}, {}
         for split in plans:
             rows = rows_gen(split)
             check_rows(rows, f"rows_gen({split!r})")
-            splits[split] = writing.split(split, rows, plans[split])
+            splits[split], spans[split] = writing.split(split, rows, plans[split])
         manifest = make_manifest(
-            folder, encoder, splits, compression, record_pattern, samples_per_record, source
+            folder, encoder, splits, compression, record_pattern, samples_per_record, source, spans
         )
         write_manifest(manifest)
     return manifest.moved_to(str(record_dir))
@@ -160,20 +160,23 @@ def make_manifest(
     record_pattern: str,
     samples_per_record: int,
     source: Mapping[str, Any] | None,
+    spans: Spans | None = None,
 ) -> Manifest:
     """Make the manifest of a data set whose shards are written.
 
     Raises:
         ConfigError: The source or a handler describes itself with values that a manifest can't
             hold.
+        DataError: The range of a feature can't be told from its values.
     """
+    features = with_ranges(encoder.schema, encoder.handlers, spans or {})
     return Manifest(
         record_dir=str(folder),
-        features=encoder.schema,
+        features=features,
         splits=dict(splits),
         compression=compression,
         fingerprint=compute_fingerprint(
-            encoder.schema, {name: (split.records, split.content) for name, split in splits.items()}
+            features, {name: (split.records, split.content) for name, split in splits.items()}
         ),
         record_pattern=record_pattern,
         samples_per_record=whole("samples_per_record", samples_per_record),
@@ -205,14 +208,20 @@ class _Writing:
         self._compression = compression
         self._bar = bar
         self._workers = workers
+        self._spans: list[Mapping[str, ValueSpan]] = []
 
-    def split(self, name: str, rows: Rows, plans: Sequence[ShardPlan]) -> Split:
-        """Write a split's shards."""
+    def split(
+        self, name: str, rows: Rows, plans: Sequence[ShardPlan]
+    ) -> tuple[Split, Mapping[str, ValueSpan]]:
+        """Write a split's shards; return it with the spans of its values, by feature."""
+        self._encoder.spans()  # those of another split's first row
         content = hashlib.sha256()
         by_workers = self._workers > 1 and len(plans) > 1
         write = self._by_workers if by_workers else self._here
         shards = write(name, rows, plans, content)
-        return Split(plans[-1].stop, tuple(shards), content.hexdigest())
+        # Each of the other processes reports those of its shards.
+        spans = joined(self._spans) if by_workers else self._encoder.spans()
+        return Split(plans[-1].stop, tuple(shards), content.hexdigest()), spans
 
     def _here(self, name: str, rows: Rows, plans: Sequence[ShardPlan], content: Any) -> list[Shard]:
         """Write in this process, with a thread for the disk."""
@@ -254,12 +263,13 @@ class _Writing:
             raise wrong_number(name, plans[-1].stop, f"{len(parts)}")
         # Binds the handlers to the first row; all workers must use the same form.
         self._encoder.encode(parts[:1], plans[0].file, 0)
-        shards = []
+        shards, self._spans = [], []
         tasks = ((plan, parts[plan.start : plan.stop]) for plan in plans)
         for written in write_by_workers(
             self._folder, tasks, self._encoder, self._compression, self._workers
         ):
             content.update(written.content)
+            self._spans.append(written.spans)
             shards.append(written.shard)
             self._bar.advance(written.shard.records)
         return shards
