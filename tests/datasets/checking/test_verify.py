@@ -3,10 +3,12 @@
 import json
 import os
 import random
+import resource
 import shutil
 import struct
 import tempfile
 import time
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import tensorflow as tf
 from reproducible_ml.datasets.serialize import read_manifest, write_records
 from reproducible_ml.datasets.serialize.checking.verification import verify
 from reproducible_ml.datasets.serialize.manifest import write_manifest
-from reproducible_ml.datasets.serialize.wire.tfrecord import frame, scan
+from reproducible_ml.datasets.serialize.wire.tfrecord import frame, header, scan
 from reproducible_ml.handlers import ArrayHandler, IntegersHandler, LabelHandler, TextHandler
 from tests.tracking.toy_project import command
 
@@ -178,6 +180,20 @@ def test_a_missing_gzip_trailer_is_named(tmp_path):
     data = make(tmp_path / "data", "GZIP")
     shard(data).write_bytes(shard(data).read_bytes()[:-8])
     assert "its end or trailer is missing" in texts(data)[0]
+
+
+def test_a_forged_length_in_a_small_file_does_not_fill_the_memory(tmp_path):
+    """1 MB of GZIP can hold a gigabyte of zeros, all of them one record by its header."""
+    data = make(tmp_path / "data", "GZIP")
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = packer.compress(header(1 << 30))
+    packed += b"".join(packer.compress(bytes(1 << 22)) for _ in range(100)) + packer.flush()
+    shard(data).write_bytes(packed)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    (found, *_) = verify(data)
+    assert found.record == 0
+    assert "the length is 1073741824, more than the 268435456 bytes" in found.found
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
 
 
 def test_a_folder_in_the_place_of_a_shard_is_named(data):

@@ -32,6 +32,9 @@ _MASK_DELTA = 0xA282EAD8
 # Records are examined in batches of this size: the cost of NumPy's calls is spread over many of
 # them, and they still need little memory.
 _BATCH_BYTES = 1 << 22
+# A record of a compressed shard is held whole. A forged length must not fill the memory, and a real
+# record is at most some times larger than the file that holds it.
+_LARGEST_RECORD_BYTES, _LARGEST_EXPANSION = 1 << 28, 20
 
 
 class Table(NamedTuple):
@@ -128,10 +131,12 @@ def batches_of(view: memoryview, compression: str) -> Iterator[Batch]:
     """Yield the records of a shard in batches; payload CRCs are returned, not checked.
 
     Raises:
-        FrameError: A header is damaged, or the shard ends inside a record.
+        FrameError: A header is damaged, or the shard ends inside a record; or one of a compressed
+            shard gives a length that no real record has.
         StreamError: The compressed stream is damaged or too short, or bytes follow it.
     """
     pieces = _ahead(_decompressed(view, compression)) if compression else iter((view,))
+    largest = max(_LARGEST_RECORD_BYTES, _LARGEST_EXPANSION * len(view))
     waiting: list[Any] = []
     have = needed = offset = number = 0
     for piece in pieces:
@@ -148,7 +153,7 @@ def batches_of(view: memoryview, compression: str) -> Iterator[Batch]:
             read = int(batch.starts[-1] + batch.lengths[-1]) + FOOTER_BYTES
         waiting, have = [memoryview(data)[read:]], len(data) - read
         offset += read
-        needed = _needed(waiting[0], number, offset)
+        needed = _needed(waiting[0], number, offset, largest)
     if have:
         _complain(b"".join(waiting), number, offset)
 
@@ -199,17 +204,22 @@ def _headers(data: Any, array: np.ndarray[Any, Any], begin: int) -> np.ndarray[A
     return np.array(bounds, np.int64)
 
 
-def _needed(rest: memoryview, number: int, offset: int) -> int:
+def _needed(rest: memoryview, number: int, offset: int, largest: int) -> int:
     """Return the size of the record with which a buffer ends, as far as its header is there.
 
     Raises:
-        FrameError: Its header is damaged.
+        FrameError: Its header is damaged, or gives a length that no real record has.
     """
     if len(rest) < HEADER_BYTES:
         return HEADER_BYTES
     length = int.from_bytes(rest[:8], "little")
     if bytes(rest[:HEADER_BYTES]) != header(length):
         _complain(rest, number, offset)
+    if length > largest:
+        found = (
+            f"the length is {length}, more than the {largest} bytes of any record in such a file"
+        )
+        raise FrameError(number, offset, found)
     return FRAME_BYTES + length
 
 
