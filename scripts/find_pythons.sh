@@ -4,7 +4,8 @@
 #   scripts/find_pythons.sh             all of them
 #   scripts/find_pythons.sh 3.9 3.10    of these versions
 #
-# They are looked for on the PATH and among pyenv's versions. A name on the PATH may be a shim that
+# They are looked for on the PATH, among pyenv's versions and in .python, where take_python.sh puts
+# one. A name on the PATH may be a shim that
 # fails, so each is run.
 set -eu
 
@@ -16,7 +17,8 @@ is_python() {
 [ $# -gt 0 ] || set -- 3.11 3.10 3.9
 for version in "$@"; do
     for candidate in "python$version" python3 python \
-        "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/"$version".*/bin/python; do
+        "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/"$version".*/bin/python \
+        "$PWD"/.python/cpython-"$version".*/bin/python3; do
         ! is_python "$version" "$candidate" || echo "$candidate"
     done
 done

@@ -28,7 +28,7 @@ has_venv() {
     "$@" -c 'import venv, ensurepip' 2>/dev/null
 }
 
-# Print the first Python that fits. A name on the PATH may be a shim that fails, so each is run.
+# Print the first Python that fits; take one into the checkout where there is none. A name on the PATH may be a shim that fails, so each is run.
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
         fits "$PYTHON" || die "PYTHON=$PYTHON is no $wanted, which TensorFlow 2.15 needs; name one that is."
@@ -50,7 +50,8 @@ find_python() {
     unset IFS
     [ -z "$without_venv" ] ||
         die "$without_venv has no venv module; install it (Debian and Ubuntu: apt-get install $without_venv-venv)."
-    die "no $wanted was found, and TensorFlow 2.15 runs on no other; install one (Debian: apt-get install python3.11 python3.11-venv; macOS: brew install python@3.11) or name it with PYTHON=."
+    # It says itself what it does, and what went wrong.
+    sh "${0%/*}/take_python.sh" 3.11 || exit 1
 }
 
 # What decides the environment's content: the lock's name, the text of all that is installed, the
@@ -88,7 +89,7 @@ if [ -e "$venv/bin/python" ] && ! fits "$venv/bin/python"; then
     die "$venv holds no working $wanted; remove it with 'make clean' and start again."
 fi
 if [ ! -e "$venv/bin/python" ]; then
-    python=$(find_python)
+    python=$(find_python) || exit 1
     echo "Creating $venv with $("$python" -V 2>&1)."
     mkdir -p "$venv"
     echo $$ >"$venv/installing"

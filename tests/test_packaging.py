@@ -1,11 +1,16 @@
 """The package as it is installed: locks, ranges, imports, and the script that makes .venv."""
 
 import ast
+import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import os
+import platform
+import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -197,7 +202,7 @@ def run_script(folder, name, arguments, pythons, variables):
     """Run a script in a folder whose PATH has only the shell's tools and these Pythons."""
     path = folder / "bin"
     path.mkdir()
-    for tool in ("cat", "cksum", "tr", "grep", "mkdir", "rm", "sh"):
+    for tool in ("cat", "cksum", "tr", "grep", "mkdir", "rm", "sh", "uname", "head"):
         (path / tool).symlink_to(
             f"/bin/{tool}" if Path(f"/bin/{tool}").exists() else f"/usr/bin/{tool}"
         )
@@ -224,10 +229,67 @@ def sentence(done):
     return line
 
 
-def test_a_machine_without_a_fitting_python_is_told_what_to_install(tmp_path):
-    shim = ("python3.9", "echo 'pyenv: python3.9: command not found' >&2; exit 127")
-    too_new = ("python3", "exit 1")
-    assert "no Python 3.9, 3.10 or 3.11 was found" in sentence(make_venv(tmp_path, shim, too_new))
+TOO_NEW = ("python3", 'case "$2" in *"3, 8"*) exit 0;; *) exit 1;; esac')
+SHIM = ("python3.9", "echo 'pyenv: python3.9: command not found' >&2; exit 127")
+SYSTEMS = {
+    "debian:12": "apt-get install python3.11 python3.11-venv",
+    "debian:13": "conda or pyenv",
+    "ubuntu:24.04": "ppa:deadsnakes/ppa",
+    "ubuntu:22.04": "apt-get install python3.10 python3.10-venv",
+}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_machine_where_no_python_can_be_taken_is_told_what_it_can_install(tmp_path, system):
+    name, _, version = system.partition(":")
+    release = tmp_path / "os-release"
+    release.write_text(f"ID={name}\nVERSION_ID={version}\nPRETTY_NAME='The {name}'\n")
+    uv = ("uv", "echo 'error: no route to host' >&2; exit 2")
+    done = make_venv(tmp_path, SHIM, TOO_NEW, uv, OS_RELEASE=str(release))
+    assert done.returncode == 1
+    *_, told, error = done.stderr.splitlines()
+    assert told == "error: no route to host"
+    assert error.startswith("Error: no Python 3.11 could be taken (uv's message stands above).")
+    assert SYSTEMS[system] in error
+
+
+def test_without_uv_and_without_any_python_the_sentence_says_so(tmp_path):
+    done = make_venv(tmp_path, CONDA_EXE="/opt/conda/bin/conda")
+    assert "there is neither uv nor a Python to install it with" in sentence(done)
+    assert "conda create --prefix ./.conda python=3.11" in done.stderr
+
+
+def test_a_python_is_taken_by_uv_from_a_mirror_where_none_fits(tmp_path):
+    """The mirror's Python is the tests' own, behind a script."""
+    uv = shutil.which("uv")
+    if uv is None:
+        pytest.skip("uv is not installed: pip install uv")
+    made = tmp_path / "made" / "python"
+    (made / "bin").mkdir(parents=True)
+    (made / "lib" / "python3.11").mkdir(parents=True)
+    (data,) = Path(sysconfig.get_path("stdlib")).glob("_sysconfigdata_*.py")
+    shutil.copy(data, made / "lib" / "python3.11")
+    (made / "bin" / "python3.11").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (made / "bin" / "python3.11").chmod(0o755)
+    (made / "bin" / "python3").symlink_to("python3.11")
+    archive = shutil.make_archive(str(tmp_path / "python"), "gztar", made.parent, "python")
+    digest = hashlib.sha256(Path(archive).read_bytes()).hexdigest()
+    machine = {"x86_64": "x86_64", "aarch64": "aarch64"}[platform.machine()]
+    offered = {
+        **{"name": "cpython", "arch": {"family": machine, "variant": None}, "os": "linux"},
+        **{"libc": "gnu", "major": 3, "minor": 11, "patch": 9, "prerelease": "", "variant": None},
+        **{"url": f"file://{archive}", "sha256": digest, "build": "20240814"},
+    }
+    listed = tmp_path / "downloads.json"
+    listed.write_text(json.dumps({f"cpython-3.11.9-linux-{machine}-gnu": offered}))
+    link = ("uv", f'exec {uv} "$@"')
+    variables = {"UV_PYTHON_DOWNLOADS_JSON_URL": str(listed)}
+    done = run_script(tmp_path, "take_python.sh", ["3.11"], [TOO_NEW, link], variables)
+    (python,) = done.stdout.splitlines()
+    assert "since none here fits" in done.stderr
+    assert python.startswith(str(tmp_path / ".python" / "cpython-3.11.9"))
+    version = subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout
+    assert version == f"Python {platform.python_version()}\n"
 
 
 def test_a_python_without_venv_is_told_which_package_brings_it(tmp_path):
