@@ -14,7 +14,7 @@ if __name__ == "__main__" and not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments import mnist_serialize
-from reproducible_ml.stages import classifier_stage
+from reproducible_ml.stages import check_classifier, classifier_stage
 from reproducible_ml.tracking import experiment
 
 ex = experiment(
@@ -25,6 +25,7 @@ ex = experiment(
         "value_range": (list, None),
         "classifier_dir": (str, None),
     },
+    check=check_classifier,
 )
 
 

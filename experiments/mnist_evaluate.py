@@ -13,12 +13,13 @@ if __name__ == "__main__" and not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments import mnist_serialize
-from reproducible_ml.stages import evaluation_stage
+from reproducible_ml.stages import check_evaluation, evaluation_stage
 from reproducible_ml.tracking import experiment
 
 ex = experiment(
     "mnist_evaluate",
     types={"model_dir": (str, None), "classifier_dir": (str, None), "evaluation_dir": (str, None)},
+    check=check_evaluation,
 )
 
 

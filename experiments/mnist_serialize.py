@@ -7,7 +7,7 @@ $ python -m experiments.mnist_serialize with samples_per_record=10000 compressio
 
 from typing import Any
 
-from reproducible_ml.stages import serialize_stage
+from reproducible_ml.stages import check_data, serialize_stage
 from reproducible_ml.tracking import experiment
 
 ex = experiment(
@@ -22,6 +22,7 @@ ex = experiment(
         "split_column": (str, None),
         "split_fractions": (dict, None),
     },
+    check=check_data,
 )
 
 

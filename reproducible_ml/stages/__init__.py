@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from reproducible_ml.stages.checks import (
+        check_classifier,
+        check_data,
+        check_evaluation,
+        check_gan,
+        check_training,
+    )
     from reproducible_ml.stages.data import serialize_stage
     from reproducible_ml.stages.defaults import fill_in_defaults
     from reproducible_ml.stages.estimator import train
@@ -16,6 +23,11 @@ else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
+    "check_classifier",
+    "check_data",
+    "check_evaluation",
+    "check_gan",
+    "check_training",
     "classifier_stage",
     "evaluation_stage",
     "fill_in_defaults",

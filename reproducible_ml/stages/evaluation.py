@@ -19,7 +19,8 @@ from reproducible_ml.models.exact import (
     apply_determinism,
     set_environment,
 )
-from reproducible_ml.stages.origins import WRITTEN_BY, record_origin
+from reproducible_ml.stages.checks import check_evaluation
+from reproducible_ml.stages.origins import record_origin
 from reproducible_ml.stages.parts import (
     Points,
     default_dir,
@@ -37,7 +38,6 @@ from reproducible_ml.tracking.recording import (
     record_upstream,
     seal_run,
 )
-from reproducible_ml.utils.errors import ConfigError
 from reproducible_ml.utils.text import SHORT_DIGEST, table
 
 
@@ -102,13 +102,8 @@ def evaluation_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
         ConfigError: A folder is not given, or GAN, classifier and data do not match.
         DataError: A folder is missing or damaged.
     """
+    check_evaluation(config)
     determinism = Determinism(**values_of(Determinism, config))
-    for name, trained_by in WRITTEN_BY.items():
-        if config[name] is None:
-            raise ConfigError(
-                f"An evaluation needs a trained GAN and a classifier: {name} is not given. It is "
-                f"written by: python -m experiments.{trained_by}"
-            )
     record_dir, model_dir = Path(config["record_dir"]), Path(config["model_dir"])
     classifier_dir = Path(config["classifier_dir"])
     apply_determinism(determinism, config["seed"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from reproducible_ml.utils.text import did_you_mean
 
@@ -43,3 +44,28 @@ def chosen(table: Mapping[str, Entry], name: str, what: str) -> Entry:
             f"There is no {what} {name!r}{near or '.'} Choose one of: {', '.join(sorted(table))}."
         )
     return table[name]
+
+
+def need_number(
+    name: str, value: Any, *, above: float | None = None, least: float | None = None, also: str = ""
+) -> None:
+    """Refuse a setting that is not a finite number within its range.
+
+    Args:
+        name: The setting.
+        value: Its value.
+        above: The value must be greater than this.
+        least: The value must not be less than this.
+        also: What else it may be, such as "or None".
+
+    Raises:
+        ConfigError: It is not such a number.
+    """
+    expected = f"above {above}" if above is not None else f"{least} or more"
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # A comparison with NaN is false, and infinity is above everything.
+    fits = is_number and math.isfinite(value)
+    if not fits or (above is not None and value <= above) or (least is not None and value < least):
+        raise ConfigError(
+            f"{name} must be {expected}{(also and f', {also};') or ','} found {value!r}."
+        )

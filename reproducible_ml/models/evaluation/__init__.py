@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         FigureKind,
         figures_of,
         judge,
+        need_samples,
         split_outputs,
     )
     from reproducible_ml.models.evaluation.while_training import evaluate_small
@@ -39,6 +40,7 @@ __all__ = [
     "figures_of",
     "judge",
     "measure_accuracy",
+    "need_samples",
     "split_outputs",
     "train_classifier",
 ]

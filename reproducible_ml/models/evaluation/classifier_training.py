@@ -26,7 +26,7 @@ from reproducible_ml.models.evaluation.classifier import (
 )
 from reproducible_ml.models.exact import Determinism, apply_determinism, without_cluster
 from reproducible_ml.utils.digests import array_digest, combined_digest
-from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
+from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError, need_number
 from reproducible_ml.utils.running import recorded_elsewhere
 from reproducible_ml.utils.seeds import child_seed
 
@@ -58,10 +58,8 @@ class ClassifierSettings:
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch_size", "max_steps"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be above 0, found {getattr(self, name)}.")
-        if self.shift_pixels < 0:
-            raise ConfigError(f"shift_pixels must be 0 or more, found {self.shift_pixels}.")
+            need_number(name, getattr(self, name), above=0)
+        need_number("shift_pixels", self.shift_pixels, least=0)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.errors import ConfigError, need_number
 from reproducible_ml.utils.tensorflow_version import require_tensorflow
 
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
@@ -30,12 +30,20 @@ class Determinism:
         inter_op_threads: Operations that run side by side.
         onednn: Whether oneDNN's kernels are used.
         op_determinism: Whether TensorFlow refuses operations whose result may vary.
+
+    Raises:
+        ConfigError: A number of threads is below 0.
     """
 
     intra_op_threads: int = 2
     inter_op_threads: int = 2
     onednn: bool = True
     op_determinism: bool = True
+
+    def __post_init__(self) -> None:
+        # 0, a number chosen by the machine, is what a process without these settings runs with.
+        for name in ("intra_op_threads", "inter_op_threads"):
+            need_number(name, getattr(self, name), least=0)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as JSON-able values."""

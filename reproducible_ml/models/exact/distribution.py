@@ -9,6 +9,7 @@ machine or processes on several.
 from __future__ import annotations
 
 import json
+import operator
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -125,7 +126,7 @@ def read_task(replicas: int | None = None) -> Task:
         found = json.loads(text)
         cluster, task = found["cluster"], found["task"]
         kinds = set(cluster)
-        kind, index = task["type"], int(task["index"])
+        kind, index = task["type"], _index(task["index"])
         addresses = [str(one) for name in ("chief", "worker") for one in cluster.get(name, [])]
         if kind == "worker":
             index += len(cluster.get("chief", []))
@@ -151,6 +152,11 @@ def read_task(replicas: int | None = None) -> Task:
             f"depends on it: set replicas={len(addresses)}, or start {replicas} workers."
         )
     return Task(tuple(addresses), index)
+
+
+def _index(given: Any) -> int:
+    """Return the number of a task; 1.5 is none, which int() would cut to 1."""
+    return int(given) if isinstance(given, str) else operator.index(given)
 
 
 def open_strategy(strategy: str | None, replicas: int) -> Any:

@@ -10,7 +10,7 @@ from reproducible_ml.models.exact import COMPUTE_DTYPES, Determinism, check_stra
 from reproducible_ml.models.gan.networks import chosen_networks
 from reproducible_ml.models.gan.optimizers import OPTIMIZERS
 from reproducible_ml.models.gan.types import gan_type_row
-from reproducible_ml.utils.errors import ConfigError, chosen
+from reproducible_ml.utils.errors import ConfigError, chosen, need_number
 
 # Default of the fields that __post_init__ fills in from the GAN type's row.
 _OF_ITS_ROW: Any = None
@@ -82,12 +82,10 @@ class GANSettings:
         for name, value in type_values(vars(self)).items():
             object.__setattr__(self, name, value)
         for name in ("gen_lr", "crit_lr", "batch_size", "critic_steps", "noise_dims"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be above 0, found {getattr(self, name)}.")
+            need_number(name, getattr(self, name), above=0)
         for name in ("critic_weight_clip", "penalty_weight"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ConfigError(f"{name} must be above 0, or None; found {value}.")
+            if getattr(self, name) is not None:
+                need_number(name, getattr(self, name), above=0, also="or None")
         if self.penalty_weight is not None and row.penalty is None:
             raise ConfigError(
                 f"gan_type {self.gan_type!r} has no penalty, found penalty_weight="
@@ -144,8 +142,7 @@ class Cadence:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value < 1:
-                raise ConfigError(f"{name} must be 1 or more, found {value}.")
+            need_number(name, value, least=1)
 
 
 def type_values(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -120,8 +120,10 @@ def _with_other_keys(
         key = name if name in default else known.get(str(name), _MISSING)
         if key is _MISSING:
             raise ConfigError(_unknown(f"{prefix}.{name}", default, f"{prefix}."))
-        tree = {key: item}
-        merged[key] = _checked_tree(tree, default, types, frozenset(types), f"{prefix}.")[key]
+        found = _checked_tree(
+            {key: item}, default, types, frozenset(types), NOT_TYPED, f"{prefix}."
+        )
+        merged[key] = found[key]
     return _whole(merged)
 
 

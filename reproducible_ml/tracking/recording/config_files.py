@@ -68,7 +68,7 @@ def check_config_file(name: str, presets: Collection[str]) -> None:
 def _content(path: Path) -> Any:
     """Read a file as Sacred will; raise ``ConfigError`` if it can't be read."""
     try:
-        return load_config_file(str(path))
+        return load_config_file(str(path))  # type: ignore[no-untyped-call]
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror}.") from error
     except json.JSONDecodeError as error:

@@ -82,6 +82,7 @@ INTERRUPTED_EXIT = 130
 _NEEDLESS = ("interactive", "save_git_info")
 # Configuration -> value, and where it comes from, for keys that are None.
 FillIn = Callable[[Mapping[str, Any]], Mapping[str, "tuple[Any, str]"]]
+Check = Callable[[Mapping[str, Any]], None]
 
 
 def experiment(
@@ -90,6 +91,7 @@ def experiment(
     *,
     types: Types | None = None,
     fill_in: FillIn | None = None,
+    check: Check | None = None,
     threads: int = DEFAULT_THREADS,
     autolog: bool = True,
     **options: Any,
@@ -107,6 +109,8 @@ def experiment(
         fill_in: Called with the configuration before a run starts. For keys that are None it
             returns the value to use and a few words on its origin; the run records both. See
             ``stages.fill_in_defaults``.
+        check: Called with the complete configuration before a run starts; raises ``ConfigError``
+            for values that the main function would refuse. See ``stages.check_training``.
         threads: Threads of the libraries below NumPy, SciPy and scikit-learn, whatever the number
             of cores, unless environment variables such as ``OMP_NUM_THREADS`` set it.
         autolog: Record each training of a ``tf.estimator.Estimator`` within the main function, and
@@ -127,6 +131,7 @@ def experiment(
         fill_in,
         threads,
         autolog,
+        check=check,
         **{key: value for key, value in options.items() if key not in _NEEDLESS},
     )
 
@@ -143,11 +148,13 @@ class TrackedExperiment(sacred.Experiment):
         fill_in: FillIn | None = None,
         threads: int = DEFAULT_THREADS,
         autolog: bool = True,
+        check: Check | None = None,
         **options: Any,
     ) -> None:
         self.origin = sources.origin_of(module_globals)
         self.types = types
         self.fill_in = fill_in
+        self.check = check
         self.threads = threads
         self.autolog = autolog
         if name is None and self.origin.file is not None:
@@ -330,6 +337,10 @@ class TrackedExperiment(sacred.Experiment):
         for config in (run.config, *(one.config for one in self.captured_functions)):
             unwrap(config)
         self._fill_in(run)
+        # Commands such as print_config show any configuration.
+        shows = getattr(self.commands.get(command_name or ""), "unobserved", False)
+        if self.check is not None and not forced and not shows:
+            self.check(run.config)
         run.pre_run_hooks.insert(0, partial(at_start, run))
         run.post_run_hooks.append(partial(at_end, run, self._source_files))
         if given.get(PRINT_CONFIG):
