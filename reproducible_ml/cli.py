@@ -5,7 +5,9 @@ A sub-command's module is imported only when it runs, so ``--help`` answers at o
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 from typing import Any
 
 import click
@@ -68,6 +70,12 @@ class LazyGroup(click.Group):
         except ReproducibleMLError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(getattr(error, "exit_code", 1))
+        except OSError as error:
+            # A closed pipe is click's to handle; an error without a file is no user's mistake.
+            if error.errno == errno.EPIPE or error.filename is None:
+                raise
+            click.echo(f"Error: {os.fsdecode(error.filename)}: {error.strerror}.", err=True)
+            ctx.exit(1)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -31,6 +31,7 @@ def command(run_ids: tuple[str, ...], folder: str | None, mongo: str | None, out
 
     from reproducible_ml.report import make_report
     from reproducible_ml.tracking.runs import load_run, open_store
+    from reproducible_ml.utils.disk import writing
     from reproducible_ml.utils.errors import TrackingError
     from reproducible_ml.utils.files import replacing
 
@@ -44,7 +45,7 @@ def command(run_ids: tuple[str, ...], folder: str | None, mongo: str | None, out
     with open_store(folder, mongo) as store:
         runs = [load_run(one, store) for one in dict.fromkeys(run_ids)]
         page = make_report(runs).encode("utf-8")
-    with replacing(path) as file:
+    with writing("The report", path, "write it again"), replacing(path) as file:
         file.write(page)
     names = ", ".join(str(run.id) for run in runs)
     click.echo(f"Report on {'runs' if len(runs) > 1 else 'run'} {names}: {path}, {size(len(page))}")

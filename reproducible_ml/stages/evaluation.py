@@ -69,19 +69,25 @@ def classifier_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
     result = train_classifier(
         record_dir, classifier_dir, settings, config["log_every_steps"], points.scalar
     )
-    points.scalar("accuracy", result.accuracy, result.step)
-    points.scalar("eval_accuracy", result.eval_accuracy, result.step)
+    accuracies = {"accuracy": result.accuracy, "eval_accuracy": result.eval_accuracy}
+    for name, value in accuracies.items():
+        if value is not None:
+            points.scalar(name, value, result.step)
     record_checkpoint(run, result.checkpoint, result.step)
     record_digest(run, result.digests)
     record_probe(run, determinism)
     seal_run(run, points.points)
-    print(f"Accuracy:   {result.accuracy:.2%} of the test split")
+    if result.accuracy is not None:
+        print(f"Accuracy:   {result.accuracy:.2%} of the test split")
+    elif result.eval_accuracy is not None:
+        print(f"Accuracy:   {result.eval_accuracy:.2%} of the eval split; there is no test split")
+    else:
+        print("Accuracy:   not measured: there is neither a test nor an eval split")
     print(f"Classifier: {classifier_dir}, digest {result.digests['weights'][:SHORT_DIGEST]}")
     return {
         "step": result.step,
         "loss": result.loss,
-        "accuracy": result.accuracy,
-        "eval_accuracy": result.eval_accuracy,
+        **accuracies,
         "classifier": result.digests["weights"],
         "digest": result.digests["run"],
     }

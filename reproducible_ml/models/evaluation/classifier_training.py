@@ -26,6 +26,7 @@ from reproducible_ml.models.evaluation.classifier import (
 )
 from reproducible_ml.models.exact import Determinism, apply_determinism, without_cluster
 from reproducible_ml.utils.digests import array_digest, combined_digest
+from reproducible_ml.utils.disk import writing
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError, need_number
 from reproducible_ml.utils.running import recorded_elsewhere
 from reproducible_ml.utils.seeds import child_seed
@@ -69,7 +70,8 @@ class ClassifierResult:
     Attributes:
         step: Completed steps.
         loss: Loss of the last step.
-        accuracy: Share of the test split's images that are classified correctly.
+        accuracy: Share of the test split's images that are classified correctly; None without such
+            a split.
         eval_accuracy: The same for the eval split.
         digests: Digests of ``weights`` and ``losses``, and of both as ``run``.
         checkpoint: Prefix of the final checkpoint.
@@ -77,8 +79,8 @@ class ClassifierResult:
 
     step: int
     loss: float
-    accuracy: float
-    eval_accuracy: float
+    accuracy: float | None
+    eval_accuracy: float | None
     digests: dict[str, str]
     checkpoint: str
 
@@ -146,7 +148,7 @@ def train_classifier(
         )
     losses = _losses_hook(settings.max_steps, log_every_steps, scalar)
     try:
-        with recorded_elsewhere():
+        with writing(f"The training in {classifier_dir}", classifier_dir), recorded_elsewhere():
             estimator.train(train_input, max_steps=settings.max_steps, hooks=[losses])
     finally:
         tf.compat.v1.summary.FileWriterCache.clear()
@@ -173,7 +175,8 @@ def train_classifier(
         if split in manifest.splits and manifest.splits[split].records
     }
     classifier.close()
-    export_classifier(classifier_dir, {**description, "accuracy": accuracies}, weights)
+    with writing(f"The classifier {classifier_dir}", classifier_dir):
+        export_classifier(classifier_dir, {**description, "accuracy": accuracies}, weights)
     digests = {
         "weights": digest,
         "losses": array_digest(np.asarray(losses.losses, np.float32)),
@@ -182,8 +185,8 @@ def train_classifier(
     return ClassifierResult(
         step=settings.max_steps,
         loss=losses.losses[-1],
-        accuracy=accuracies.get("test", math.nan),
-        eval_accuracy=accuracies.get("eval", math.nan),
+        accuracy=accuracies.get("test"),
+        eval_accuracy=accuracies.get("eval"),
         digests=digests,
         checkpoint=estimator.latest_checkpoint(),
     )

@@ -35,6 +35,7 @@ from reproducible_ml.models.evaluation.figures import (
 from reproducible_ml.models.evaluation.neighbours import Neighbours
 from reproducible_ml.models.gan import TrainedGAN
 from reproducible_ml.utils.digests import array_digest, combined_digest
+from reproducible_ml.utils.disk import writing
 from reproducible_ml.utils.errors import ConfigError
 from reproducible_ml.utils.files import write_json
 from reproducible_ml.utils.images import save_grid
@@ -139,9 +140,10 @@ def evaluate_gan(
     }
     digests["run"] = combined_digest(digests)
     folder = Path(evaluation_dir)
-    grid = _neighbour_grid(drawn, judged.neighbours, record_dir, folder / "neighbours.png")
-    result = Evaluation(gan.step, figures, digests, str(grid))
-    write_json(folder / "figures.json", asdict(result), indent=1, sort_keys=False)
+    with writing(f"The evaluation {folder}", folder):
+        grid = _neighbour_grid(drawn, judged.neighbours, record_dir, folder / "neighbours.png")
+        result = Evaluation(gan.step, figures, digests, str(grid))
+        write_json(folder / "figures.json", asdict(result), indent=1, sort_keys=False)
     return result
 
 

@@ -15,6 +15,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import numpy as np
 import reproducible_ml
 from reproducible_ml.models.exact import IDENTITY_FILE, read_identity
 from reproducible_ml.utils.digests import array_digest, combined_digest, file_digest
+from reproducible_ml.utils.disk import writing
 from reproducible_ml.utils.environment import describe_environment
 from reproducible_ml.utils.errors import ConfigError, DataError
 
@@ -177,9 +179,11 @@ def export_gan(
     classes = int(identity["data"].get("classes", 0))
     estimator = make_gan_estimator(model_dir, settings, image_shape, classes)
     inputs, images = draw_grid(estimator, settings, classes, str(prefix))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{output.name}.exporting-", dir=output.parent))
-    try:
+    with ExitStack() as stack:
+        stack.enter_context(writing(f"The export {output}", output.parent, "export it again"))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{output.name}.exporting-", dir=output.parent))
+        stack.callback(shutil.rmtree, staging, ignore_errors=True)
         folder = staging / output.name
         save_generator(estimator, settings, classes, str(prefix), folder)
         loaded = draw_loaded(folder, inputs)
@@ -227,8 +231,6 @@ def export_gan(
         # Another export may have appeared in the meantime.
         check_output(output, overwrite)
         _put_in_place(folder, output, staging)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return Export(output, step, same)
 
 

@@ -24,6 +24,7 @@ from reproducible_ml.models.gan.grids import GRID_COLUMNS, grid_inputs
 from reproducible_ml.models.gan.result import TrainingResult, finish_training
 from reproducible_ml.models.gan.settings import Cadence, GANSettings
 from reproducible_ml.models.gan.types import gan_type_row
+from reproducible_ml.utils.disk import writing
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
 from reproducible_ml.utils.running import recorded_elsewhere
 
@@ -36,6 +37,7 @@ _WHAT_TO_TRY = (
     "wgan_gp and dragan another penalty_weight, another gan_type, or another seed if it happens "
     "once only."
 )
+_THEN = "start it again to resume from the last checkpoint"
 
 
 class Watcher:
@@ -126,13 +128,15 @@ def train_gan(
         )
         watcher.judged_by(hook.basis)
         judging.append(hook)
-    model_dir.mkdir(parents=True, exist_ok=True)
-    check_identity(model_dir, parts.identity, parts.restored_step, allow_changed)
+    with writing(f"The training in {model_dir}", model_dir, _THEN):
+        model_dir.mkdir(parents=True, exist_ok=True)
+        check_identity(model_dir, parts.identity, parts.restored_step, allow_changed)
     if restored_step:
         steps = f"step {restored_step} of {cadence.max_steps}"
         print(f"Continuing {model_dir} at {steps}.", file=sys.stderr, flush=True)
     shown = grid_inputs(settings.seed, settings.noise_dims, parts.classes)
     with (
+        writing(f"The training in {model_dir}", model_dir, _THEN),
         closing(StepLog(model_dir, restored_step)) as log,
         closing(FigureLog(model_dir, restored_step)) as figures,
     ):
@@ -160,7 +164,8 @@ def train_gan(
         finally:
             # Otherwise the estimator's summary writers would keep their files open.
             tf.compat.v1.summary.FileWriterCache.clear()
-    result = finish_training(parts.estimator, shown, model_dir, restored_step)
+    with writing(f"The result of {model_dir}", model_dir, _THEN):
+        result = finish_training(parts.estimator, shown, model_dir, restored_step)
     watcher.grid(Path(result.grid), result.step)
     return result
 

@@ -72,6 +72,7 @@ from reproducible_ml.tracking.sacred_parts import (
     sacred,
 )
 from reproducible_ml.utils import environment
+from reproducible_ml.utils.disk import of_a_run
 from reproducible_ml.utils.errors import ReproducibleMLError, TrackingError
 from reproducible_ml.utils.paths import own_command
 from reproducible_ml.utils.redaction import redact, redact_tree
@@ -282,6 +283,12 @@ class TrackedExperiment(sacred.Experiment):
             if not self._on_command_line or (options or {}).get("--debug"):
                 raise
             print(f"Error: {redact(str(error))}", file=sys.stderr)
+            sys.exit(1)
+        except Exception as error:
+            said = of_a_run(error)
+            if said is None or not self._on_command_line or (options or {}).get("--debug"):
+                raise
+            print(f"Error: {redact(said)}", file=sys.stderr)
             sys.exit(1)
         except KeyboardInterrupt:
             if not self._on_command_line:

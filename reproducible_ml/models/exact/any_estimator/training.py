@@ -37,12 +37,14 @@ from reproducible_ml.models.exact.step import (
 )
 from reproducible_ml.models.exact.step_log import StepLog, losses_digest, read_steps
 from reproducible_ml.utils.digests import combined_digest, variable_digests
+from reproducible_ml.utils.disk import writing
 from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.files import write_json
 from reproducible_ml.utils.running import recorded_elsewhere
 
 CALLS_FILE = "calls.json"
 _NEVER = 2**62
+_THEN = "start it again to resume from the last checkpoint"
 _TRAIN = tf.estimator.ModeKeys.TRAIN
 
 
@@ -180,7 +182,11 @@ class ExactTraining:
         self._say_where()
         saver = self._saver()
         try:
-            with recorded_elsewhere(), self._wrapped(saver):
+            with (
+                writing(f"The training in {self.folder}", self.folder, _THEN),
+                recorded_elsewhere(),
+                self._wrapped(saver),
+            ):
                 (train or self._estimator.train)(
                     input_fn,
                     hooks=[_ExactHook(self), *(hooks or ()), saver],
