@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from reproducible_ml.utils.errors import ReproducibleMLError
 from reproducible_ml.utils.paths import PathLike
@@ -106,7 +105,8 @@ def _lies_in(file: str, folder: PathLike) -> bool:
 
 def of_a_run(error: BaseException) -> str | None:
     """Return the sentence for an error that ended a run; None unless the disk is what failed."""
-    found: Any = disk_problem(error)
+    found = disk_problem(error)
     if found is None or found[0] not in ANYWHERE:
         return None
-    return sentence(*found, "A file", "run it again")
+    number, file = found
+    return sentence(number, file, "A file", "run it again")
