@@ -3,6 +3,7 @@
 from reproducible_ml.handlers.array import ArrayHandler
 from reproducible_ml.handlers.base import FeatureHandler, batch_method, pick, pick_batch
 from reproducible_ml.handlers.image import ImageHandler
+from reproducible_ml.handlers.image_file import conversions
 from reproducible_ml.handlers.ranges import (
     SIGNED_UNIT,
     ValueSpan,
@@ -34,6 +35,7 @@ __all__ = [
     "batch_method",
     "check_span",
     "checked_range",
+    "conversions",
     "dtype_limits",
     "is_covered",
     "not_finite",

@@ -1,12 +1,9 @@
-"""A handler for images: arrays, ``.npy`` files, PNG and JPEG files."""
+"""A handler for images: arrays, ``.npy`` files, and picture files that Pillow reads."""
 
 from __future__ import annotations
 
 import io
 import os
-import struct
-import tokenize
-import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +11,8 @@ import numpy as np
 
 from reproducible_ml.handlers.array import as_bytes
 from reproducible_ml.handlers.base import FeatureHandler, pick, pick_batch, replaced
+from reproducible_ml.handlers.depth import to_full_scale
+from reproducible_ml.handlers.image_file import MODES, load_image
 from reproducible_ml.handlers.schema import FeatureSchema
 from reproducible_ml.handlers.values import checked_dtype, checked_range, exact, to_array
 from reproducible_ml.utils.errors import ConfigError, DataError
@@ -25,19 +24,20 @@ if TYPE_CHECKING:
 ENCODINGS = ("raw", "png", "jpeg")
 # The range of these follows from the dtype alone.
 _KNOWN_RANGES = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0)}
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-# What NumPy and Pillow raise for damaged files; a damaged header can also request huge memory.
-_DAMAGED = (
-    OSError, ValueError, TypeError, SyntaxError, EOFError, MemoryError, OverflowError, struct.error,
-    tokenize.TokenError, zlib.error,
-)  # fmt: skip
+# Integers above it have neighbours that float32 can't hold.
+_EXACT_IN_FLOAT32 = 2**24
 
 
 class ImageHandler(FeatureHandler):
     """Stores images of height x width x channels.
 
     A row's value is an array [height, width] or [height, width, channels], or the path of a
-    ``.npy``, PNG or JPEG file. An image that differs from ``shape`` is resized (Pillow, bilinear).
+    ``.npy`` file or a picture that Pillow reads. Files are decoded by what they hold: orientation,
+    palette and depth are converted, and what would be lost is refused (docs/image-files.md). An
+    image that differs from ``shape`` is resized (Pillow, bilinear), once it has ``dtype``.
+
+    Floats of 0 to 1, and bool, are mapped to 0 to the maximum of an integer dtype, unless
+    ``value_range`` says that values mean something else.
     """
 
     def __init__(
@@ -69,23 +69,19 @@ class ImageHandler(FeatureHandler):
         """
         super().__init__(delegate_to=delegate_to)
         self.dtype = checked_dtype(dtype).name
-        if encoding not in ENCODINGS:
-            raise ConfigError(f"unknown encoding {encoding!r}; choose from {', '.join(ENCODINGS)}")
-        if encoding == "jpeg" and self.dtype != "uint8":
-            raise ConfigError(f"a JPEG holds uint8, not {self.dtype}; use encoding='raw'")
-        if encoding == "png" and self.dtype not in ("uint8", "uint16"):
-            raise ConfigError(f"a PNG holds uint8 or uint16, not {self.dtype}; use encoding='raw'")
         if shape is not None and len(shape) not in (2, 3):
             raise ConfigError(f"expected shape (height, width[, channels]), found {shape}")
+        if shape is not None and not all(
+            isinstance(one, (int, np.integer)) and one > 0 for one in shape
+        ):
+            raise ConfigError(f"expected shape of integers from 1 on, found {tuple(shape)}")
         if shape is not None and len(shape) == 3:
             if channels not in (None, shape[2]):
                 raise ConfigError(f"channels={channels} contradicts shape={tuple(shape)}")
-            channels = shape[2]
-        if channels is not None and channels not in _MODES:
+            channels = int(shape[2])
+        if channels is not None and channels not in MODES:
             raise ConfigError(f"channels is {channels}, expected one of 1, 3, 4")
-        # Pillow writes 16 bits for a single channel only.
-        if encoding == "png" and self.dtype == "uint16" and channels != 1:
-            raise ConfigError("a PNG of uint16 can have one channel only: set channels=1")
+        _check_encoding(encoding, self.dtype, channels)
         self.encoding = encoding
         self.size = None if shape is None else (int(shape[0]), int(shape[1]))
         self.channels = channels
@@ -103,7 +99,7 @@ class ImageHandler(FeatureHandler):
         if not isinstance(value, (str, os.PathLike)):
             return self._formed(to_array(value))
         path = os.path.join(self.folder, value) if self.folder else os.fspath(value)
-        image = load_image(path, self.channels)
+        image = load_image(path, self.channels, None if self._is_by_value() else self.dtype)
         try:
             return self._formed(image)
         except DataError as error:
@@ -119,6 +115,10 @@ class ImageHandler(FeatureHandler):
                 "[height, width, channels]"
             )
         image = _with_channels(image, self.channels)
+        if np.dtype(self.dtype).kind in "ui" and image.dtype.kind in "bf":
+            # What the dtype can't hold is refused here: resizing would round it.
+            image = image if self._is_by_value() else to_full_scale(image, self.dtype)
+            exact(image, self.dtype)
         if self.size is not None and image.shape[:2] != self.size:
             image = resize(image, self.size)
             # Interpolated values are rounded; ``exact`` would refuse them as fractions.
@@ -180,13 +180,28 @@ class ImageHandler(FeatureHandler):
         if self.encoding != "raw" or self.shape is None or not isinstance(values, np.ndarray):
             return False
         shape = values.shape[1:] if values.ndim == 4 else (*values.shape[1:], 1)
-        return shape == self.shape and values.dtype.kind in "biuf"
+        # Bool and floats may be mapped to the full scale, image by image.
+        kinds = "iu" if np.dtype(self.dtype).kind in "ui" else "biuf"
+        return shape == self.shape and values.dtype.kind in kinds
+
+    def _is_by_value(self) -> bool:
+        """Return whether a value range was chosen that is not the full scale of the dtype."""
+        dtype = np.dtype(self.dtype)
+        high = np.iinfo(dtype).max if dtype.kind in "ui" else 255
+        return self.value_range not in (None, (0.0, float(high)))
 
     def _encode(self, image: np.ndarray[Any, Any]) -> bytes:
         from PIL import Image
 
         if self.encoding == "raw":
             return image.tobytes()
+        held = (1, 3) if self.encoding == "jpeg" else tuple(MODES)
+        if image.shape[2] not in held:
+            expected = " or ".join(map(str, held))
+            raise DataError(
+                f"found an image with {image.shape[2]} channels, expected {expected} for "
+                f"encoding={self.encoding!r}; set channels=, or use encoding='raw'"
+            )
         picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
         buffer = io.BytesIO()
         if self.encoding == "png":
@@ -197,40 +212,19 @@ class ImageHandler(FeatureHandler):
         return buffer.getvalue()
 
 
-def load_image(path: str, channels: int | None = None) -> np.ndarray[Any, Any]:
-    """Load an image file.
-
-    Args:
-        path: A ``.npy``, PNG or JPEG file, or another that Pillow reads.
-        channels: 1, 3 or 4 to convert a picture to grey, RGB or RGBA; None leaves it as it is, but
-            a palette becomes RGB.
-
-    Raises:
-        DataError: The file is missing, empty or not an image.
-    """
-    from PIL import Image
-
-    try:
-        if os.path.getsize(path) == 0:
-            raise DataError(f"{path} is empty (0 bytes), expected an image")
-        if path.lower().endswith(".npy"):
-            return to_array(np.load(path, allow_pickle=False))
-        with Image.open(path) as file:
-            file.load()
-            picture: Image.Image = file
-            if channels is not None and _MODES[channels] != picture.mode:
-                # Mode I holds 16 or 32 bits; converting it to L would clip values to 255.
-                deep = channels == 1 and picture.mode.startswith("I")
-                picture = picture if deep else picture.convert(_MODES[channels])
-            elif picture.mode not in ("L", "RGB", "RGBA") and not picture.mode.startswith("I"):
-                picture = picture.convert("L" if picture.mode == "1" else "RGB")
-            return np.asarray(picture)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist, expected an image") from None
-    except DataError as error:
-        raise error if path in str(error) else DataError(f"{path}: {error}") from None
-    except (*_DAMAGED, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} can't be read as an image: {error}") from error
+def _check_encoding(encoding: str, dtype: str, channels: int | None) -> None:
+    """Refuse an encoding that can't hold the dtype or the channels."""
+    if encoding not in ENCODINGS:
+        raise ConfigError(f"unknown encoding {encoding!r}; choose from {', '.join(ENCODINGS)}")
+    if encoding == "jpeg" and dtype != "uint8":
+        raise ConfigError(f"a JPEG holds uint8, not {dtype}; use encoding='raw'")
+    if encoding == "jpeg" and channels == 4:
+        raise ConfigError("a JPEG has no opacity, so no 4 channels; use encoding='png'")
+    if encoding == "png" and dtype not in ("uint8", "uint16"):
+        raise ConfigError(f"a PNG holds uint8 or uint16, not {dtype}; use encoding='raw'")
+    # Pillow writes 16 bits for a single channel only.
+    if encoding == "png" and dtype == "uint16" and channels != 1:
+        raise ConfigError("a PNG of uint16 can have one channel only: set channels=1")
 
 
 def resize(image: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:
@@ -238,10 +232,20 @@ def resize(image: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any
 
     Returns:
         uint8 for uint8 (rounded by Pillow), else float32.
+
+    Raises:
+        DataError: Integers are larger than float32 can tell apart.
     """
     from PIL import Image
 
     height, width = size
+    if image.dtype.kind in "iu" and image.dtype.itemsize > 2:
+        most = max(abs(int(image.max())), abs(int(image.min())))
+        if most > _EXACT_IN_FLOAT32:
+            raise DataError(
+                f"found integers up to {most}, of which resizing would lose the last digits; "
+                f"store images of the size that they have, {image.shape[0]} x {image.shape[1]}"
+            )
     kind = np.uint8 if image.dtype == np.uint8 else np.float32
     planes = [
         np.asarray(
