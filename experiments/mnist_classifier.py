@@ -22,6 +22,7 @@ ex = experiment(
     types={
         "npz_file": (str, None),
         "image_dir": (str, None),
+        "image_dtype": (str, None),
         "value_range": (list, None),
         "classifier_dir": (str, None),
     },
@@ -35,9 +36,10 @@ def config() -> None:
     seed = 1  # root of every random stream
     source = "mnist"  # what to serialize if record_dir holds no data set yet
     npz_file = None  # path of mnist.npz; None: Keras' cache, else a download
-    value_range = None  # for source=npz: [0, 4095] become -1 and 1; None: from dtype and values
     image_dir = None  # for source=folder
     image_shape = [64, 64, 3]  # for source=folder
+    image_dtype = None  # for source=folder
+    value_range = None  # for npz and folder: [0, 4095] become -1 and 1; None: from the values
     record_dir = "data/mnist"  # a serialized data set with labels
     classifier_dir = None  # new folder; None: models/mnist_classifier-<run id>
     learning_rate = 2e-3  # Adam's highest: warmed up, then lowered to 0 along a half cosine

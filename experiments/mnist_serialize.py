@@ -15,6 +15,7 @@ ex = experiment(
     types={
         "npz_file": (str, None),
         "image_dir": (str, None),
+        "image_dtype": (str, None),
         "value_range": (list, None),
         "csv_file": (str, None),
         "parquet_file": (str, None),
@@ -31,9 +32,10 @@ def config() -> None:
     """The full MNIST: 55,000 train, 5,000 eval and 10,000 test records."""
     source = "mnist"  # source of the rows: mnist, digits, npz, folder, csv or parquet
     npz_file = None  # path of mnist.npz (or of any NPZ for source=npz); None: Keras' cache
-    value_range = None  # for source=npz: [0, 4095] become -1 and 1; None: from dtype and values
     image_dir = None  # for source=folder: a folder with a sub-folder of images per class
     image_shape = [64, 64, 3]  # for source=folder: shape to which images are resized
+    image_dtype = None  # for source=folder: uint8 (None), or uint16 to keep 16 bits
+    value_range = None  # for npz and folder: [0, 4095] become -1 and 1; None: from the values
     csv_file = None  # for source=csv
     parquet_file = None  # for source=parquet
     columns = None  # for tables: types of columns, {"age": "float32"}; the rest is inferred

@@ -23,6 +23,7 @@ ex = experiment(
     types={
         "npz_file": (str, None),
         "image_dir": (str, None),
+        "image_dtype": (str, None),
         "value_range": (list, None),
         "model_dir": (str, None),
         "classifier_dir": (str, None),
@@ -52,9 +53,10 @@ def config() -> None:
     seed = 1  # root of every random stream
     source = "mnist"  # what to serialize if record_dir holds no data set yet
     npz_file = None  # path of mnist.npz; None: Keras' cache, else a download
-    value_range = None  # for source=npz: [0, 4095] become -1 and 1; None: from dtype and values
     image_dir = None  # for source=folder
     image_shape = [64, 64, 3]  # for source=folder
+    image_dtype = None  # for source=folder
+    value_range = None  # for npz and folder: [0, 4095] become -1 and 1; None: from the values
     record_dir = "data/mnist"  # a serialized data set
     model_dir = None  # checkpoints, resumed if any; None: a new models/mnist_wgan-<run id>
     gan_type = "wgan"  # wgan_gp, nsgan, mmgan, lsgan, hinge, dragan, relativistic, cgan, acgan

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.tracking.runs import kept_manifests, source_text
-from reproducible_ml.utils.text import SHORT_DIGEST, counted, size
+from reproducible_ml.utils.text import SHORT_DIGEST, counted, shown, size
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs import Run
@@ -90,6 +90,7 @@ def describe(
         [
             ("source", source_text(manifest.get("source") or {})),
             ("source digest", str((manifest.get("source") or {}).get("digest") or "not recorded")),
+            *_files((manifest.get("source") or {}).get("files") or {}),
             ("compression", manifest.get("compression") or "none"),
             ("records a shard", f"{manifest['samples_per_record']:,}"),
             ("names of shards", str(manifest["record_pattern"])),
@@ -115,6 +116,22 @@ def describe(
             for one in shards
         ],
     )
+
+
+def _files(files: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say which files of a folder were taken, left out and converted."""
+    found = []
+    if files.get("taken"):
+        found.append(("images of each class", shown(files["taken"])))
+    for title, key in (("left out", "left_out"), ("converted", "converted")):
+        parts = [
+            f"{counted(one['files'], 'file')} {what} ({', '.join(one['first'])}"
+            f"{', …' if one['files'] > len(one['first']) else ''})"
+            for what, one in (files.get(key) or {}).items()
+        ]
+        if parts:
+            found.append((title, shown("; ".join(parts))))
+    return found
 
 
 def _feature(name: str, schema: Mapping[str, Any]) -> list[str]:

@@ -37,6 +37,8 @@ def serialize_stage(
     if source is None:
         check_place(run, config)
         source = open_source(config)
+    for remark in source.remarks():
+        print(remark, flush=True)
     manifest = serialize_source(
         source,
         config["record_dir"],

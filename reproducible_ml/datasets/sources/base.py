@@ -73,6 +73,10 @@ class Source:
         """Digest the raw data as 64 hexadecimal digits."""
         raise NotImplementedError
 
+    def remarks(self) -> list[str]:
+        """Return sentences for people about what was taken, left out or converted; may be empty."""
+        return []
+
     def describe(self) -> dict[str, Any]:
         """Return what the manifest records about the source."""
         found = {"name": self.name, "arguments": self.arguments, "digest": self.digest()}

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from reproducible_ml.datasets.sources.base import Source, recorded_path
-from reproducible_ml.handlers import ImageHandler, LabelHandler
+from reproducible_ml.datasets.sources.folder_files import find_images
+from reproducible_ml.handlers import ImageHandler, LabelHandler, conversions
 from reproducible_ml.utils.errors import DataError
+from reproducible_ml.utils.text import shown
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
 # About one row in 12 goes to eval and one to test, chosen by the digest of the file's path.
 _PARTS = 12
+_MOST_NAMED = 5
 
 
 class FolderRows(Sequence[dict[str, Any]]):
@@ -47,9 +49,16 @@ class FolderSource(Source):
     Classes are numbered in the order of their names, and rows are sorted by path. The split of a
     row (train, eval or test) depends on its path alone, so adding an image moves no other one.
 
+    Hidden files and folders, and those of the system such as ``Thumbs.db`` or ``@eaDir``, are left
+    out, as is what is not named like an image. The manifest records how many images each class has,
+    what was left out and why, and which files are converted (docs/image-files.md).
+
     Args:
         image_dir: The folder.
         image_shape: (height, width, channels) that every image is resized to.
+        image_dtype: NumPy dtype to store; None is uint8. With uint16, images of 16 bits keep them.
+        value_range: (low, high) that become -1 and 1; None is the full scale of uint8, else it
+            follows from the values.
 
     Raises:
         DataError: There is no such folder, a class has no images, or links form a loop.
@@ -57,24 +66,36 @@ class FolderSource(Source):
 
     name = "folder"
 
-    def __init__(self, image_dir: str | Path, image_shape: Sequence[int] = (64, 64, 3)) -> None:
+    def __init__(
+        self,
+        image_dir: str | Path,
+        image_shape: Sequence[int] = (64, 64, 3),
+        image_dtype: str | None = None,
+        value_range: tuple[float, float] | None = None,
+    ) -> None:
         root = Path(image_dir)
         self.arguments = {"image_dir": recorded_path(root), "image_shape": list(image_shape)}
+        if image_dtype is not None:
+            self.arguments["image_dtype"] = image_dtype
+        if value_range is not None:
+            self.arguments["value_range"] = list(value_range)
         self._root = root
-        self.class_names, self._paths = _find_images(root)
+        self._found = find_images(root)
+        self.class_names, self._paths = self._found.classes, self._found.paths
         self._splits: dict[str, list[tuple[str, int]]] = {"train": [], "eval": [], "test": []}
         for path, label in self._paths:
             self._splits[_split_of(path)].append((path, label))
         self._splits = {split: rows for split, rows in self._splits.items() if rows}
         self.split_to_size = {split: len(rows) for split, rows in self._splits.items()}
         self.keys_to_handlers = {
-            "image": ImageHandler(image_shape),
+            "image": ImageHandler(image_shape, image_dtype or "uint8", value_range=value_range),
             "label": LabelHandler(len(self.class_names)),
         }
         self.keys_to_descriptions = {
             "image": f"Image of {root.name}",
             "label": "Class: " + ", ".join(f"{i} {n}" for i, n in enumerate(self.class_names)),
         }
+        self._surveyed: tuple[str, dict[str, list[str]]] | None = None
 
     def rows_gen(self, split: str) -> FolderRows:
         """Return paths with labels; the handler loads the images."""
@@ -82,85 +103,60 @@ class FolderSource(Source):
 
     def digest(self) -> str:
         """Digest every file's path and content."""
-        digest = hashlib.sha256()
+        return self._survey()[0]
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the manifest records: also what was taken, left out and converted."""
+        self._surveyed = self._surveyed or self._survey()
+        digest, converted = self._surveyed
+        return {
+            "name": self.name,
+            "arguments": self.arguments,
+            "digest": digest,
+            "files": {
+                "taken": self._found.taken(),
+                "left_out": self._found.left_out(),
+                "converted": {
+                    what: {"files": len(paths), "first": paths[:_MOST_NAMED]}
+                    for what, paths in converted.items()
+                },
+            },
+        }
+
+    def remarks(self) -> list[str]:
+        """Say which classes and how many images were found, left out and converted."""
+        self._surveyed = self._surveyed or self._survey()
+        return self._found.remarks(self._root) + [
+            shown(f"{self._root}: {len(paths):,} {what} ({', '.join(paths[:1])})")
+            for what, paths in self._surveyed[1].items()
+        ]
+
+    def _survey(self) -> tuple[str, dict[str, list[str]]]:
+        """Read every file once; return the digest, and the files of each conversion."""
+        digest, converted = hashlib.sha256(), dict[str, list[str]]()
+        dtype, channels = self.keys_to_handlers["image"].dtype, self.arguments["image_shape"][-1]
         for path, _ in self._paths:
             try:
-                content = hashlib.sha256((self._root / path).read_bytes()).hexdigest()
+                content = (self._root / path).read_bytes()
             except OSError as error:
                 raise DataError(f"{self._root / path} can't be read: {error.strerror}.") from error
-            digest.update(f"{path} {content}\n".encode())
-        return digest.hexdigest()
+            digest.update(f"{path} {hashlib.sha256(content).hexdigest()}\n".encode())
+            for what in conversions(io.BytesIO(content), path, channels, str(dtype)):
+                converted.setdefault(what, []).append(path)
+        return digest.hexdigest(), converted
 
 
 def folder(
-    image_dir: str | None = None, image_shape: Sequence[int] = (64, 64, 3), **unused: Any
+    image_dir: str | None = None,
+    image_shape: Sequence[int] = (64, 64, 3),
+    image_dtype: str | None = None,
+    value_range: tuple[float, float] | None = None,
+    **unused: Any,
 ) -> FolderSource:
     """Open a folder of images; see ``FolderSource``."""
     if not image_dir:
         raise DataError("source=folder needs a folder: image_dir=path/to/images.")
-    return FolderSource(image_dir, image_shape)
-
-
-def _find_images(root: Path) -> tuple[list[str], list[tuple[str, int]]]:
-    if not root.is_dir():
-        raise DataError(f"There is no folder {root}.")
-    entries = _entries(root)
-    for entry in entries:
-        _check_link(entry)
-    names = sorted(entry.name for entry in entries if entry.is_dir())
-    if not names:
-        raise DataError(f"{root} has no sub-folders, expected one per class, with its images.")
-    rows = []
-    for label, name in enumerate(names):
-        found = sorted(_walk(root / name, {os.path.realpath(root)}))
-        if not found:
-            raise DataError(
-                f"{root / name} holds no images ({', '.join(_SUFFIXES)}); add some, or remove the "
-                "folder."
-            )
-        rows += [(path.relative_to(root).as_posix(), label) for path in found]
-    return names, rows
-
-
-def _walk(folder: Path, above: set[str]) -> Iterator[Path]:
-    real = os.path.realpath(folder)
-    if real in above:
-        raise DataError(f"{folder} is a link to a folder above it: the images would never end.")
-    for entry in _entries(folder):
-        if entry.is_dir():
-            yield from _walk(entry, above | {real})
-        elif entry.suffix.lower() in _SUFFIXES and not entry.name.startswith("."):
-            if not entry.is_file():
-                raise DataError(
-                    f"{entry} is named like an image but is not a file (a pipe, or a broken "
-                    "link?); remove it."
-                )
-            yield entry
-        else:
-            _check_link(entry)
-
-
-def _check_link(entry: Path) -> None:
-    """Refuse a broken link; it may be a class whose disk is not mounted."""
-    # Editors put such links, with hidden names, beside the files that they have open.
-    if not entry.name.startswith(".") and entry.is_symlink() and not entry.exists():
-        raise DataError(
-            f"{entry} is a broken link to {os.readlink(entry)!r}; remove it, or restore what it "
-            "points to."
-        )
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        entries = list(folder.iterdir())
-    except OSError as error:
-        raise DataError(f"{folder} can't be read: {error.strerror}.") from error
-    for entry in entries:
-        try:
-            entry.name.encode()
-        except UnicodeEncodeError:
-            raise DataError(f"{str(entry)!r} has a name that is not UTF-8; rename it.") from None
-    return entries
+    return FolderSource(image_dir, image_shape, image_dtype, value_range)
 
 
 def _split_of(path: str) -> str:

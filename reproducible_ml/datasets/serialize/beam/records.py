@@ -261,6 +261,8 @@ def main(
         arguments.update(map(_argument, others))
         rows = SourceRows(source, {name: value for name, value in arguments.items() if value})
         opened = rows.source()
+        for remark in opened.remarks():
+            click.echo(remark)
         manifest = write_records(
             record_dir,
             record_pattern,
