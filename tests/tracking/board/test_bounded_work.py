@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -128,10 +129,27 @@ def test_it_ends_at_once_while_a_search_goes_on(runs, start_board):
     board = start_board("-F", str(runs))
     asked = threading.Thread(target=lambda: suppressed(board.url + slow_filter()))
     asked.start()
-    time.sleep(0.5)
+    time.sleep(1)
+    searching = children(board.process.pid)
     board.process.send_signal(signal.SIGTERM)
     assert board.process.wait(timeout=2) == 0
     asked.join()
+    assert len(searching) == 1
+    end = time.monotonic() + 20
+    while any(map(is_running, searching)):
+        assert time.monotonic() < end, "the search goes on without the board"
+        time.sleep(0.1)
+
+
+def children(process):
+    listed = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(child) for path in listed for child in path.read_text().split()]
+
+
+def is_running(process):
+    stat = Path(f"/proc/{process}/stat")
+    # Without a parent it may stay as a zombie.
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def suppressed(address):
