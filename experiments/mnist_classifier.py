@@ -19,6 +19,7 @@ from reproducible_ml.tracking import experiment
 
 ex = experiment(
     "mnist_classifier",
+    writes=["classifier_dir"],
     types={
         "npz_file": (str, None),
         "image_dir": (str, None),

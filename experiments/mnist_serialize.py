@@ -12,6 +12,7 @@ from reproducible_ml.tracking import experiment
 
 ex = experiment(
     "mnist_serialize",
+    writes=["record_dir"],
     types={
         "npz_file": (str, None),
         "image_dir": (str, None),

@@ -20,6 +20,7 @@ from reproducible_ml.tracking import experiment
 
 ex = experiment(
     "mnist_wgan",
+    writes=["model_dir"],
     types={
         "npz_file": (str, None),
         "image_dir": (str, None),

@@ -34,7 +34,7 @@ from reproducible_ml.tracking.recording import (
     record_digest,
     record_stage,
 )
-from reproducible_ml.tracking.runs import flat, record_model_dir
+from reproducible_ml.tracking.runs import flat, hold_folder, record_model_dir
 from reproducible_ml.utils.digests import file_digest
 from reproducible_ml.utils.errors import ConfigError
 from reproducible_ml.utils.running import autologged_run
@@ -108,7 +108,7 @@ class RunTrainings:
         folder = Path(estimator.model_dir)
         training = self._trainings.get(folder)
         if training is None:
-            self._begin(folder)
+            self._begin(folder, estimator.config)
             training = self._trainings[folder] = ExactTraining(estimator, self._watched(estimator))
         else:
             training.continue_with(estimator)
@@ -120,7 +120,7 @@ class RunTrainings:
             self._record(training, end)
         return end
 
-    def _begin(self, folder: Path) -> None:
+    def _begin(self, folder: Path, settings: Any) -> None:
         run = self._run
         keys = [key for key, value in flat(run.config, "").items() if _same_path(value, folder)]
         if not keys and folder.is_absolute() and not _is_temporary(folder) and not run.unobserved:
@@ -129,12 +129,16 @@ class RunTrainings:
                 "of this run would write there too. Add model_dir to the configuration and pass it "
                 "on, or give a relative path."
             )
+        # Of several workers the chief writes.
+        if settings.is_chief:
+            hold_folder(run, folder)
         if "stage" not in run.info:
             record_stage(run, inputs=(), outputs=keys)
         if "model_dir" not in run.info:
             # Sacred draws a seed for a configuration without one; a resume needs the same.
             run.info["resume_with"] = {"seed": run.config["seed"]}
-            record_model_dir(run, folder)
+            if settings.is_chief:
+                record_model_dir(run, folder)
 
     def _watched(self, estimator: Any) -> Watched:
         config = self._run.config

@@ -38,6 +38,7 @@ from reproducible_ml.tracking.recording import (
     record_upstream,
     seal_run,
 )
+from reproducible_ml.tracking.runs import hold_folder
 from reproducible_ml.utils.text import SHORT_DIGEST, table
 
 
@@ -66,6 +67,7 @@ def classifier_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
         scheduled=("learning_rate",),
     )
     points = Points(run)
+    hold_folder(run, classifier_dir)
     result = train_classifier(
         record_dir, classifier_dir, settings, config["log_every_steps"], points.scalar
     )

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         ProgressHook,
         ScalarHook,
         StepHook,
+        StopHook,
         replay,
     )
     from reproducible_ml.models.exact.identity import (
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
         mean_of_replicas,
         publish_losses,
         publish_outcome,
-        published_outcome,
     )
     from reproducible_ml.models.exact.step_log import (
         LOSSES_FILE,
@@ -92,6 +92,7 @@ __all__ = [
     "StepLog",
     "StepLogHook",
     "StepOutcome",
+    "StopHook",
     "Task",
     "TrainingDiverged",
     "apply_determinism",
@@ -109,7 +110,6 @@ __all__ = [
     "probe_digest",
     "publish_losses",
     "publish_outcome",
-    "published_outcome",
     "quiet_tensorflow",
     "read_figures",
     "read_identity",

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tqdm.auto import tqdm
 
 from reproducible_ml.models.exact.step import StepOutcome, published_outcome
+from reproducible_ml.process import asked_to_stop, lease_of
 from reproducible_ml.utils.images import save_grid
 
 _PLAIN_LINE_SECONDS = 10.0
@@ -41,6 +42,34 @@ class StepHook(tf.estimator.SessionRunHook):
     def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
         """Do the hook's work; ``outcome`` holds NumPy scalars."""
         raise NotImplementedError
+
+
+class StopHook(tf.estimator.SessionRunHook):
+    """Ends a training after its present step, with a checkpoint, if a signal asks for it.
+
+    It also ends one whose folder another process has taken over; see ``process.lease``.
+
+    Args:
+        begin: Called before the first step; see ``process.between_steps``.
+        model_dir: Folder of the checkpoints.
+    """
+
+    def __init__(self, begin: Callable[[], None], model_dir: str | Path) -> None:
+        self._begin = begin
+        self._lease = lease_of(model_dir)
+
+    def after_create_session(self, session: Any, coord: Any) -> None:
+        """From here on signals wait for the end of a step."""
+        del session, coord
+        self._begin()
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        """Ask the training to end, which writes a checkpoint."""
+        del run_values
+        if self._lease is not None:
+            self._lease.check()
+        if asked_to_stop():
+            run_context.request_stop()
 
 
 def replay(

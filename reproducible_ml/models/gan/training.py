@@ -24,6 +24,7 @@ from reproducible_ml.models.gan.grids import GRID_COLUMNS, grid_inputs
 from reproducible_ml.models.gan.result import TrainingResult, finish_training
 from reproducible_ml.models.gan.settings import Cadence, GANSettings
 from reproducible_ml.models.gan.types import gan_type_row
+from reproducible_ml.process import between_steps, hold, stop_if_asked
 from reproducible_ml.utils.disk import writing
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
 from reproducible_ml.utils.running import recorded_elsewhere
@@ -83,11 +84,32 @@ def train_gan(
         The losses of the last step, digests and files.
 
     Raises:
-        ConfigError: A setting is invalid, or ``model_dir`` belongs to another run.
+        ConfigError: A setting is invalid, ``model_dir`` belongs to another run, or another process
+            trains there.
         DataError: The data set is missing or damaged.
         TrainingDiverged: A loss is not finite.
     """
-    model_dir = Path(model_dir)
+    with hold(model_dir):
+        return _train_held(
+            record_dir,
+            Path(model_dir),
+            settings,
+            cadence,
+            watcher or Watcher(),
+            allow_changed,
+            judge if classifier_dir is None else _judge_of(classifier_dir),
+        )
+
+
+def _train_held(
+    record_dir: str | Path,
+    model_dir: Path,
+    settings: GANSettings,
+    cadence: Cadence,
+    watcher: Watcher,
+    allow_changed: bool,
+    judge: Callable[..., Any] | None,
+) -> TrainingResult:
     parts = _prepare(record_dir, model_dir, settings, cadence.max_steps)
     restored_step = parts.restored_step or 0
 
@@ -101,19 +123,16 @@ def train_gan(
         ScalarHook,
         StepLog,
         StepLogHook,
+        StopHook,
         check_identity,
         replay,
     )
     from reproducible_ml.models.gan.sampling import add_samples
 
-    watcher = watcher or Watcher()
-
     def figure(name: str, value: float, step: int) -> None:
         figures.write(name, value, step)
         watcher.scalar(name, value, step)
 
-    if classifier_dir is not None:
-        judge = _judge_of(classifier_dir)
     judging = []
     if judge is not None:
         # Before anything is written, since the folder may not hold a classifier.
@@ -160,10 +179,13 @@ def train_gan(
             ExactSaverHook(model_dir, log, cadence.checkpoint_every_steps, advice=_WHAT_TO_TRY),
         ]
         try:
-            _train(parts, settings, cadence.max_steps, hooks)
+            with between_steps() as begin:
+                stop = StopHook(begin, model_dir)
+                _train(parts, settings, cadence.max_steps, [stop, *hooks])
         finally:
             # Otherwise the estimator's summary writers would keep their files open.
             tf.compat.v1.summary.FileWriterCache.clear()
+    stop_if_asked()
     with writing(f"The result of {model_dir}", model_dir, _THEN):
         result = finish_training(parts.estimator, shown, model_dir, restored_step)
     watcher.grid(Path(result.grid), result.step)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         InfoChanged,
         Metrics,
         ResourceAdded,
+        Resumed,
         SourcesAdded,
         Started,
     )
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         Journal,
         JournalLocked,
         JournalReader,
-        check,
     )
     from reproducible_ml.tracking.folder.layout import (
         DELIVERY_NAME,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         store_once,
         told_run,
     )
-    from reproducible_ml.tracking.folder.metric_columns import write_metrics
+    from reproducible_ml.tracking.folder.metric_columns import MetricColumns, write_metrics
     from reproducible_ml.tracking.folder.names import (
         from_microseconds,
         highest_id,
@@ -87,15 +87,16 @@ __all__ = [
     "Journal",
     "JournalLocked",
     "JournalReader",
+    "MetricColumns",
     "Metrics",
     "ResourceAdded",
+    "Resumed",
     "RunState",
     "SourcesAdded",
     "Started",
     "Unstored",
     "add_what_files_hold",
     "artifact_path",
-    "check",
     "exact_values",
     "from_microseconds",
     "has_other_keys",

@@ -202,6 +202,21 @@ class Ended(Event):
 
 
 @dataclass(frozen=True)
+class Resumed(Event):
+    """A further process goes on with a run that was stopped or killed.
+
+    Attributes:
+        time: when it started.
+        host: the machine.
+    """
+
+    KIND: ClassVar[str] = "resume"
+
+    time: str
+    host: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Unknown(Event):
     """An event of a kind that this version does not know; only its time is used."""
 
@@ -221,7 +236,7 @@ _KINDS: dict[str, type[Event]] = {
     kind.KIND: kind
     for kind in (
         *(Started, Beat, Metrics, InfoChanged),
-        *(ResourceAdded, ArtifactAdded, SourcesAdded, Ended),
+        *(ResourceAdded, ArtifactAdded, SourcesAdded, Ended, Resumed),
     )
 }
 

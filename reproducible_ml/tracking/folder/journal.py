@@ -19,9 +19,11 @@ import re
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from reproducible_ml.process import Held, hold, within
 from reproducible_ml.tracking.folder.events import Event, event_of
 from reproducible_ml.utils.errors import TrackingError
 from reproducible_ml.utils.files import copy_whole
@@ -112,8 +114,10 @@ class Journal:
         self._unsynced: list[bytes] = []
         self._synced = 0
         self._file = os.open(path, _OPENED, 0o644)
+        self._lease = ExitStack()
         try:
             self._take_lock()
+            self._lease.enter_context(self._hold_folder())
             reader = JournalReader(path)
             for _ in reader.read_all():
                 pass
@@ -121,7 +125,18 @@ class Journal:
             self._end_last_line(reader.position)
         except BaseException:
             os.close(self._file)
+            self._lease.close()
             raise
+
+    @contextmanager
+    def _hold_folder(self) -> Iterator[None]:
+        """Hold the run's folder, too: another host may not see the lock of the file."""
+        folder = self.path.parent
+        try:
+            with hold(folder, f"run {folder.name}", self, within(folder), wait=False):
+                yield
+        except Held as error:
+            raise JournalLocked(str(error)) from None
 
     def _end_last_line(self, position: int) -> None:
         """Cut off the last line if it is torn, so that the next one begins a line."""
@@ -156,8 +171,12 @@ class Journal:
         return self._state[0]
 
     @property
-    def waiting(self) -> list[bytes]:
-        """The lines that could not be written yet."""
+    def waiting(self) -> list[Event]:
+        """The events that could not be written yet."""
+        checked = filter(None, map(check, self._waiting_lines()))
+        return [event_of(json.loads(text)) for _, text in checked]
+
+    def _waiting_lines(self) -> list[bytes]:
         _, lines, written = self._state
         return lines[written:]
 
@@ -176,7 +195,7 @@ class Journal:
             while block := os.pread(self._file, min(self.size - position, READ_BYTES), position):
                 blocks.append(block)
                 position += len(block)
-            return b"".join([*blocks, *self.waiting])
+            return b"".join([*blocks, *self._waiting_lines()])
 
     def append(self, event: Event) -> int:
         """Write one event and return its number.
@@ -228,7 +247,7 @@ class Journal:
         """Try again to write what waits; return whether nothing is left."""
         with self._lock:
             self._write_waiting()
-            return not self.waiting
+            return not self._waiting_lines()
 
     def _write_waiting(self, warn: bool = False) -> None:
         size, lines, written = self._state
@@ -262,7 +281,7 @@ class Journal:
                 os.fsync(self._file)
             except OSError:
                 os.ftruncate(self._file, self._synced)
-                self._state = (self._synced, [*self._unsynced, *self.waiting], 0)
+                self._state = (self._synced, [*self._unsynced, *self._waiting_lines()], 0)
                 self._unsynced = []
                 raise
             self._synced, self._unsynced = self.size, []
@@ -274,6 +293,7 @@ class Journal:
                 self._write_waiting()
                 os.close(self._file)
                 self._file = -1
+                self._lease.close()
 
 
 class JournalLocked(TrackingError):

@@ -9,6 +9,7 @@
 ``journal.log``     every event as it happens (see ``journal.py``)
 ``delivery.json``   the databases that have the run, and its id in each
 ``pending/``        artifacts that a database has yet to receive
+``.lease``          the process that writes the run, while it does (see ``process/lease.py``)
 ``….damaged``       a journal as it was before its gaps were filled (see ``salvage.py``)
 ==================  ===============================================================
 
@@ -35,7 +36,7 @@ PENDING_NAME = "pending"
 RESOURCES_NAME = "_resources"
 OWN_FILES = frozenset(
     {"run.json", "config.json", "info.json", "cout.txt", "metrics.json"}
-    | {JOURNAL_NAME, DELIVERY_NAME, PENDING_NAME, f"{JOURNAL_NAME}.damaged"}
+    | {JOURNAL_NAME, DELIVERY_NAME, PENDING_NAME, ".lease", f"{JOURNAL_NAME}.damaged"}
 )
 # The line in which a tracked run prints its id and folder, and by which the process that started it
 # finds the run. A stage within the run prints its own line first.

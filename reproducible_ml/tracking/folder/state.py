@@ -14,6 +14,7 @@ from reproducible_ml.tracking.folder.events import (
     InfoChanged,
     Metrics,
     ResourceAdded,
+    Resumed,
     SourcesAdded,
     Started,
     Unknown,
@@ -50,6 +51,8 @@ class RunState:
         resources: every resource, as often as it was added.
         artifacts: name -> number of the event that added its present content.
         points: metric -> number of its points.
+        resumed: the further processes of a run that was stopped: when the one before had ended, or
+            was last heard of, and when and where the next one started.
         columns: the points themselves.
     """
 
@@ -68,6 +71,7 @@ class RunState:
         self.artifacts: dict[str, int] = {}
         self.points: dict[str, int] = {}
         self.columns = MetricColumns()
+        self.resumed: list[dict[str, Any]] = []
         self._keep_points = keep_points
         self._last_time = ""
         self._last_point = 0
@@ -93,7 +97,7 @@ class RunState:
             self.changed_sources += event.changed
         elif isinstance(event, InfoChanged):
             self.info = event.info
-        elif isinstance(event, (Started, Beat, Ended, Unknown)):
+        elif isinstance(event, (Started, Beat, Ended, Resumed, Unknown)):
             self._change_status(event)
             self._last_time = max(self._last_time, event.time)
 
@@ -105,7 +109,7 @@ class RunState:
         if self._keep_points:
             self.columns.extend(event.name, event.steps, event.values, event.times)
 
-    def _change_status(self, event: Started | Beat | Ended | Unknown) -> None:
+    def _change_status(self, event: Started | Beat | Ended | Resumed | Unknown) -> None:
         if isinstance(event, Started):
             self.start = event
             self.status = event.status
@@ -114,6 +118,10 @@ class RunState:
             self.heartbeat = event.time
             self.result = event.result
             self.output_bytes = event.output_bytes
+        elif isinstance(event, Resumed):
+            before = {"stopped": self.end.time if self.end else self.last_time}
+            self.resumed.append({**before, "time": event.time, "host": event.host})
+            self.end, self.status, self.heartbeat = None, "RUNNING", event.time
         elif isinstance(event, Ended):
             self.end = event
             self.status = event.status
@@ -164,6 +172,8 @@ class RunState:
             ],
             "artifacts": list(self.artifacts),
         }
+        if self.resumed:
+            entry["resumed"] = self.resumed
         if self.end:
             entry["stop_time"] = self.end.time
             if self.end.fail_trace is not None:

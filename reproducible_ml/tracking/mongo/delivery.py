@@ -235,6 +235,8 @@ class Delivery:
             )
             new = {k: v for k, v in fields.items() if k not in self._sent or self._sent[k] != v}
             progress = {"delivery.sequence": sequence, "delivery.local_id": self.directory.name}
+            if not document.state.ended:
+                progress["delivery.complete"] = False  # it is resumed
             done = self.runs.update_one(
                 {"_id": self.place.run_id, "delivery.uid": self.place.uid},
                 {"$set": {**fit_document(new), **progress}},

@@ -167,6 +167,9 @@ class RunDocument:
             "heartbeat": datetime.fromisoformat(state.heartbeat),
             "result": state.result,
         }
+        if state.resumed:
+            # Explicitly, since the document may hold those of an earlier process.
+            fields.update(resumed=state.resumed, stop_time=None, fail_trace=None)
         if state.end:
             fields["stop_time"] = datetime.fromisoformat(state.end.time)
             if state.end.fail_trace is not None:

@@ -149,11 +149,17 @@ class Mirror:
                 self.run_id = run_id
             self._answered.set()
 
-    def start(self, directory: Path) -> None:
-        """Start feeding the journal of this folder."""
+    def start(self, directory: Path, resumed: bool = False) -> None:
+        """Start feeding the journal of this folder.
+
+        Args:
+            directory: the run's folder.
+            resumed: whether the run was started by an earlier process, so that the journal tells
+                under which id the database may have it.
+        """
         self._directory = directory
         note_target(directory, self.target, self.run_id)
-        if self.run_id is None:
+        if self.run_id is None and not resumed:
             self._down = True
             logger.warning(
                 "MongoDB at %s does not answer (%s). The run is recorded in %s and delivered as "

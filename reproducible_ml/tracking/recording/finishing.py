@@ -14,6 +14,7 @@ from datetime import timezone
 from pathlib import Path
 from typing import Any
 
+from reproducible_ml.process import main_has_returned
 from reproducible_ml.tracking.recording.facts import local_store
 from reproducible_ml.tracking.recording.found_paths import (
     ABSENT,
@@ -50,6 +51,7 @@ def at_end(run: Any, source_files: Callable[[], Iterable[Path]]) -> None:
         run: The running Sacred run.
         source_files: Returns the files that the run depends on, as it is called.
     """
+    main_has_returned()
     _complete_environment(run)
     store = local_store(run)
     if store is None or store.directory is None:

@@ -18,11 +18,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from reproducible_ml.process import undisturbed
 from reproducible_ml.tracking.folder import (
     COMPLETED,
     QUEUED,
     RESOURCES_NAME,
     FolderRemoved,
+    JournalLocked,
+    Resumed,
     Started,
     Unstored,
     from_microseconds,
@@ -57,7 +60,8 @@ def _never_raise(method: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(method)
     def guarded(self: LocalStore, *args: Any, **kwargs: Any) -> None:
         try:
-            method(self, *args, **kwargs)
+            with undisturbed():
+                method(self, *args, **kwargs)
         except FolderRemoved:
             self._tell_removed()
         except Exception as error:  # whatever it is, the training matters more
@@ -86,6 +90,8 @@ class LocalStore(RunObserver):
         self._feed: Mirror | None = None
         self._attached: Any = None
         self._refused: set[str] = set()
+        # The run that this process resumes, which has this folder already.
+        self.resumes: Path | None = None
         self._unstored = Unstored()
         self._told_removed = False
         # Called at the end with a sentence if the run's folder does not hold everything.
@@ -174,6 +180,8 @@ class LocalStore(RunObserver):
                 **redact_tree(plain({**facts, "meta": meta_info})),
             )
             self._feed = Mirror(self.mirror, self.runs_dir, start) if self.mirror else None
+            if self.resumes is not None:
+                return self._resume(self.resumes, Resumed(start.time, start.host), wanted_id)
             run_id = self._feed.reserve(wanted_id) if self._feed else None
             if run_id is None:
                 run_id = self._make_directory(wanted_id)
@@ -186,6 +194,23 @@ class LocalStore(RunObserver):
         if self._feed:
             self._feed.start(self._run.directory)
         return run_id
+
+    def _resume(self, directory: Path, event: Resumed, run_id: Any) -> Any:
+        try:
+            self._run = OpenRun(directory, event)
+        except JournalLocked as error:
+            raise TrackingError(
+                f"Run {run_id} can't be resumed while another process writes or delivers it: "
+                f"{error} Start again after that."
+            ) from error
+        if self._feed:
+            self._feed.start(directory, resumed=True)
+        return run_id
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the run was begun by an earlier process."""
+        return self._run is not None and self._run.resumed
 
     def _make_directory(self, wanted_id: Any) -> Any:
         if wanted_id is not None:
@@ -250,6 +275,10 @@ class LocalStore(RunObserver):
 
     def add_point(self, name: str, value: Any, step: Any, microseconds: int) -> bool:
         """Record one metric point now; if it is refused, log one line and return False."""
+        with undisturbed():
+            return self._add_point(name, value, step, microseconds)
+
+    def _add_point(self, name: str, value: Any, step: Any, microseconds: int) -> bool:
         try:
             value, step = metric_value(value), metric_step(step)
         except TrackingError as error:
@@ -355,6 +384,17 @@ class LocalStore(RunObserver):
     def _wake(self) -> None:
         if self._feed:
             self._feed.wake()
+
+    def end_now(self, status: str) -> None:
+        """Record the end of a run whose process exits while its main function is busy.
+
+        What a database lacks is delivered by ``sync``.
+        """
+        self.interrupted_event(now(), status)
+        if self._run is not None:
+            lacking = finish_or_rescue(self._run, self._unstored)
+            if lacking:
+                self.incomplete(lacking)
 
     @_never_raise
     def join(self) -> None:

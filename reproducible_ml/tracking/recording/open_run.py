@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import shlex
 import threading
@@ -23,18 +24,21 @@ from reproducible_ml.tracking.folder import (
     FolderRemoved,
     InfoChanged,
     Journal,
+    MetricColumns,
     Metrics,
     ResourceAdded,
+    Resumed,
     RunState,
     SourcesAdded,
     Started,
     Unstored,
+    add_what_files_hold,
     artifact_path,
-    check,
     iso,
     keep_for_delivery,
     other_places,
     plain,
+    read_state,
     store_once,
     write_metrics,
 )
@@ -45,29 +49,46 @@ from reproducible_ml.utils.text import counted
 # Share of a run's time that may go into rewriting metrics.json; the longer it takes, the rarer.
 METRICS_FILE_SHARE = 0.01
 POINTS_PER_EVENT = 1000
+# Their values are those of one process; see ``reproduce.comparison``.
+SPEED_METRICS = ("steps_per_second",)
+
+logger = logging.getLogger(__name__)
 
 
 class OpenRun:
     """Writes a run's events to its journal, and updates its files accordingly.
 
     Args:
-        directory: ``runs/<id>``, made for this run alone.
-        start: the first event.
+        directory: ``runs/<id>``, made for this run alone, or of the run that is resumed.
+        start: the first event of this process.
+
+    Attributes:
+        resumed: whether an earlier process has begun the run.
+
+    Raises:
+        JournalLocked: another process writes or delivers the run.
     """
 
-    def __init__(self, directory: Path, start: Started) -> None:
+    def __init__(self, directory: Path, start: Started | Resumed) -> None:
         self.directory = directory
         self.runs_dir = directory.parent
         self.journal = Journal(directory / JOURNAL_NAME)
         self.state = RunState(keep_points=True)
+        self.resumed = isinstance(start, Resumed)
+        if self.resumed:
+            add_what_files_hold(directory, self.journal)
+            self.state = read_state(self.journal.path, keep_points=True)
+        self._before = _Before(self.state.columns)
+        self._info_before = dict(self.state.info)
         self._record(start)
         self._lock = threading.RLock()
         self._info: Any = None
         self._info_due = False
         self._metrics_written = 0
         self._metrics_due = 0.0
-        self._output = _Output(directory / "cout.txt")
-        write_json(directory / "config.json", start.config)
+        self._output = _Output(directory / "cout.txt", self.resumed)
+        if isinstance(start, Started):
+            write_json(directory / "config.json", start.config)
         self._save()
         self.note_info({})
 
@@ -88,15 +109,17 @@ class OpenRun:
         write_json(self.directory / "run.json", self.state.run_json(self.runs_dir))
 
     def add_points(self, name: str, steps: list[Any], values: list[Any], times: list[int]) -> None:
-        """Record points of one metric in the journal."""
+        """Record points of one metric in the journal, without those of an earlier process."""
         with self._lock:
+            if self.resumed:
+                steps, values, times = self._before.without_known(name, steps, values, times)
             for start in range(0, len(steps), POINTS_PER_EVENT):
                 part = slice(start, start + POINTS_PER_EVENT)
                 self._record(Metrics(name, steps[part], values[part], times[part]))
 
     def note_info(self, info: Any) -> None:
         """Record the experiment's info if it has changed."""
-        info = redact_tree(plain(info))
+        info = {**self._info_before, **redact_tree(plain(info))}
         text = json.dumps(info, sort_keys=True)
         with self._lock:
             if text != self._info:
@@ -206,16 +229,12 @@ class OpenRun:
 
     def lacking(self) -> list[str]:
         """Return what the run's folder lacks, in words; [] if it holds everything."""
-        waiting = Counter[str]()
-        for line in self.journal.waiting:
-            found = check(line)
-            event = json.loads(found[1]) if found else {"e": "other"}
-            waiting[event["e"]] += len(event["v"]) if event["e"] == Metrics.KIND else 1
-        points = waiting.pop(Metrics.KIND, 0)
+        waiting = self.journal.waiting
+        points = sum(len(one.values) for one in waiting if isinstance(one, Metrics))
         said = [f"{points:,} of {sum(self.state.points.values()):,} points"] if points else []
-        if waiting.pop(Ended.KIND, 0):
+        if any(isinstance(one, Ended) for one in waiting):
             said.append("its end")
-        others = sum(waiting.values())
+        others = sum(not isinstance(one, (Metrics, Ended)) for one in waiting)
         return [*said, counted(others, "other event")] if others else said
 
     def move(self, folder: Path) -> None:
@@ -284,18 +303,56 @@ def finish_or_rescue(run: OpenRun, unstored: Unstored) -> str:
     return f"{said}. No other place takes it: neither the temporary folder, this one nor your home."
 
 
+class _Before:
+    """The points of the earlier processes of a run, which a resumed training logs again."""
+
+    def __init__(self, columns: MetricColumns) -> None:
+        self._points: dict[str, Counter[tuple[Any, str]]] = {}
+        self._steps: dict[str, set[Any]] = {}
+        self._told: set[str] = set()
+        for name, (steps, values, _) in columns.snapshot().items():
+            self._points[name] = Counter((step, repr(value)) for step, value in zip(steps, values))
+            self._steps[name] = set(steps)
+
+    def without_known(
+        self, name: str, steps: list[Any], values: list[Any], times: list[int]
+    ) -> tuple[list[Any], list[Any], list[int]]:
+        """Return the points that are new."""
+        points, known = self._points.get(name, Counter()), self._steps.get(name, set())
+        new = []
+        for point in zip(steps, values, times):
+            key = (point[0], repr(point[1]))
+            if points[key] > 0:
+                points[key] -= 1
+            elif point[0] not in known:
+                new.append(point)
+            elif name not in SPEED_METRICS and name not in self._told:
+                self._told.add(name)
+                logger.warning(
+                    "Metric %r has another value at step %r than before the run was stopped; the "
+                    "earlier one stays in the record.",
+                    *(name, point[0]),
+                )
+        if not new:
+            return [], [], []
+        kept_steps, kept_values, kept_times = zip(*new)
+        return list(kept_steps), list(kept_values), list(kept_times)
+
+
 class _Output:
     """``cout.txt``, which is appended to unless a filter has changed the text before."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, resumed: bool = False) -> None:
         self.path = path
         self._text = ""
+        # What earlier processes of the run have printed.
+        self._before = path.read_bytes() if resumed and path.exists() else b""
         self._due = self._rewritten = False
         # Redaction works within lines, so text up to the last newline is final.
         self._settled = 0
-        self._settled_bytes = 0
-        with replacing(path):
-            pass
+        self._settled_bytes = len(self._before)
+        with replacing(path) as file:
+            file.write(self._before)
 
     def note(self, text: str) -> None:
         """Take over what was printed so far."""
@@ -307,8 +364,8 @@ class _Output:
         """Make the file hold the text without credentials; return its length in bytes."""
         if self._rewritten:
             with replacing(self.path) as file:
-                file.write(_encode(self._text))
-            self._settled = self._settled_bytes = 0
+                file.write(self._before + _encode(self._text))
+            self._settled, self._settled_bytes = 0, len(self._before)
             self._rewritten = False
         settled = max(self._text.rfind("\n") + 1, self._settled)
         head, tail = _encode(self._text[self._settled : settled]), _encode(self._text[settled:])
@@ -324,7 +381,7 @@ class _Output:
 
     def move(self, path: Path) -> None:
         """Write everything into another file, and go on there."""
-        path.write_bytes(_encode(self._text))
+        path.write_bytes(self._before + _encode(self._text))
         self.path = path
 
 

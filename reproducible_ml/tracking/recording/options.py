@@ -22,6 +22,7 @@ from reproducible_ml.tracking.sacred_parts import (
 from reproducible_ml.utils.errors import ConfigError
 
 FOLDER, MONGO, IDENTITY = FOLDER_OPTION, MONGO_OPTION, "--id"
+GRACE, STOP_ON = "--grace", "--stop-on"
 PRINT_CONFIG: str = print_config_option.get_flag()
 # In the process of a rerun: the experiment's name. It is recorded where ``reproduce`` says and
 # nowhere else.
@@ -44,6 +45,17 @@ def mongo_from(args: Any, run: Any) -> None:
     """Also deliver the run to the database whose address is in this file of mode 0600."""
 
 
+def grace(args: Any, run: Any) -> None:
+    """End within so many seconds of a signal that asks the run to stop; 10 by default."""
+
+
+def stop_on(args: Any, run: Any) -> None:
+    """Stop on these signals, such as TERM,USR1 for Slurm; on TERM alone by default.
+
+    A training finishes its step and writes a checkpoint; the same command resumes it.
+    """
+
+
 def file_storage(args: Any, run: Any) -> None:
     """Write the run to this folder instead of runs."""
 
@@ -59,6 +71,8 @@ OWN_OPTIONS = {
     FOLDER: _option(file_storage, "-F", FOLDER, "DIR"),
     MONGO: _option(mongo_db, "-m", MONGO, "ADDRESS"),
     MONGO_FROM: _option(mongo_from, "-M", MONGO_FROM, "FILE"),
+    GRACE: _option(grace, "-g", GRACE, "SECONDS"),
+    STOP_ON: _option(stop_on, "-k", STOP_ON, "SIGNALS"),
 }
 
 

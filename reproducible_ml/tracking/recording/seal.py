@@ -70,6 +70,9 @@ def seal_run(run: Any, metrics: Mapping[str, Points], result: Any = None) -> Non
     store = local_store(run)
     config = store.config if store else None
     config = _recorded(run.config) if config is None else config
+    if store is not None and store.resumed:
+        # Of all processes; some points are those of the machine's speed at the time.
+        metrics = store.points()
     run.info["seal"] = make_seal(config, _sources(run), metrics, info, result)
 
 

@@ -21,18 +21,30 @@ project's own errors end the command with one sentence and exit code 1.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from reproducible_ml.after_import import run_begins
 from reproducible_ml.models.exact import is_follower
-from reproducible_ml.tracking.folder import EXACT_CONFIG, RUN_LINE, exact_values
+from reproducible_ml.process import (
+    GRACE_SECONDS,
+    STOPPED_EXIT,
+    Stopped,
+    grace_seconds,
+    listening,
+    release_of,
+    stop_signals,
+    writing_run,
+)
+from reproducible_ml.tracking.folder import EXACT_CONFIG, RUN_LINE, exact_values, plain
 from reproducible_ml.tracking.recording import source_files as sources
 from reproducible_ml.tracking.recording.command_line import (
     check_options,
@@ -48,19 +60,30 @@ from reproducible_ml.tracking.recording.config_check import (
 )
 from reproducible_ml.tracking.recording.config_files import check_config_file
 from reproducible_ml.tracking.recording.draws import same_draws
+from reproducible_ml.tracking.recording.facts import local_store
 from reproducible_ml.tracking.recording.finishing import at_broken_end, at_end, at_start
 from reproducible_ml.tracking.recording.observer import LocalStore
 from reproducible_ml.tracking.recording.options import (
     FOLDER,
+    GRACE,
     IDENTITY,
     MONGO,
     OWN_OPTIONS,
     PRINT_CONFIG,
     RERUN_VARIABLE,
+    STOP_ON,
     Storage,
 )
 from reproducible_ml.tracking.recording.threads import DEFAULT_THREADS, fixed_threads
-from reproducible_ml.tracking.runs import FILLED_IN, TOLD_FILLED_IN, resume_command
+from reproducible_ml.tracking.runs import (
+    FILLED_IN,
+    TOLD_FILLED_IN,
+    Interrupted,
+    flat,
+    hold_folder,
+    interrupted_run,
+    resume_command,
+)
 from reproducible_ml.tracking.sacred_parts import (
     FileStorageObserver,
     Source,
@@ -95,6 +118,9 @@ def experiment(
     check: Check | None = None,
     threads: int = DEFAULT_THREADS,
     autolog: bool = True,
+    writes: Sequence[str] = (),
+    stop_on: Sequence[str] = ("SIGTERM",),
+    grace_seconds: float = GRACE_SECONDS,
     **options: Any,
 ) -> TrackedExperiment:
     """Define an experiment in the calling module.
@@ -116,6 +142,14 @@ def experiment(
             of cores, unless environment variables such as ``OMP_NUM_THREADS`` set it.
         autolog: Record each training of a ``tf.estimator.Estimator`` within the main function, and
             make it resume exactly; see docs/your-estimator.md.
+        writes: Configuration keys of folders that no other process may write during a run, such as
+            ``["model_dir"]``: a second start is refused before it is recorded. The ``model_dir`` of
+            a training is also held without this, once the training starts.
+        stop_on: Signals that stop a run, which is recorded as INTERRUPTED: a training finishes its
+            step and writes a checkpoint, and the process exits with 143. ``--stop-on`` overrides
+            it.
+        grace_seconds: The process has ended so long after the signal, whatever it does; ``--grace``
+            overrides it.
         **options: ``additional_host_info`` and ``additional_cli_options`` of
             ``sacred.Experiment``; ``interactive`` and ``save_git_info`` change nothing, since runs
             from a notebook and the state of git are always recorded.
@@ -133,6 +167,9 @@ def experiment(
         threads,
         autolog,
         check=check,
+        writes=writes,
+        stop_on=stop_on,
+        grace_seconds=grace_seconds,
         **{key: value for key, value in options.items() if key not in _NEEDLESS},
     )
 
@@ -150,6 +187,9 @@ class TrackedExperiment(sacred.Experiment):
         threads: int = DEFAULT_THREADS,
         autolog: bool = True,
         check: Check | None = None,
+        writes: Sequence[str] = (),
+        stop_on: Sequence[str] = ("SIGTERM",),
+        grace_seconds: float = GRACE_SECONDS,
         **options: Any,
     ) -> None:
         self.origin = sources.origin_of(module_globals)
@@ -158,6 +198,9 @@ class TrackedExperiment(sacred.Experiment):
         self.check = check
         self.threads = threads
         self.autolog = autolog
+        self.writes = writes
+        self.stop_on = stop_on
+        self.grace_seconds = grace_seconds
         if name is None and self.origin.file is not None:
             name = self.origin.file.stem
         # "interactive" and without git keep Sacred from collecting source files itself: it would
@@ -268,14 +311,20 @@ class TrackedExperiment(sacred.Experiment):
                 run = self._create_run(
                     command_name, config_updates, named_configs, info, meta_info, options
                 )
-                enter(run, self.autolog)
                 try:
-                    if self.autolog:
-                        run_begins(run.config)
-                    run()
+                    if command_name in (None, self.default_command):
+                        self._hold_written(run)
+                    enter(run, self.autolog)
+                    try:
+                        if self.autolog:
+                            run_begins(run.config)
+                        with self._listening(run, options or {}):
+                            run()
+                    finally:
+                        leave(run)
+                        self._say_where(run)
                 finally:
-                    leave(run)
-                    self._say_where(run)
+                    release_of(run)
                 if self._incomplete:
                     raise TrackingError(self._incomplete)
             return run
@@ -290,10 +339,35 @@ class TrackedExperiment(sacred.Experiment):
                 raise
             print(f"Error: {redact(said)}", file=sys.stderr)
             sys.exit(1)
+        except Stopped:
+            # From Python, too: who stops a script does not want a traceback.
+            sys.exit(STOPPED_EXIT)
         except KeyboardInterrupt:
             if not self._on_command_line:
                 raise
             sys.exit(INTERRUPTED_EXIT)
+
+    def _listening(self, run: Any, options: Mapping[str, Any]) -> AbstractContextManager[None]:
+        """Listen to the signals that stop a run.
+
+        Raises:
+            ConfigError: There is no such signal, or the grace period is no number.
+        """
+        return listening(
+            stop_signals(options.get(STOP_ON) or self.stop_on),
+            grace_seconds(options.get(GRACE) or self.grace_seconds),
+            partial(self._end_now, run),
+        )
+
+    def _end_now(self, run: Any) -> None:
+        """Record the end of a run that did not stop in time; another thread calls it."""
+        run.status = Stopped.STATUS
+        store = local_store(run)
+        if store is not None:
+            store.end_now(Stopped.STATUS)
+        self._say_where(run)
+        print("The grace period is over; what the last checkpoint lacks is lost.", file=sys.stderr)
+        sys.stdout.flush()
 
     def _say_where(self, run: Any) -> None:
         if run._id is None or not run.observers or self._storage is None:
@@ -367,9 +441,42 @@ class TrackedExperiment(sacred.Experiment):
             # Of several workers only the chief records the run.
             run.unobserved = True
             run.observers.clear()
-        if not run.unobserved:
-            self._observe(run, storage)
+        if run.unobserved:
+            return run
+        interrupted = self._interrupted(run, storage, config_updates or {}, command_name)
+        if interrupted is not None and interrupted.seed is not None:
+            # Sacred has drawn another one for this start.
+            updates = {**(config_updates or {}), "seed": interrupted.seed}
+            return self._create_run(command_name, updates, named_configs, info, meta_info, options)
+        self._observe(run, storage)
+        if interrupted is not None:
+            self._resume(run, interrupted)
         return run
+
+    def _interrupted(
+        self, run: Any, storage: Storage, updates: Mapping[str, Any], command_name: str | None
+    ) -> Interrupted | None:
+        """Find the stopped run that this one resumes."""
+        if RERUN_VARIABLE in os.environ or command_name not in (None, self.default_command):
+            return None
+        config = json.loads(json.dumps(redact_tree(plain(run.config))))
+        found = interrupted_run(storage.folder, run.experiment_info, config, updates)
+        # A user who names another id wants a new run.
+        asked = storage.run_id is None or found is None or storage.run_id == found.run_id
+        return found if asked else None
+
+    @staticmethod
+    def _resume(run: Any, interrupted: Interrupted) -> None:
+        store = local_store(run)
+        if store is None:
+            return
+        run._id = interrupted.run_id
+        store.resumes = store.runs_dir / str(interrupted.run_id)
+        print(
+            f"Resuming run {interrupted.run_id}, which was stopped: the same configuration and "
+            "model_dir.",
+            file=sys.stderr,
+        )
 
     def _fill_in(self, run: Any) -> None:
         """Give values to keys that are None, and mark these keys in ``meta``.
@@ -429,6 +536,24 @@ class TrackedExperiment(sacred.Experiment):
             store.before_broken_end = partial(at_broken_end, run, self._source_files)
             run.observers[:] = [store] if RERUN_VARIABLE in os.environ else [store, *others]
             store.attach(run)
+
+    def _hold_written(self, run: Any) -> None:
+        """Hold the folders that the run will write, before anything of it is recorded.
+
+        Raises:
+            Held: Another process writes one of them.
+        """
+        if is_follower(run.config.get("strategy")):
+            return
+        for key, value in flat(run.config, "").items():
+            if not isinstance(value, str) or not value:
+                continue
+            # Without a declaration: a folder that a run of the same experiment writes now.
+            trains = key.rpartition(".")[2] == "model_dir" and (
+                writing_run(value).partition(" run ")[0] == self.path
+            )
+            if key in self.writes or trains:
+                hold_folder(run, Path(value))
 
     def _note_incomplete(self, sentence: str) -> None:
         self._incomplete = sentence

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from reproducible_ml.tracking.runs.head import head_facts, resume_command_of, verdict_rows
     from reproducible_ml.tracking.runs.opening import database_address, open_store
     from reproducible_ml.tracking.runs.resuming import (
+        Interrupted,
         as_typed,
+        hold_folder,
+        interrupted_run,
         newest_checkpoint,
         read_typed,
         record_model_dir,
@@ -64,6 +67,7 @@ __all__ = [
     "TOLD_FILLED_IN",
     "UNREADABLE",
     "ArtifactInfo",
+    "Interrupted",
     "NotRecorded",
     "QueryError",
     "Run",
@@ -77,6 +81,8 @@ __all__ = [
     "entry_or_reason",
     "flat",
     "head_facts",
+    "hold_folder",
+    "interrupted_run",
     "iterate_runs",
     "kept_manifests",
     "list_runs",

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
+from reproducible_ml.process import held_by, within
 from reproducible_ml.tracking.folder import (
     DELIVERY_NAME,
     JOURNAL_NAME,
@@ -325,6 +326,8 @@ def _unless_written(journal: Path) -> Iterator[None]:
     if not journal.exists():
         yield
         return
+    if held_by(within(journal.parent)):
+        raise BlockingIOError
     with open(journal, "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -339,7 +342,8 @@ def _is_left(journal: Path) -> bool:
         return False  # a run of Sacred's own observer, whose only sign of life is its heartbeat
     except OSError:
         return False
-    return True
+    # Another host's lock is invisible on some network file systems.
+    return not held_by(within(journal.parent))
 
 
 def _metric_files(directory: Path) -> tuple[Path, State, State]:

@@ -37,6 +37,7 @@ from reproducible_ml.datasets.serialize.manifest import (
 )
 from reproducible_ml.datasets.serialize.shard import ShardWriter, write_rows
 from reproducible_ml.datasets.sources import Source, reopen
+from reproducible_ml.process import hold
 from reproducible_ml.utils.errors import DataError
 from reproducible_ml.utils.files import sync
 
@@ -55,7 +56,8 @@ def repair(record_dir: str | Path) -> list[str]:
             were in the folder under another name are then back in place; nothing else was changed.
     """
     try:
-        return _repair(Path(record_dir))
+        with hold(record_dir, "a repair"):
+            return _repair(Path(record_dir))
     except OSError as error:
         raise DataError(f"{record_dir} can't be repaired: {error}") from error
 

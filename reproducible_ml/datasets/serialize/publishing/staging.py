@@ -1,7 +1,8 @@
 """Staging: a data set appears complete or not at all.
 
 Protocol. Everything is written into a sibling folder ``.<name>.staging-<host>-<process>-<random>``,
-with a lock that ends with the process. Shards are synced as they close, then the manifest, then the
+with a lock that ends with the process, and a lease of ``record_dir`` that refuses a second writer.
+Shards are synced as they close, then the manifest, then the
 folder. One rename makes it the data set, see ``replacing``. The next start removes the folders of
 dead processes, see ``leftovers``.
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 from reproducible_ml.datasets.serialize.manifest import MANIFEST_FILE, REPAIR_SUFFIX, read_manifest
 from reproducible_ml.datasets.serialize.publishing.leftovers import clean_leftovers, made_staging
 from reproducible_ml.datasets.serialize.publishing.replacing import put_in_place
+from reproducible_ml.process import Held, beside, hold
 from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.paths import mkdir_and_join
 
@@ -39,13 +41,27 @@ def staged(record_dir: str | Path, overwrite: bool) -> Iterator[Path]:
     target = _target(record_dir)
     made = [folder for folder in target.parents if not os.path.exists(folder)]
     try:
-        with _staged(target, overwrite) as folder:
+        with _held(target), _staged(target, overwrite) as folder:
             yield folder
     except BaseException:
         # Innermost first; a folder that is not empty is in use by another writer.
         with suppress(OSError):
             for parent in made:
                 parent.rmdir()
+        raise
+
+
+@contextmanager
+def _held(target: Path) -> Iterator[None]:
+    """Refuse a second writer now, and not when it has written everything."""
+    try:
+        with hold(target, "a data set", path=beside(target)):
+            yield
+    except Held:
+        raise
+    except ConfigError as error:
+        if isinstance(error.__cause__, OSError):
+            raise _unwritable(target.parent, error.__cause__) from error
         raise
 
 

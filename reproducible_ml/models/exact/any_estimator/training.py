@@ -27,7 +27,7 @@ from reproducible_ml.models.exact.any_estimator.counted_data import (
 )
 from reproducible_ml.models.exact.any_estimator.stateless_draws import make_draws_stateless
 from reproducible_ml.models.exact.checkpoints import ExactSaverHook, StepLogHook
-from reproducible_ml.models.exact.hooks import ProgressHook, ScalarHook, replay
+from reproducible_ml.models.exact.hooks import ProgressHook, ScalarHook, StopHook, replay
 from reproducible_ml.models.exact.identity import check_identity, checkpoint_step
 from reproducible_ml.models.exact.step import (
     has_outcome,
@@ -36,6 +36,7 @@ from reproducible_ml.models.exact.step import (
     published_outcome,
 )
 from reproducible_ml.models.exact.step_log import StepLog, losses_digest, read_steps
+from reproducible_ml.process import between_steps, stop_if_asked
 from reproducible_ml.utils.digests import combined_digest, variable_digests
 from reproducible_ml.utils.disk import writing
 from reproducible_ml.utils.errors import ConfigError, DataError
@@ -186,10 +187,12 @@ class ExactTraining:
                 writing(f"The training in {self.folder}", self.folder, _THEN),
                 recorded_elsewhere(),
                 self._wrapped(saver),
+                between_steps() as begin,
             ):
+                stop = StopHook(begin, self.folder)
                 (train or self._estimator.train)(
                     input_fn,
-                    hooks=[_ExactHook(self), *(hooks or ()), saver],
+                    hooks=[stop, _ExactHook(self), *(hooks or ()), saver],
                     max_steps=last,
                     saving_listeners=saving_listeners,
                 )
@@ -198,6 +201,7 @@ class ExactTraining:
                 self._log.close()
             # Otherwise the estimator's summary writers would keep their files open.
             tf.compat.v1.summary.FileWriterCache.clear()
+        stop_if_asked()
         return self.end()
 
     def end(self) -> TrainingEnd:
