@@ -18,7 +18,7 @@ from reproducible_ml.handlers.ranges import (
 from reproducible_ml.handlers.scalar import FloatHandler, IntegersHandler, LabelHandler
 from reproducible_ml.handlers.schema import FeatureSchema
 from reproducible_ml.handlers.text import TextHandler
-from reproducible_ml.handlers.values import DTYPES, checked_range
+from reproducible_ml.handlers.values import DTYPES, checked_range, checked_shape
 
 __all__ = [
     "DTYPES",
@@ -35,6 +35,7 @@ __all__ = [
     "batch_method",
     "check_span",
     "checked_range",
+    "checked_shape",
     "conversions",
     "dtype_limits",
     "is_covered",

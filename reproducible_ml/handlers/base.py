@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.handlers.schema import FeatureSchema
+from reproducible_ml.handlers.values import checked_shape
 from reproducible_ml.utils.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class FeatureHandler:
             shape: Shape of the stored value; if empty, it is taken from the first record.
         """
         self.delegate_to = delegate_to
-        self.shape: tuple[int, ...] | None = None if shape is None else tuple(shape)
+        self.shape: tuple[int, ...] | None = None if shape is None else checked_shape(shape)
 
     def transform(self, value: Any) -> Any:
         """Change one value before it is passed to ``delegate_to``; does nothing by default."""

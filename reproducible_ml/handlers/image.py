@@ -14,7 +14,13 @@ from reproducible_ml.handlers.base import FeatureHandler, pick, pick_batch, repl
 from reproducible_ml.handlers.depth import to_full_scale
 from reproducible_ml.handlers.image_file import MODES, load_image
 from reproducible_ml.handlers.schema import FeatureSchema
-from reproducible_ml.handlers.values import checked_dtype, checked_range, exact, to_array
+from reproducible_ml.handlers.values import (
+    checked_dtype,
+    checked_range,
+    checked_shape,
+    exact,
+    to_array,
+)
 from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.features import bytes_feature
 
@@ -69,21 +75,20 @@ class ImageHandler(FeatureHandler):
         """
         super().__init__(delegate_to=delegate_to)
         self.dtype = checked_dtype(dtype).name
+        shape = None if shape is None else checked_shape(shape)
         if shape is not None and len(shape) not in (2, 3):
             raise ConfigError(f"expected shape (height, width[, channels]), found {shape}")
-        if shape is not None and not all(
-            isinstance(one, (int, np.integer)) and one > 0 for one in shape
-        ):
-            raise ConfigError(f"expected shape of integers from 1 on, found {tuple(shape)}")
+        if shape is not None and 0 in shape:
+            raise ConfigError(f"expected shape of integers from 1 on, found {shape}")
         if shape is not None and len(shape) == 3:
             if channels not in (None, shape[2]):
                 raise ConfigError(f"channels={channels} contradicts shape={tuple(shape)}")
-            channels = int(shape[2])
+            channels = shape[2]
         if channels is not None and channels not in MODES:
             raise ConfigError(f"channels is {channels}, expected one of 1, 3, 4")
         _check_encoding(encoding, self.dtype, channels)
         self.encoding = encoding
-        self.size = None if shape is None else (int(shape[0]), int(shape[1]))
+        self.size = None if shape is None else (shape[0], shape[1])
         self.channels = channels
         self.folder = folder
         self.shape = None

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from reproducible_ml.handlers.ranges import SIGNED_UNIT, ValueSpan
-from reproducible_ml.handlers.values import checked_range
+from reproducible_ml.handlers.values import checked_range, checked_shape
 from reproducible_ml.utils.errors import ConfigError, DataError
 
 KINDS = ("bytes", "int64", "float")
@@ -47,9 +47,9 @@ class FeatureSchema:
             )
 
         # Equal schemas need equal JSON: (0, 255) and (0.0, 255.0) would change the fingerprint.
-        if self.shape is not None:
-            object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
         try:
+            if self.shape is not None:
+                object.__setattr__(self, "shape", checked_shape(self.shape))
             object.__setattr__(self, "value_range", checked_range(self.value_range))
         except ConfigError as error:
             raise DataError(f"A feature's {error}.") from error

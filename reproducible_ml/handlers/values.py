@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from numbers import Real
 from typing import Any
 
@@ -51,6 +52,25 @@ def checked_range(value_range: Any) -> tuple[float, float] | None:
     raise ConfigError(
         f"value_range is {value_range!r}, expected (low, high): two finite numbers, low < high"
     )
+
+
+def checked_shape(shape: Any) -> tuple[int, ...]:
+    """Return a shape as Python's integers.
+
+    Raises:
+        ConfigError: It is not a list of whole numbers; 64.5 is not cut to 64.
+    """
+    try:
+        if isinstance(shape, (str, bytes)) or any(isinstance(size, bool) for size in shape):
+            raise TypeError
+        found = tuple(operator.index(size) for size in shape)
+    except TypeError:
+        raise ConfigError(
+            f"shape is {shape!r}, expected whole numbers such as [64, 64, 3]"
+        ) from None
+    if any(size < 0 for size in found):
+        raise ConfigError(f"shape is {shape!r}, expected no negative numbers")
+    return found
 
 
 def to_array(value: Any) -> np.ndarray[Any, Any]:

@@ -96,10 +96,12 @@ def check_place(run: Any, config: Mapping[str, Any]) -> None:
     if "source" not in config:
         return
     source, given = str(config["source"]), _given(run)
-    for key in filter(is_path, _all_keys() if source in SOURCES else ()):
-        if config.get(key) and key not in source_keys(source):
+    for key in _all_keys() if source in SOURCES else ():
+        # A path has no default, so any was asked for; other keys have one for their own source.
+        asked = config.get(key) if is_path(key) else given.get(key)
+        if asked is not None and asked != "" and key not in source_keys(source):
             raise ConfigError(
-                f"source={source} takes no {key}, which is {config[key]!r}: name the source that "
+                f"source={source} takes no {key}, which is {asked!r}: name the source that "
                 f"does, {_takers(key)}, or leave {key} out."
             )
     changed = run.config_modifications.modified

@@ -10,7 +10,7 @@ from typing import Any
 
 from reproducible_ml.datasets.sources.base import Source, recorded_path
 from reproducible_ml.datasets.sources.folder_files import find_images
-from reproducible_ml.handlers import ImageHandler, LabelHandler, conversions
+from reproducible_ml.handlers import ImageHandler, LabelHandler, checked_shape, conversions
 from reproducible_ml.utils.errors import DataError
 from reproducible_ml.utils.text import shown
 
@@ -74,7 +74,8 @@ class FolderSource(Source):
         value_range: tuple[float, float] | None = None,
     ) -> None:
         root = Path(image_dir)
-        self.arguments = {"image_dir": recorded_path(root), "image_shape": list(image_shape)}
+        shape = checked_shape(image_shape)
+        self.arguments = {"image_dir": recorded_path(root), "image_shape": list(shape)}
         if image_dtype is not None:
             self.arguments["image_dtype"] = image_dtype
         if value_range is not None:
@@ -88,7 +89,7 @@ class FolderSource(Source):
         self._splits = {split: rows for split, rows in self._splits.items() if rows}
         self.split_to_size = {split: len(rows) for split, rows in self._splits.items()}
         self.keys_to_handlers = {
-            "image": ImageHandler(image_shape, image_dtype or "uint8", value_range=value_range),
+            "image": ImageHandler(shape, image_dtype or "uint8", value_range=value_range),
             "label": LabelHandler(len(self.class_names)),
         }
         self.keys_to_descriptions = {

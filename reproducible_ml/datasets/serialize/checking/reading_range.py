@@ -70,13 +70,13 @@ def _as_of_before(manifest: Manifest, split: str, key: str, schema: FeatureSchem
     if span is None:
         return schema
     check_span(span, schema.value_range or SIGNED_UNIT)
-    if schema.value_range == _range_of_before(schema.dtype):
+    if schema.value_range is not None and schema.value_range == _range_of_before(schema.dtype):
         try:
             told = range_of(schema.dtype, span)
         except DataError:
             return schema
         if told != schema.value_range:
-            low, high = schema.value_range or SIGNED_UNIT
+            low, high = schema.value_range
             raise DataError(
                 f"it is read with the range {low:g} to {high:g} of its dtype {schema.dtype}, but "
                 f"its values are {span.minimum} to {span.maximum}"
