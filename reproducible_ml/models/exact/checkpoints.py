@@ -7,9 +7,9 @@ A step's losses are then logged before its checkpoint can be written.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import crc32c
 import numpy as np
@@ -26,11 +26,14 @@ class TrainingDiverged(ReproducibleMLError):
     """A loss or a weight is not finite."""
 
 
+# What to try, or a function that finds it out when it is needed.
+Advice = Union[str, Callable[[], str]]
 _WHAT_TO_TRY = "Try a lower learning rate, or another seed if it happens once only."
 
 
-def what_is_kept(model_dir: str | Path, advice: str = _WHAT_TO_TRY) -> str:
+def what_is_kept(model_dir: str | Path, advice: Advice = _WHAT_TO_TRY) -> str:
     """Say which checkpoint a diverged training leaves, and what to try."""
+    advice = advice() if callable(advice) else advice
     kept, step = tf.train.latest_checkpoint(str(model_dir)), checkpoint_step(model_dir)
     if kept is None:
         return f"No checkpoint was written. {advice}"
@@ -51,7 +54,9 @@ class StepLogHook(StepHook):
             that step can be written.
     """
 
-    def __init__(self, log: StepLog, digest_every_steps: int, advice: str = _WHAT_TO_TRY) -> None:
+    def __init__(
+        self, log: StepLog, digest_every_steps: int, advice: Advice = _WHAT_TO_TRY
+    ) -> None:
         self._log = log
         self._digest_every_steps = digest_every_steps
         self._advice = advice
@@ -107,7 +112,7 @@ class ExactSaverHook(tf.compat.v1.train.CheckpointSaverHook):
         log: Any,
         every_steps: int | None,
         every_seconds: float | None = None,
-        advice: str = _WHAT_TO_TRY,
+        advice: Advice = _WHAT_TO_TRY,
         listeners: Sequence[Any] = (),
     ) -> None:
         super().__init__(
@@ -123,7 +128,7 @@ class ExactSaverHook(tf.compat.v1.train.CheckpointSaverHook):
 
 
 class _LookAndSyncFirst(tf.compat.v1.train.CheckpointSaverListener):
-    def __init__(self, log: Any, advice: str) -> None:
+    def __init__(self, log: Any, advice: Advice) -> None:
         self._log = log
         self._advice = advice
 

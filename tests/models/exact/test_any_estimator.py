@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from reproducible_ml.datasets.serialize import serialize_npz
-from reproducible_ml.input_fn import input_fn
-from reproducible_ml.models.exact import publish_losses, read_steps
+from reproducible_ml.input_fn import input_fn, supervised_input_fn
+from reproducible_ml.models.exact import TrainingDiverged, publish_losses, read_steps
 from reproducible_ml.models.exact.any_estimator import ExactTraining, Watched
 from reproducible_ml.models.exact.any_estimator.counted_data import CountedData
 from reproducible_ml.utils.errors import ConfigError, DataError
@@ -170,3 +170,22 @@ def test_data_goes_on_behind_what_was_consumed_however_it_is_changed(change, tmp
     for expected, found in zip(whole[4:], rest):
         for one, other in zip(expected, found):
             np.testing.assert_array_equal(one, other)
+
+
+def test_a_loss_that_the_data_spoil_names_record_and_feature_and_no_learning_rate(tmp_path):
+    points = POINTS.copy()
+    points[13, 1] = np.nan
+    np.savez(tmp_path / "points.npz", points=points)
+    serialize_npz(tmp_path / "points.npz", "points", tmp_path / "data", samples_per_record=8)
+
+    def gaps():
+        read = supervised_input_fn(tmp_path / "data", ["points"], batch_size=4, shuffle=False)
+        return read().map(lambda features: features["points"])
+
+    with pytest.raises(TrainingDiverged) as caught:
+        training(tmp_path / "model").train(gaps, max_steps=9)
+    text = str(caught.value)
+    # Row 13 is in the fourth batch.
+    assert "is nan at step 4" in text
+    assert "feature 'points': train-00001.tfrecord, record 5: found NaN" in text
+    assert "learning rate" not in text

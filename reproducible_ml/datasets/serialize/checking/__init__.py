@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from reproducible_ml.datasets.serialize.checking.reading_range import readable
+    from reproducible_ml.datasets.serialize.checking.reading_range import odd_values, readable
     from reproducible_ml.datasets.serialize.checking.repairing import _replace, repair
     from reproducible_ml.datasets.serialize.checking.verification import Defect, verify
 else:
@@ -16,6 +16,7 @@ else:
 __all__ = [
     "Defect",
     "_replace",
+    "odd_values",
     "readable",
     "repair",
     "verify",

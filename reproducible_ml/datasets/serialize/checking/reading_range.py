@@ -58,6 +58,20 @@ def readable(manifest: Manifest, split: str, key: str, is_image: bool) -> Featur
         raise DataError(f"{manifest.record_dir}: feature {key!r}: {error}. {_AGAIN}.") from error
 
 
+def odd_values(manifest: Manifest) -> str | None:
+    """Name the first feature that holds NaN or infinity, with its record; None if there is none."""
+    folder = str(Path(manifest.record_dir).resolve())
+    for split in manifest.splits:
+        for key, schema in manifest.features.items():
+            if not (_is_numeric(schema) and schema.dtype.startswith("float")):
+                continue
+            try:
+                _span(folder, manifest.fingerprint, split, key)
+            except DataError as error:
+                return f"{manifest.record_dir}: feature {key!r}: {error}"
+    return None
+
+
 def _as_of_before(manifest: Manifest, split: str, key: str, schema: FeatureSchema) -> FeatureSchema:
     """Check the range of a data set that states no values."""
     if schema.dtype in ("bool", "uint8"):

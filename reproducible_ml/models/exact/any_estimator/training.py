@@ -19,6 +19,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from reproducible_ml.datasets.serialize.checking import odd_values
 from reproducible_ml.input_fn import called_at
 from reproducible_ml.models.exact.any_estimator.counted_data import (
     CountedData,
@@ -258,7 +259,7 @@ class ExactTraining:
         self._log = StepLog(self.folder, self._restored or 0, tuple(published_outcome().losses))
         self._replay(self._log.steps)
         return [
-            StepLogHook(self._log, watched.digest_every_steps, watched.advice),
+            StepLogHook(self._log, watched.digest_every_steps, self._advice),
             ScalarHook(watched.write, watched.log_every_steps, self._final),
             ProgressHook(self._final),
             *watched.hooks(),
@@ -336,6 +337,15 @@ class ExactTraining:
         identity = self._watched.identity(self.manifest)
         check_identity(self.folder, identity, self._restored, self._watched.allow_changed)
 
+    def _advice(self) -> str:
+        """Return what to try: to mend the data, if it is the data."""
+        odd = None if self.manifest is None else odd_values(self.manifest)
+        if odd is None:
+            return self._watched.advice
+        return (
+            f"{odd}: fill in such values, or leave the feature out, and serialize the data again."
+        )
+
     def _saver(self) -> ExactSaverHook:
         config = self._estimator.config
         every_steps, every_seconds = config.save_checkpoints_steps, config.save_checkpoints_secs
@@ -347,7 +357,7 @@ class ExactTraining:
             self,
             every_steps or None,
             every_seconds or None,
-            self._watched.advice,
+            self._advice,
             [self._listener],
         )
 
