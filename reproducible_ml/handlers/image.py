@@ -75,11 +75,9 @@ class ImageHandler(FeatureHandler):
         """
         super().__init__(delegate_to=delegate_to)
         self.dtype = checked_dtype(dtype).name
-        shape = None if shape is None else checked_shape(shape)
+        shape = None if shape is None else checked_shape(shape, 1)
         if shape is not None and len(shape) not in (2, 3):
             raise ConfigError(f"expected shape (height, width[, channels]), found {shape}")
-        if shape is not None and 0 in shape:
-            raise ConfigError(f"expected shape of integers from 1 on, found {shape}")
         if shape is not None and len(shape) == 3:
             if channels not in (None, shape[2]):
                 raise ConfigError(f"channels={channels} contradicts shape={tuple(shape)}")

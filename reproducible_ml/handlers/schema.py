@@ -50,6 +50,9 @@ class FeatureSchema:
         try:
             if self.shape is not None:
                 object.__setattr__(self, "shape", checked_shape(self.shape))
+        except ConfigError as error:
+            raise DataError(f"A feature's shape is damaged: {error}.") from error
+        try:
             object.__setattr__(self, "value_range", checked_range(self.value_range))
         except ConfigError as error:
             raise DataError(f"A feature's {error}.") from error

@@ -54,22 +54,25 @@ def checked_range(value_range: Any) -> tuple[float, float] | None:
     )
 
 
-def checked_shape(shape: Any) -> tuple[int, ...]:
+def checked_shape(shape: Any, least: int = 0) -> tuple[int, ...]:
     """Return a shape as Python's integers.
 
+    Args:
+        shape: The sizes.
+        least: The least that a size may be.
+
     Raises:
-        ConfigError: It is not a list of whole numbers; 64.5 is not cut to 64.
+        ConfigError: It is not a list of such integers; 64.5 is not cut to 64.
     """
     try:
         if isinstance(shape, (str, bytes)) or any(isinstance(size, bool) for size in shape):
             raise TypeError
         found = tuple(operator.index(size) for size in shape)
     except TypeError:
-        raise ConfigError(
-            f"shape is {shape!r}, expected whole numbers such as [64, 64, 3]"
-        ) from None
-    if any(size < 0 for size in found):
-        raise ConfigError(f"shape is {shape!r}, expected no negative numbers")
+        found = (least - 1,)
+    if any(size < least for size in found):
+        shown = tuple(shape) if isinstance(shape, list) else shape
+        raise ConfigError(f"expected shape of integers from {least} on, found {shown!r}")
     return found
 
 

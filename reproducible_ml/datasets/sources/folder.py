@@ -74,7 +74,7 @@ class FolderSource(Source):
         value_range: tuple[float, float] | None = None,
     ) -> None:
         root = Path(image_dir)
-        shape = checked_shape(image_shape)
+        shape = checked_shape(image_shape, 1)
         self.arguments = {"image_dir": recorded_path(root), "image_shape": list(shape)}
         if image_dtype is not None:
             self.arguments["image_dtype"] = image_dtype
