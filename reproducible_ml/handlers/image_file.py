@@ -135,7 +135,7 @@ def load_image(
         raise error if path in str(error) else DataError(f"{path}: {error}") from None
     except UnidentifiedImageError:
         raise DataError(
-            f"{path} can't be read as an image: its content is no format that Pillow or NumPy reads"
+            f"{path} can't be read as an image: its content has no form that Pillow or NumPy reads"
         ) from None
     except (*DAMAGED, Image.DecompressionBombError) as error:
         raise DataError(f"{path} can't be read as an image: {error}") from error

@@ -38,7 +38,7 @@ def array_file(array):
 
 def png(pixels, bits, colour_type, *chunks):
     """Write a PNG by hand, since Pillow writes no colours of 16 bits."""
-    height, width = pixels.shape[:2]
+    height, width = len(pixels), pixels.shape[1] * 8 // min(bits, 8)
     rows = pixels.astype(">u2" if bits == 16 else "u1").reshape(height, -1)
     raw = b"".join(b"\0" + row.tobytes() for row in rows)
     header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
@@ -105,6 +105,7 @@ def with_alpha(pixels, alpha):
 
 _JPEG, _WEBP = saved(COLOUR, "JPEG", quality=95), saved(COLOUR, "WEBP", lossless=True)
 _CMYK = saved(Image.fromarray(COLOUR).convert("CMYK"), "TIFF")
+_CMYK_PIXELS = np.asarray(Image.fromarray(COLOUR).convert("CMYK"))
 _PALETTE = Image.fromarray(COLOUR).quantize(16)
 _FEW = np.asarray(_PALETTE.convert("RGB"))
 _INDEX = np.asarray(_PALETTE)
@@ -137,6 +138,10 @@ RIGHT = {
     "bits.png": (saved(_BLACK_WHITE, "PNG"), three(_BLACK_WHITE * np.uint8(255))),
     "fax.tif": (
         saved(_BLACK_WHITE, "TIFF", compression="group4"), three(_BLACK_WHITE * np.uint8(255)),
+    ),
+    "4 bits.png": (png(GREY[:, ::2] & 240 | GREY[:, 1::2] >> 4, 4, 0), three(GREY // 16 * 17)),
+    "cmyk of 16 bits.tif": (
+        tiff(_CMYK_PIXELS.astype(np.uint16) * 257, _262=(5,)), read_by_pillow(_CMYK),
     ),
     "cmyk.tif": (
         _CMYK, read_by_pillow(_CMYK),
@@ -190,7 +195,7 @@ REFUSED = {
     "cut.webp": (_WEBP[:-99], "can't be read as an image"),
     "cut.gif": (saved(_PALETTE, "GIF")[:-200], "truncated"),
     "cut.npy": (array_file(COLOUR)[:-9], "can't be read as an image"),
-    "page.jpg": (b"<!doctype html><p>404", "its content is no format that Pillow or NumPy reads"),
+    "page.jpg": (b"<!doctype html><p>404", "its content has no form that Pillow"),
     "see-through.png": (saved(with_alpha(COLOUR, 200), "PNG"), "pixels, which RGB can't hold"),
     "see-through grey.png": (
         saved(Image.fromarray(with_alpha(GREY, 0), "LA"), "PNG"), "found transparent pixels",
@@ -227,5 +232,5 @@ REFUSED = {
     "complex.npy": (array_file(_FLOATS * 1j), "expected numbers"),
     "many channels.npy": (array_file(COLOUR.transpose(2, 0, 1)), "28 channels, expected 3"),
     "a batch.npy": (array_file(COLOUR[None]), r"shape \(1, 28, 28, 3\), expected an image"),
-    "archive.npy": (b"PK\x05\x06" + bytes(18), "its content is no format"),
+    "archive.npy": (b"PK\x05\x06" + bytes(18), "its content has no form"),
 }  # fmt: skip

@@ -45,6 +45,13 @@ def test_a_file_that_would_lose_something_is_refused_in_one_sentence(name, tmp_p
     assert "\n" not in str(error.value)
 
 
+def test_a_picture_that_is_turned_has_the_size_of_the_upright_one(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    found = pixels(tmp_path, saved(COLOUR[:10], "PNG", exif=exif))
+    np.testing.assert_array_equal(found, np.rot90(COLOUR[:10]))
+
+
 @pytest.mark.parametrize("size", [(28, 28), (14, 14), (56, 40)])
 @pytest.mark.parametrize(
     "content",
