@@ -5,8 +5,12 @@ $ python -m benchmarks.quality --npz-file mnist.npz --classifier models/judge
 All have the same generator and noise; each type trains with its practical values. The peer is the
 recipe of TF-GAN's example for MNIST: Wasserstein losses, spectral normalization in the critic, Adam
 with 1e-3 and 1e-4, one critic update per step; once with our critic, once with the example's own.
+All are evaluated as ``evaluate_gan`` does it: N = 10,000 samples against the whole test split, with
+the same classifier. So are as many real digits, drawn from the train split: the floor.
+
 Every training is a process. benchmarks/results/quality.json keeps finished trainings, so an
-interrupted round resumes with the rest.
+interrupted round resumes with the rest; figures of another protocol than ``PROTOCOL`` are measured
+again. With --work, the samples are kept too and are not drawn again.
 """
 
 from __future__ import annotations
@@ -25,11 +29,16 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks.measure import put_into
+from reproducible_ml.utils.files import replacing
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
 RECIPE, EXAMPLE = "TF-GAN's recipe", "TF-GAN's example"
 REAL = "real digits"
 SAMPLES, BATCH_SIZE, NOISE_DIMS, GRID = 10_000, 32, 64, 64
+# Version of how figures are taken; only those of one version are shown in a table. The first took
+# every fifth training image as the floor, compared it with itself too, and made batches in the
+# written order.
+PROTOCOL = 2
 SHOWN = ("classifier_score", "frechet_distance", "kernel_distance", "precision", "recall")
 
 
@@ -74,6 +83,7 @@ def _all(given: argparse.Namespace) -> None:
                 "seed": seed,
                 "critic_updates": given.critic_updates,
                 "compute_dtype": given.compute_dtype,
+                "protocol": PROTOCOL,
             }
             if any(key.items() <= one.items() for one in found):
                 continue
@@ -100,38 +110,64 @@ def train_and_judge(name: str, seed: int, given: argparse.Namespace) -> dict[str
     """Train one GAN, draw samples and evaluate them.
 
     Returns:
-        ``figures``, the ``classifier``'s digest, and for a conditional type ``agreement``: the
-        share of samples in which the classifier sees the digit asked for.
+        ``figures`` and what they are based on: ``samples``, their ``origin``, the number of
+        ``references`` by split, and the ``classifier``'s digest.
     """
-    import numpy as np
+    from reproducible_ml.models.evaluation import (
+        Classifier,
+        figures_of,
+        judge,
+        judge_floor,
+        split_labels,
+        split_outputs,
+    )
+    from reproducible_ml.utils.seeds import drawn_rows
 
-    from reproducible_ml.models.evaluation import Classifier, figures_of, judge, split_outputs
-    from reproducible_ml.utils.images import save_grid
-
-    data, folder = Path(given.work) / "data", Path(given.work) / f"{name}-{seed}"
-    labels = None
-    if name in (RECIPE, EXAMPLE):
-        critic = _our_critic(seed) if name == RECIPE else _example_critic
-        drawn = _recipe(critic, data, seed, given.critic_updates)
-    elif name == REAL:
-        from reproducible_ml.input_fn import split_batches
-
-        drawn = np.concatenate([images for images, _ in split_batches(str(data), "train")])
-        drawn = drawn[:: len(drawn) // SAMPLES][:SAMPLES]
-    else:
-        drawn, labels = _ours(name, data, folder, seed, given)
-    save_grid(drawn[:GRID], Path(given.work) / "grids" / f"{name}-{seed}.png")
+    data = Path(given.work) / "data"
     classifier = Classifier.load(given.classifier)
     test, train = (split_outputs(classifier, data, split) for split in ("test", "train"))
-    outputs = classifier.outputs(drawn)
-    found: dict[str, Any] = {
-        "figures": figures_of(judge(outputs, test, train.features), test),
-        "samples": len(drawn),
+    compared = len(train.features)
+    if name == REAL:
+        rows = drawn_rows(compared, SAMPLES, seed)
+        # Each leaves out itself.
+        compared -= 1
+        judged = judge_floor(train, rows, judge(test, test, train.features).test_distances)
+        labels = split_labels(data, "train", "label")[rows]
+        origin = f"train split, drawn with seed {seed}"
+    else:
+        drawn, labels = _samples(name, data, seed, given)
+        judged = judge(classifier.outputs(drawn), test, train.features)
+        origin = f"generator, latents of seed {seed}"
+    return {
+        "figures": figures_of(judged, test, labels),
+        "samples": len(judged.outputs.features),
+        "origin": origin,
+        "references": {"test": len(test.features), "train": compared},
         "classifier": classifier.digest,
     }
-    if labels is not None:
-        found["agreement"] = float((outputs.logits.argmax(axis=1) == labels).mean())
-    return found
+
+
+def _samples(name: str, data: Path, seed: int, given: argparse.Namespace) -> tuple[Any, Any]:
+    """Return samples of a trained GAN, and their labels, or None for a type without."""
+    import numpy as np
+
+    from reproducible_ml.utils.images import save_grid
+
+    label = f"{name}-{seed}-{given.critic_updates}-{given.compute_dtype}"
+    kept = Path(given.work) / "samples" / f"{label}.npz"
+    if not kept.exists():
+        labels = None
+        if name in (RECIPE, EXAMPLE):
+            critic = _our_critic(seed) if name == RECIPE else _example_critic
+            drawn = _recipe(critic, data, seed, given.critic_updates)
+        else:
+            drawn, labels = _ours(name, data, Path(given.work) / label, seed, given)
+        save_grid(drawn[:GRID], Path(given.work) / "grids" / f"{label}.png")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(kept) as file:
+            np.savez(file, images=drawn, **({} if labels is None else {"labels": labels}))
+    with np.load(kept) as arrays:
+        return arrays["images"], arrays.get("labels")
 
 
 def _ours(name: str, data: Path, folder: Path, seed: int, given: argparse.Namespace) -> Any:
@@ -242,12 +278,13 @@ def table(found: Sequence[dict[str, Any]]) -> str:
         "| --- | --- | --- |" + " --- |" * (len(SHOWN) + 1),
     ]
     groups: dict[tuple[int, str], list[dict[str, Any]]] = {}
-    for one in sorted(found, key=lambda one: one["critic_updates"]):
+    shown = [one for one in found if one.get("protocol") == PROTOCOL]
+    for one in sorted(shown, key=lambda one: one["critic_updates"]):
         groups.setdefault((one["critic_updates"], one["type"]), []).append(one)
     for (updates, name), members in groups.items():
         cells = [_spread([one["figures"][figure] for one in members]) for figure in SHOWN]
-        agreed = [one["agreement"] for one in members if "agreement" in one]
-        label = f"{100 * statistics.mean(agreed):.1f}%" if agreed else ""
+        agreed = [one["figures"].get("label_agreement") for one in members]
+        label = "" if None in agreed else f"{100 * statistics.mean(agreed):.1f}%"
         budget = "" if name == REAL else f"{updates:,}"
         lines.append(f"| {name} | {budget} | {len(members)} | {' | '.join(cells)} | {label} |")
     return "\n".join(lines)

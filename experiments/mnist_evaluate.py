@@ -26,7 +26,7 @@ ex = experiment(
 @ex.config
 def config() -> None:
     """Figures for N = 10,000 samples, each with its floor."""
-    seed = 1  # root of the latents' own random stream
+    seed = 1  # root of two random streams: the latents, and which training images are the floor
     record_dir = "data/mnist"  # the data set that the GAN was trained on
     model_dir = None  # a GAN trained by experiments.mnist_wgan; required
     classifier_dir = None  # written by experiments.mnist_classifier; required
@@ -41,7 +41,7 @@ def config() -> None:
 
 @ex.named_config
 def digits() -> None:
-    """scikit-learn's bundled digits; half of their train split is 750 images."""
+    """scikit-learn's bundled digits; the floor draws half of the 1,500 training images."""
     record_dir = "data/digits"
     samples = 750
 

@@ -173,15 +173,25 @@ def figures_table(figures: Sequence[Any]) -> str:
             )
         )
     # Not cut to the terminal's width: a cut number is worse than a long line.
-    lines = table(rows, right=range(1, 6))
-    return "\n".join([*lines, f"Classifier {figures[0].classifier[:SHORT_DIGEST]}"])
+    lines = table(rows, right=range(1, 5))
+    first = figures[0]
+    lines.append(
+        f"Floor: {first.floor_samples:,} training images, drawn with seed {first.seed}. "
+        f"Classifier {first.classifier[:SHORT_DIGEST]}"
+    )
+    if first.floor_samples < first.samples:
+        lines.append(
+            f"There are fewer training images than samples, so the floor can't be compared: a "
+            f"smaller N has a higher Frechet distance. Evaluate with samples={first.floor_samples}."
+        )
+    return "\n".join(lines)
 
 
 def _against(figure: Any) -> str:
-    """Return the number of real images with which a figure and its floor are compared."""
+    """Return the number and the split of the real images with which a figure is compared."""
     if not figure.references:
         return ""
-    found = f"{figure.references:,}"
+    found = f"{figure.references:,} {figure.against}"
     if figure.floor_references == figure.references:
         return found
     return f"{found} (floor {figure.floor_references:,})"

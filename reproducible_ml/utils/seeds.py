@@ -8,8 +8,12 @@ little-endian unsigned integers, are reduced to 31 bits because TensorFlow's see
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING, Any
 
-STREAMS = ("weights", "latents", "order", "augment", "evaluation")
+if TYPE_CHECKING:
+    import numpy as np
+
+STREAMS = ("weights", "latents", "order", "augment", "evaluation", "rows", "split")
 _MASK = 2**31 - 1
 
 
@@ -42,3 +46,25 @@ def seed_pair(root: int, name: str) -> tuple[int, int]:
     """
     words = _words(root, name)
     return child_seed(root, name), int.from_bytes(words[4:8], "little") & _MASK
+
+
+def drawn_rows(
+    records: int, count: int, seed: int, stream: str = "rows"
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Draw rows without replacement; each is as likely as any other, whatever their order.
+
+    Args:
+        records: Number of rows to draw from.
+        count: Number of rows to draw; all if there are no more.
+        seed: Root seed.
+        stream: Name of the random stream.
+
+    Returns:
+        int64 array [min(count, records)], ascending.
+    """
+    # Imported here, so that commands which draw nothing start without it.
+    import numpy as np
+
+    # NumPy promises that RandomState draws the same in every version, unlike its newer generators.
+    order = np.random.RandomState(child_seed(seed, stream)).permutation(records)
+    return np.sort(order[:count]).astype(np.int64)

@@ -82,3 +82,10 @@ def test_quality(mnist):
     options = ("--types=real digits", "--seeds=1", "--json=quality.json")
     printed = run("benchmarks.quality", mnist, "--classifier=judge", *options)
     assert "| real digits |" in printed
+    with open("quality.json", encoding="utf-8") as file:
+        (found,) = json.load(file)
+    # All 1,500 training images, each compared with the others.
+    assert (found["samples"], found["references"]) == (1500, {"test": 150, "train": 1499})
+    assert found["origin"] == "train split, drawn with seed 1"
+    assert found["figures"]["nearest_training_distance"] > 0
+    assert 0 <= found["figures"]["memorized_share"] < 0.2

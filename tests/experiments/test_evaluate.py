@@ -14,6 +14,7 @@ from reproducible_ml.input_fn.split import split_batches
 from reproducible_ml.models.evaluation.classifier import Classifier
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.experiments.running import experiment
+from tests.models.evaluation.test_real_images import by_hand
 from tests.tracking import lab
 from tests.tracking.toy_project import command
 
@@ -86,10 +87,13 @@ def test_every_value_stands_beside_n_layer_and_classifier(judged):
         assert np.isfinite([one["value"], one["floor"]]).all()
     assert figures["frechet_distance"]["references"] == 150
     assert figures["memorized_share"]["references"] == 1500
-    # The floor's images are one half of the training images, compared with the other.
-    assert figures["memorized_share"]["floor_references"] == 750
+    # An image of the floor is compared with all other training images.
+    assert figures["memorized_share"]["floor_references"] == 1499
     assert figures["frechet_distance"]["floor_references"] == 150
     assert figures["classifier_score"]["floor_references"] == 0
+    found = [figures[name]["against"] for name in ("recall", "memorized_share", "classifier_score")]
+    assert found == ["test", "train", ""]
+    assert {one["seed"] for one in figures.values()} == {1}
 
 
 def test_real_images_are_judged_better_than_four_steps_of_training(judged):
@@ -114,7 +118,7 @@ def test_the_figures_are_those_of_the_drawn_samples_and_the_test_split(judged):
     assert judged.figures["frechet_distance"]["value"] == pytest.approx(expected, rel=1e-3)
 
 
-def test_the_floor_is_one_half_of_the_train_split_against_the_test_split(judged):
+def test_the_floor_is_random_training_images_against_the_test_split(judged):
     classifier = Classifier.load(judged.folder / "judge")
     features = {
         split: np.concatenate(
@@ -125,11 +129,12 @@ def test_the_floor_is_one_half_of_the_train_split_against_the_test_split(judged)
         ).astype(float)
         for split in ("train", "test")
     }
-    # 150 of the 750 images at even places, evenly spread: every tenth of all.
-    floor, other_half = features["train"][::10], features["train"][1::2]
-    nearest = np.sqrt(((floor[:, None] - other_half) ** 2).sum(-1)).min(1)
+    rows = by_hand(1500, N, 1)
+    floor = features["train"][rows]
+    lengths = np.sqrt(((floor[:, None] - features["train"]) ** 2).sum(-1))
+    lengths[np.arange(N), rows] = np.inf
     found = judged.figures["nearest_training_distance"]["floor"]
-    assert found == pytest.approx(np.median(nearest), rel=1e-4)
+    assert found == pytest.approx(np.median(lengths.min(1)), rel=1e-4)
     means = ((floor.mean(0) - features["test"].mean(0)) ** 2).sum()
     assert means < judged.figures["frechet_distance"]["floor"]
 
@@ -174,10 +179,22 @@ def test_the_table_is_printed(judged):
         return next(line for line in lines if line[:1] == [name])
 
     one = judged.figures["frechet_distance"]
-    values = [f"{one['value']:.4f}", "150", f"{one['floor']:.4f}", "150", "150", "features"]
+    values = [f"{one['value']:.4f}", "150", f"{one['floor']:.4f}", "150", "150", "test", "features"]
     assert shown("frechet_distance") == ["frechet_distance", *values]
-    # One half of the training images is compared with the other.
-    assert shown("memorized_share")[5:] == ["1,500", "(floor", "750)", "features"]
+    assert shown("memorized_share")[5:] == ["1,500", "train", "(floor", "1,499)", "features"]
+    protocol = f"Floor: 150 training images, drawn with seed 1. Classifier {one['classifier'][:12]}"
+    assert protocol in judged.output.splitlines()
+
+
+def test_a_floor_of_fewer_images_than_samples_is_said_to_be_another(judged):
+    from reproducible_ml.models.evaluation.figures import Figure
+    from reproducible_ml.stages.evaluation import figures_table
+
+    one = judged.figures["frechet_distance"]
+    assert "can't be compared" not in figures_table([Figure(**one)])
+    said = figures_table([Figure(**{**one, "samples": 151})]).splitlines()[-1]
+    assert said.startswith("There are fewer training images than samples")
+    assert said.endswith("Evaluate with samples=150.")
 
 
 def test_an_evaluation_is_made_again_with_the_same_bits(judged):

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
         figures_of,
         judge,
         need_samples,
+    )
+    from reproducible_ml.models.evaluation.real_images import (
+        judge_floor,
+        split_labels,
         split_outputs,
     )
     from reproducible_ml.models.evaluation.while_training import evaluate_small
@@ -39,8 +43,10 @@ __all__ = [
     "evaluate_small",
     "figures_of",
     "judge",
+    "judge_floor",
     "measure_accuracy",
     "need_samples",
+    "split_labels",
     "split_outputs",
     "train_classifier",
 ]

@@ -1,9 +1,9 @@
 """Evaluation of a trained GAN: its samples are compared with the test split in feature space.
 
-N samples are judged, and as a floor also N training images, taken from one half of the train split.
-The floor shows how good a figure can get at this N, since real images are judged as if they were
-samples. Both are compared with the complete test split. To find copies, they are also compared with
-training images: the samples with all of them, the floor with those of the other half.
+N samples are judged, and as a floor also N training images, drawn at random. The floor shows how
+good a figure can get at this N, since real images are judged as if they were samples. Both are
+compared with the complete test split. To find copies, they are also compared with all training
+images, of which each image of the floor leaves out itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 from reproducible_ml.input_fn import image_shape, split_batches
 from reproducible_ml.models.evaluation.classifier import (
     Classifier,
-    Outputs,
     note_other_data,
 )
 from reproducible_ml.models.evaluation.figures import (
@@ -29,16 +28,21 @@ from reproducible_ml.models.evaluation.figures import (
     judge,
     need_samples,
     references,
+)
+from reproducible_ml.models.evaluation.neighbours import Neighbours
+from reproducible_ml.models.evaluation.real_images import (
+    classes_in_turn,
+    judge_floor,
     split_labels,
     split_outputs,
 )
-from reproducible_ml.models.evaluation.neighbours import Neighbours
 from reproducible_ml.models.gan import TrainedGAN
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.disk import writing
 from reproducible_ml.utils.errors import ConfigError
 from reproducible_ml.utils.files import write_json
 from reproducible_ml.utils.images import save_grid
+from reproducible_ml.utils.seeds import drawn_rows
 
 _PAIRS = 16
 _PAIRS_A_ROW = 4
@@ -80,7 +84,7 @@ def evaluate_gan(
         classifier_dir: Folder of a classifier for such images.
         evaluation_dir: Folder to write; created if missing.
         samples: N, at least ``FEWEST_SAMPLES``.
-        seed: Root seed of the latents.
+        seed: Root seed of the latents, and of the draw of the floor's images.
 
     Raises:
         ConfigError: N is too small, or GAN, classifier and data do not match.
@@ -95,25 +99,20 @@ def evaluate_gan(
 
     test = split_outputs(classifier, record_dir, "test")
     train = split_outputs(classifier, record_dir, "train")
-    if len(test.features) < FEWEST_SAMPLES or len(train.features) < 2 * FEWEST_SAMPLES:
+    if min(len(test.features), len(train.features)) < FEWEST_SAMPLES:
         raise ConfigError(
             f"{record_dir} has {len(train.features)} training and {len(test.features)} test "
-            f"images; an evaluation needs at least {2 * FEWEST_SAMPLES} and {FEWEST_SAMPLES}."
+            f"images; an evaluation needs at least {FEWEST_SAMPLES} of each."
         )
-    half, other_half = _halves(len(train.features))
-    floor_rows = half[np.arange(min(samples, len(half))) * len(half) // min(samples, len(half))]
+    floor_rows = drawn_rows(len(train.features), samples, seed)
 
-    drawn = gan.draw(samples, seed)
+    asked_for = classes_in_turn(samples, gan.classes) if gan.classes else None
+    drawn = gan.draw(samples, seed, asked_for)
     judged = judge(classifier.outputs(drawn), test, train.features)
-    floor = judge(
-        Outputs(train.features[floor_rows], train.logits[floor_rows]),
-        test,
-        train.features[other_half],
-    )
+    floor = judge_floor(train, floor_rows, judged.test_distances)
     classifier.close()
-    asked_for = shown = None
+    shown = None
     if gan.classes:
-        asked_for = gan.labels(samples)
         shown = split_labels(record_dir, "train", gan.settings.label_key)[floor_rows]
     values, floors = figures_of(judged, test, asked_for), figures_of(floor, test, shown)
     figures = tuple(
@@ -124,9 +123,11 @@ def evaluate_gan(
             floor=floors[name],
             floor_samples=len(floor_rows),
             references=references(name, len(test.features), len(train.features)),
-            floor_references=references(name, len(test.features), len(other_half)),
+            floor_references=references(name, len(test.features), len(train.features) - 1),
             layer=FIGURES[name].layer,
             classifier=classifier.digest,
+            against=FIGURES[name].against,
+            seed=seed,
         )
         for name in values
     )
@@ -145,11 +146,6 @@ def evaluate_gan(
         result = Evaluation(gan.step, figures, digests, str(grid))
         write_json(folder / "figures.json", asdict(result), indent=1, sort_keys=False)
     return result
-
-
-def _halves(count: int) -> tuple[Any, Any]:
-    """Return two alternating halves of the rows, so that sorted data is spread over both."""
-    return np.arange(0, count, 2), np.arange(1, count, 2)
 
 
 def _neighbour_grid(drawn: Any, neighbours: Neighbours, record_dir: str | Path, path: Path) -> Path:

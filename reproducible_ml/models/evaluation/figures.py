@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from reproducible_ml.input_fn import split_batches
-from reproducible_ml.models.evaluation.classifier import FEATURES, LAYER, Classifier, Outputs
+from reproducible_ml.models.evaluation.classifier import FEATURES, LAYER, Outputs
 from reproducible_ml.models.evaluation.formulas import (
     TUTORIAL_BATCH,
     BatchwiseFigures,
@@ -31,6 +29,7 @@ from reproducible_ml.models.evaluation.neighbours import (
     precision_recall,
 )
 from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.seeds import child_seed
 
 # A covariance of 128 features has full rank from 129 vectors on.
 FEWEST_SAMPLES = max(FEATURES, TUTORIAL_BATCH, NEIGHBOURS) + 1
@@ -48,13 +47,15 @@ class Figure:
         name: Name of the figure, such as ``frechet_distance``.
         value: Value for the samples.
         samples: N, the number of samples.
-        floor: Value for real training images instead of samples.
-        floor_samples: Number of these training images.
+        floor: Value for training images, drawn at random, instead of samples.
+        floor_samples: Number of these training images; N, unless there are fewer.
         references: Number of real images with which the samples are compared; 0 for none.
-        floor_references: The same for the floor; of the training images only one half, since those
-            that are judged come from the other half.
+        floor_references: The same for the floor: one less if these are the training images, since
+            each of them is compared with all others.
         layer: Layer of the classifier that is compared, ``features`` or ``logits``.
         classifier: Digest of the classifier's weights.
+        against: Split of the references, ``test`` or ``train``; empty for none.
+        seed: Root seed of the samples' latents and of the draw of the floor's images.
     """
 
     name: str
@@ -66,6 +67,8 @@ class Figure:
     floor_references: int
     layer: str
     classifier: str
+    against: str
+    seed: int
 
 
 class Judged(NamedTuple):
@@ -108,35 +111,6 @@ def need_samples(samples: int) -> None:
             f"samples={samples} is too small: the covariance of {FEATURES} features "
             f"needs at least {FEWEST_SAMPLES}. Figures are usually compared at {SAMPLES:,}."
         )
-
-
-def split_outputs(
-    classifier: Classifier, record_dir: str | Path, split: str, limit: int | None = None
-) -> Outputs:
-    """Compute the classifier's outputs for a split's images, in their written order.
-
-    Args:
-        classifier: The classifier.
-        record_dir: The data set.
-        split: Name of the split.
-        limit: Number of images to use, from the first on; None for all.
-    """
-    found: list[Outputs] = []
-    count = 0
-    for images, _ in split_batches(record_dir, split):
-        found.append(classifier.outputs(images))
-        count += len(images)
-        if limit is not None and count >= limit:
-            break
-    parts = zip(*found)
-    return Outputs(*(np.concatenate(part)[:limit] for part in parts))
-
-
-def split_labels(
-    record_dir: str | Path, split: str, label_key: str
-) -> np.ndarray[Any, np.dtype[np.int32]]:
-    """Return a split's labels, in their written order."""
-    return np.concatenate([labels for _, labels in split_batches(record_dir, split, label_key)])
 
 
 def figures_of(judged: Judged, real: Outputs, labels: Any | None = None) -> dict[str, float]:
@@ -211,7 +185,11 @@ class _Seen:
 
     @cached_property
     def batchwise(self) -> BatchwiseFigures:
-        return batchwise_figures(self.outputs.logits, self.real.logits)
+        # A batch in written order may hold a single class, and conditional samples have each class
+        # in turn. So both are shuffled, differently, or else batches could match in their classes.
+        draw = np.random.RandomState(child_seed(0, "rows"))
+        logits, real = (draw.permutation(one.logits) for one in (self.outputs, self.real))
+        return batchwise_figures(logits, real)
 
     @property
     def distances(self) -> Any:

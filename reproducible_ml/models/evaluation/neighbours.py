@@ -66,20 +66,26 @@ class Neighbours(NamedTuple):
     distances: Array
 
 
-def nearest_neighbours(queries: Any, references: Any) -> Neighbours:
+def nearest_neighbours(queries: Any, references: Any, left_out: Any | None = None) -> Neighbours:
     """Find the nearest reference of each query; for ties, usually the first.
 
     Args:
         queries: [n, dims].
-        references: [m, dims], m at least 1.
+        references: [m, dims], m at least 1, or 2 with ``left_out``.
+        left_out: Integers [n]: a reference that is not compared with the query at the same place,
+            such as the query itself. None for none.
     """
     x = checked_vectors(queries)
     y = checked_vectors(references, x.shape[1])
-    need_rows(1, y)
+    need_rows(1 if left_out is None else 2, y)
     indices = np.zeros(len(x), np.int64)
     best = np.full(len(x), np.inf)
     for rows, columns in blocks(len(x), len(y)):
         squared = _squared_distances(x[rows], y[columns])
+        if left_out is not None:
+            place = np.asarray(left_out)[rows] - columns.start
+            inside = np.flatnonzero((place >= 0) & (place < squared.shape[1]))
+            squared[inside, place[inside]] = np.inf
         nearest = squared.argmin(axis=1)
         found = squared[np.arange(len(nearest)), nearest]
         nearer = found < best[rows]

@@ -17,8 +17,8 @@ from reproducible_ml.models.evaluation.figures import (
     figure_names,
     need_samples,
     small_figures,
-    split_outputs,
 )
+from reproducible_ml.models.evaluation.real_images import classes_in_turn, split_outputs
 from reproducible_ml.models.exact import StepHook, StepOutcome
 from reproducible_ml.models.gan import add_samples, latents_of_batch
 from reproducible_ml.utils.errors import ConfigError
@@ -64,7 +64,7 @@ class SmallEvaluationHook(StepHook):
         basis: Mapping[str, Any] | None = None,
     ) -> None:
         self.basis = dict(basis or {})
-        self._classes = classes
+        self._asked_for = classes_in_turn(samples, classes) if classes else None
         self._generator = generator
         self._noise_dims = noise_dims
         self._classifier = classifier
@@ -80,11 +80,12 @@ class SmallEvaluationHook(StepHook):
         self._batch = tf.compat.v1.placeholder(tf.int64, [])
         latents = latents_of_batch(self._seed, self._batch, self._noise_dims)
         inputs = latents
-        if self._classes:
+        if self._asked_for is not None:
             size = int(latents.shape[0])
-            # Sample i has class i modulo their number, in every batch.
             places = tf.range(size) + tf.cast(self._batch, tf.int32) * size
-            inputs = {"latents": latents, "labels": places % self._classes}
+            # What the last batch draws beyond N is cut off, whatever its class.
+            labels = tf.gather(self._asked_for, places % self._count)
+            inputs = {"latents": latents, "labels": labels}
         self._samples = add_samples(self._generator, inputs)
 
     def after_step(self, outcome: StepOutcome, session: tf.compat.v1.Session) -> None:
@@ -96,8 +97,7 @@ class SmallEvaluationHook(StepHook):
         while sum(map(len, drawn)) < self._count:
             drawn.append(session.run(self._samples, {self._batch: len(drawn)}))
         samples = np.concatenate(drawn)[: self._count]
-        asked_for = np.arange(self._count) % self._classes if self._classes else None
-        figures = small_figures(self._classifier.outputs(samples), self._real, asked_for)
+        figures = small_figures(self._classifier.outputs(samples), self._real, self._asked_for)
         for name, value in figures.items():
             self._write(f"{PREFIX}{name}", value, step)
 
@@ -132,7 +132,8 @@ def evaluate_small(
         classifier_dir: Folder of a classifier for such images.
         write: Called as ``write(name, value, step)``.
         every_steps: Steps between two evaluations.
-        samples: N, at least ``FEWEST_SAMPLES``; the same number of real images is used.
+        samples: N, at least ``FEWEST_SAMPLES``; as many real images are drawn from the split, the
+            same ones in every training.
         seed: Root seed of the latents.
         split: Split of the real images.
         classes: Number of classes from which the generator gets labels in turn; 0 for none.

@@ -1,4 +1,4 @@
-"""Conditional types are judged by whether they draw the class that was asked for."""
+"""GANs of a data set whose classes alternate: their floor, and the labels asked for."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,11 @@ import pytest
 from reproducible_ml.input_fn.split import split_batches
 from reproducible_ml.models.evaluation.classifier import Classifier
 from reproducible_ml.models.evaluation.evaluate import evaluate_gan
+from reproducible_ml.models.evaluation.real_images import split_outputs
 from reproducible_ml.models.gan.sampling import TrainedGAN
 from tests.models import training_processes as training
 from tests.models.evaluation.test_classifier import train, write_shapes
+from tests.models.evaluation.test_real_images import by_hand
 
 CLASSES = 3
 CADENCE = {"max_steps": 1, "evaluate_every_steps": 1}
@@ -17,7 +19,16 @@ N = 131
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
-    return write_shapes(tmp_path_factory.mktemp("data") / "shapes")
+    return write_shapes(tmp_path_factory.mktemp("data") / "shapes", order=upright_at_even_places)
+
+
+def upright_at_even_places(kinds):
+    """Return an order in which every second row is of class 0, as long as there are some."""
+    order = np.full(len(kinds), -1)
+    places = np.arange(0, len(kinds), 2)[: (kinds == 0).sum()]
+    order[places] = np.flatnonzero(kinds == 0)
+    order[order < 0] = np.flatnonzero(kinds != 0)
+    return order
 
 
 @pytest.fixture(scope="module")
@@ -52,26 +63,72 @@ def test_agreement_is_that_of_the_labels_asked_for_while_training_and_after(
     images, labels = (
         np.concatenate(part) for part in zip(*split_batches(shapes, "train", "label"))
     )
-    # The floor: N of the 150 images at even places, evenly spread.
-    rows = [2 * (row * 150 // N) for row in range(N)]
+    # The floor: N training images, drawn at random.
+    rows = by_hand(300, N, 2)
     assert one.floor == agreed(images[rows], labels[rows]) > 0.95
     assert (one.layer, one.references, one.floor_references) == ("logits", 0, 0)
 
 
-def test_a_gan_without_labels_has_no_such_figure(tmp_path, shapes, judge):
-    error = training.run(shapes, tmp_path, {}, CADENCE, classifier_dir=str(judge))
-    assert error is None
-    names = {name for name, _, _ in training.points(tmp_path)}
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory, shapes, judge):
+    """A GAN without labels."""
+    folder = tmp_path_factory.mktemp("plain")
+    assert training.run(shapes, folder, {}, CADENCE, classifier_dir=str(judge)) is None
+    return folder
+
+
+def test_a_gan_without_labels_has_no_such_figure(plain):
+    names = {name for name, _, _ in training.points(plain)}
     assert "small_recall" in names
     assert "small_label_agreement" not in names
 
 
-def test_a_classifier_of_other_data_is_named(tmp_path, judge, shapes, capsys):
+def frechet(x, y):
+    a, b = np.cov(x.T), np.cov(y.T)
+    roots = np.sqrt(np.maximum(np.linalg.eigvals(a @ b).real, 0)).sum()
+    return ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(a + b) - 2 * roots
+
+
+def test_the_floor_is_that_of_random_training_images(tmp_path, shapes, judge, plain):
+    found = evaluate_gan(shapes, plain, judge, tmp_path / "out", samples=150, seed=4)
+    figures = {one.name: one for one in found.figures}
+    one, nearest = figures["frechet_distance"], figures["nearest_training_distance"]
+    assert (one.samples, one.floor_samples, one.references) == (150, 150, 141)
+    assert (one.floor_references, one.against, one.seed) == (141, "test", 4)
+    assert (nearest.references, nearest.floor_references, nearest.against) == (300, 299, "train")
+
+    classifier = Classifier.load(judge)
+    seen, test = (
+        split_outputs(classifier, shapes, split).features.astype(float)
+        for split in ("train", "test")
+    )
+    rows = by_hand(300, 150, 4)
+    assert one.floor == pytest.approx(frechet(seen[rows], test), rel=1e-3)
+    lengths = np.linalg.norm(seen[rows][:, None] - seen[None], axis=2)
+    lengths[np.arange(150), rows] = np.inf
+    assert nearest.floor == pytest.approx(np.median(lengths.min(1)), rel=1e-6)
+
+    random = np.random.default_rng(1)
+    draws = [frechet(seen[random.permutation(300)[:150]], test) for _ in range(10)]
+    assert one.floor < 2 * max(draws)
+    for wrong in (seen[::2], seen[:150:2]):
+        assert frechet(wrong, test) > 2 * max(draws)
+
+
+def test_a_part_of_a_split_is_drawn(shapes, judge):
+    classifier = Classifier.load(judge)
+    whole = split_outputs(classifier, shapes, "train")
+    part = split_outputs(classifier, shapes, "train", limit=140, seed=3)
+    np.testing.assert_array_equal(part.logits, whole.logits[by_hand(300, 140, 3)])
+    everything = split_outputs(classifier, shapes, "train", limit=1000)
+    np.testing.assert_array_equal(everything.features, whole.features)
+
+
+def test_a_classifier_of_other_data_is_named(tmp_path, judge, shapes, plain, capsys):
     other = write_shapes(tmp_path / "other", seed=6)
     assert training.run(other, tmp_path / "model", {}, {"max_steps": 1}) is None
     evaluate_gan(other, tmp_path / "model", judge, tmp_path / "out", samples=N)
     said = capsys.readouterr().err
     assert f"The classifier in {judge} was trained on other data (fingerprint " in said
-    assert training.run(shapes, tmp_path / "same", {}, {"max_steps": 1}) is None
-    evaluate_gan(shapes, tmp_path / "same", judge, tmp_path / "out", samples=N)
+    evaluate_gan(shapes, plain, judge, tmp_path / "out", samples=N)
     assert "was trained on other data" not in capsys.readouterr().err
