@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from reproducible_ml.datasets.serialize import serialize_npz, serialize_source
-from reproducible_ml.datasets.sources import SOURCES, ArraySource, make_source
+from reproducible_ml.datasets.sources import SOURCES, ArraySource, make_source, reopen
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.datasets.small_data import images_and_labels, read_back
 
@@ -120,14 +120,41 @@ def test_a_file_too_small_for_mnist_is_refused(tmp_path):
 # --- npz
 
 
-def test_an_npz_without_eval_gives_it_the_last_twelfth():
-    images, labels = images_and_labels(24)
+def sorted_by_class(count, classes):
+    """Images that differ in all rows, and labels in ascending order."""
+    images = np.arange(count, dtype=np.uint16).view(np.uint8).reshape(count, 1, 2)
+    return images, np.arange(count) * classes // count
+
+
+def test_an_npz_without_eval_gives_it_a_twelfth_drawn_from_all_classes():
+    images, labels = sorted_by_class(600, classes=4)
     np.savez("rows.npz", x_train=images, y_train=labels, x_test=images[:5], y_test=labels[:5])
     source = make_source("npz", npz_file="rows.npz")
-    assert source.split_to_size == {"train": 22, "eval": 2, "test": 5}
-    rows = list(source.rows_gen("eval"))
-    np.testing.assert_array_equal([row["image"] for row in rows], images[22:])
-    assert [row["label"] for row in rows] == labels[22:].tolist()
+    assert source.split_to_size == {"train": 550, "eval": 50, "test": 5}
+    seed = int.from_bytes(hashlib.sha256(b"0/split").digest()[:4], "little") % 2**31
+    drawn = sorted(np.random.RandomState(seed).permutation(600)[:50].tolist())
+    rest = [row for row in range(600) if row not in drawn]
+    for split, rows in (("eval", drawn), ("train", rest)):
+        found = list(source.rows_gen(split))
+        np.testing.assert_array_equal([row["image"][..., 0] for row in found], images[rows])
+        assert [row["label"] for row in found] == labels[rows].tolist()
+    # Each class has 12.5 on average, and 3 standard deviations are 9.
+    assert np.bincount(labels[drawn], minlength=4).min() >= 4
+    assert source.arguments["eval_seed"] == 0
+    other = make_source("npz", npz_file="rows.npz", eval_seed=1)
+    assert other.digest() != source.digest()
+
+
+def test_an_npz_of_an_earlier_version_is_opened_again_with_the_last_rows_as_eval():
+    images, labels = sorted_by_class(24, classes=4)
+    np.savez("rows.npz", x_train=images, y_train=labels)
+    written = {"name": "npz", "arguments": {"npz_file": "rows.npz"}}
+    before = reopen(written, "records")
+    assert [row["label"] for row in before.rows_gen("eval")] == labels[22:].tolist()
+    # What is written now says how, so that it is opened again alike.
+    now = make_source("npz", npz_file="rows.npz")
+    again = reopen({"name": "npz", "arguments": now.arguments}, "records")
+    assert again.digest() == now.digest() != before.digest()
 
 
 def test_an_npz_with_eval_keeps_it():

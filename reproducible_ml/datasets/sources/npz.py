@@ -12,6 +12,7 @@ from reproducible_ml.datasets.sources.base import ArraySource, Source, recorded_
 from reproducible_ml.datasets.sources.pixels import array_range, check_alike, check_images
 from reproducible_ml.handlers import DTYPES, ArrayHandler, FeatureHandler, checked_range
 from reproducible_ml.utils.errors import ConfigError, DataError
+from reproducible_ml.utils.seeds import drawn_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,17 +102,22 @@ def _array(path: Path, archive: Any, key: str) -> np.ndarray[Any, Any]:
 
 
 def npz(
-    npz_file: str | None = None, value_range: Sequence[float] | None = None, **unused: Any
+    npz_file: str | None = None,
+    value_range: Sequence[float] | None = None,
+    eval_seed: int | None = 0,
+    **unused: Any,
 ) -> ArraySource:
     """Open an NPZ file with x_train, y_train and optionally x_eval, y_eval, x_test, y_test.
 
-    Without x_eval, the last twelfth of the training rows becomes eval. The number of classes is the
+    Without x_eval, a twelfth of the training rows becomes eval. The number of classes is the
     largest label plus one. Other arrays are not read.
 
     Args:
         npz_file: The file.
         value_range: (low, high), the values of the images that become -1 and 1; None takes them
             from their dtype and values.
+        eval_seed: Draws the rows of eval. None takes the last rows, which in a file sorted by class
+            are all of the last one; data sets written by 1.0 have them.
         **unused: Arguments of other sources.
 
     Raises:
@@ -119,9 +125,12 @@ def npz(
         DataError: The file is missing, damaged, or lacks arrays; or an image has NaN, infinity or
             values outside the range, or the range can't be told.
     """
+    import numpy as np
+
     if not npz_file:
         raise DataError("source=npz needs a file: npz_file=path/to/file.npz.")
     path, stated = Path(npz_file), checked_range(value_range)
+    arguments: dict[str, Any] = {"npz_file": recorded_path(path)}
     arrays = load_npz(path, ("x_train", "y_train"), _NAMES[2:])
     splits = {"train": (arrays["x_train"], arrays["y_train"])}
     for split in ("eval", "test"):
@@ -147,14 +156,21 @@ def npz(
     check_alike(str(path), {f"x_{split}": images for split, (images, _) in splits.items()}, stated)
     if "eval" not in splits:
         images, labels = splits["train"]
-        cut = len(images) - max(1, len(images) // _EVAL_PART)
-        splits = {"train": (images[:cut], labels[:cut]), "eval": (images[cut:], labels[cut:])} | {
+        count = max(1, len(images) // _EVAL_PART)
+        if eval_seed is None:
+            parts: list[Any] = [slice(None, -count), slice(-count, None)]
+        else:
+            drawn = drawn_rows(len(images), count, eval_seed, "split")
+            parts = [np.setdiff1d(np.arange(len(images)), drawn), drawn]
+            arguments["eval_seed"] = eval_seed
+        train, evaluated = ((images[part], labels[part]) for part in parts)
+        splits = {"train": train, "eval": evaluated} | {
             name: arrays_ for name, arrays_ in splits.items() if name != "train"
         }
     classes = 1 + max(int(labels.max(initial=0)) for _, labels in splits.values())
     return ArraySource(
         "npz",
-        {"npz_file": recorded_path(path)},
+        arguments,
         splits,
         classes,
         image_description=f"Image of {path.name}",

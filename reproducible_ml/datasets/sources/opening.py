@@ -37,6 +37,8 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "tfds": tfds,
 }
 _PATH_SUFFIXES = ("_file", "_dir")
+# What an argument was before there was any such: a manifest that does not record it means this.
+_BEFORE: dict[str, dict[str, Any]] = {"npz": {"eval_seed": None}}
 
 
 def source_keys(name: str) -> tuple[str, ...]:
@@ -99,7 +101,8 @@ def reopen(recorded: Mapping[str, Any], record_dir: str | Path) -> Source:
         ConfigError: The source is unknown.
         DataError: Its module is not found, holds no such source, or its data can't be read.
     """
-    name, code, arguments = str(recorded["name"]), recorded.get("code"), recorded["arguments"]
+    name, code = str(recorded["name"]), recorded.get("code")
+    arguments = {**_BEFORE.get(name, {}), **recorded["arguments"]}
     if not code:
         return make_source(name, **arguments)
     module, _, qualified = str(code).partition(":")
