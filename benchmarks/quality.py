@@ -9,8 +9,8 @@ All are evaluated as ``evaluate_gan`` does it: N = 10,000 samples against the wh
 the same classifier. So are as many real digits, drawn from the train split: the floor.
 
 Every training is a process. benchmarks/results/quality.json keeps finished trainings, so an
-interrupted round resumes with the rest; figures of another protocol than ``PROTOCOL`` are measured
-again. With --work, the samples are kept too and are not drawn again.
+interrupted round resumes with the rest; figures of another protocol than ``PROTOCOL``, or of
+another classifier, are measured again. With --work, samples are kept too and are not drawn again.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks.measure import put_into
 from reproducible_ml.utils.files import replacing
+from reproducible_ml.utils.text import SHORT_DIGEST
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
 RECIPE, EXAMPLE = "TF-GAN's recipe", "TF-GAN's example"
 REAL = "real digits"
 SAMPLES, BATCH_SIZE, NOISE_DIMS, GRID = 10_000, 32, 64, 64
-# Version of how figures are taken; only those of one version are shown in a table. The first took
-# every fifth training image as the floor, compared it with itself too, and made batches in the
-# written order.
+# Version of how figures are taken. The first took every fifth training image as the floor, compared
+# it with itself too, and made batches in the written order; what the table shows of samples is the
+# same in both.
 PROTOCOL = 2
 SHOWN = ("classifier_score", "frechet_distance", "kernel_distance", "precision", "recall")
 
@@ -71,7 +72,10 @@ def main() -> None:
 
 def _all(given: argparse.Namespace) -> None:
     from benchmarks.training import serialize
+    from reproducible_ml.models.evaluation import DESCRIPTION_FILE
 
+    described = (Path(given.classifier) / DESCRIPTION_FILE).read_text(encoding="utf-8")
+    classifier = json.loads(described)["digest"]
     data = Path(given.work) / "data"
     if not (data / "dataset.json").exists():
         serialize(data, given.npz_file)
@@ -84,6 +88,7 @@ def _all(given: argparse.Namespace) -> None:
                 "critic_updates": given.critic_updates,
                 "compute_dtype": given.compute_dtype,
                 "protocol": PROTOCOL,
+                "classifier": classifier,
             }
             if any(key.items() <= one.items() for one in found):
                 continue
@@ -270,23 +275,27 @@ def _example_critic(images: Any, conditioning: Any) -> Any:
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:
-    """Return mean and standard deviation over the seeds of each type and budget as Markdown."""
+    """Return mean and standard deviation over the seeds of each type and budget as Markdown.
+
+    Real digits, the floor, come first. Each line names its classifier.
+    """
     lines = [
         "| type | updates | seeds | "
         + " | ".join(name.replace("_", " ") for name in SHOWN)
-        + " | label |",
-        "| --- | --- | --- |" + " --- |" * (len(SHOWN) + 1),
+        + " | label | classifier |",
+        "| --- | --- | --- |" + " --- |" * (len(SHOWN) + 2),
     ]
-    groups: dict[tuple[int, str], list[dict[str, Any]]] = {}
-    shown = [one for one in found if one.get("protocol") == PROTOCOL]
-    for one in sorted(shown, key=lambda one: one["critic_updates"]):
-        groups.setdefault((one["critic_updates"], one["type"]), []).append(one)
-    for (updates, name), members in groups.items():
+    groups: dict[tuple[int, str, str, int], list[dict[str, Any]]] = {}
+    for one in sorted(found, key=lambda one: (one["type"] != REAL, one["critic_updates"])):
+        key = (one["critic_updates"], one["type"], one["classifier"], one["protocol"])
+        groups.setdefault(key, []).append(one)
+    for (updates, name, classifier, _), members in groups.items():
         cells = [_spread([one["figures"][figure] for one in members]) for figure in SHOWN]
         agreed = [one["figures"].get("label_agreement") for one in members]
-        label = "" if None in agreed else f"{100 * statistics.mean(agreed):.1f}%"
+        cells.append("" if None in agreed else f"{100 * statistics.mean(agreed):.1f}%")
+        cells.append(classifier[:SHORT_DIGEST])
         budget = "" if name == REAL else f"{updates:,}"
-        lines.append(f"| {name} | {budget} | {len(members)} | {' | '.join(cells)} | {label} |")
+        lines.append(f"| {name} | {budget} | {len(members)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -84,8 +84,14 @@ def test_quality(mnist):
     assert "| real digits |" in printed
     with open("quality.json", encoding="utf-8") as file:
         (found,) = json.load(file)
-    # All 1,500 training images, each compared with the others.
-    assert (found["samples"], found["references"]) == (1500, {"test": 150, "train": 1499})
+    # Each of the drawn training images is compared with all others.
+    assert (found["samples"], found["references"]) == (10_000, {"test": 100, "train": 54_999})
     assert found["origin"] == "train split, drawn with seed 1"
     assert found["figures"]["nearest_training_distance"] > 0
     assert 0 <= found["figures"]["memorized_share"] < 0.2
+    printed = run("benchmarks.floor", mnist, "--classifier=judge", "--json=floor.json")
+    assert "| drawn, seeds 1 to 10 |" in printed
+    with open("floor.json", encoding="utf-8") as file:
+        found = json.load(file)
+    assert (found["samples"], found["references"]) == (10_000, {"test": 100})
+    assert all(distance >= 0 for one in found["distances"].values() for distance in one)
