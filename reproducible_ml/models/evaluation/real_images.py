@@ -50,8 +50,13 @@ def split_outputs(
         split: Name of the split.
         limit: Number of images to draw from the split; None for all.
         seed: Root seed of the draw.
+
+    Raises:
+        DataError: The data set is missing or damaged, or has no such split.
     """
-    records = read_manifest(record_dir).splits[split].records
+    splits = read_manifest(record_dir).splits
+    # A split that is not there is refused where it is read.
+    records = splits[split].records if split in splits else 0
     rows = drawn_rows(records, records if limit is None else limit, seed)
     found: list[Outputs] = []
     start = 0
