@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check check-tests check-parts format lint types imports docs test-slow coverage wheel \
-	bench bench-data bench-training licences pages lock environment extras clean
+	bench bench-data bench-training licences pages lock audit environment extras clean
 
 # Absolute paths appear nowhere, so the checkout may lie in a folder with spaces in its name.
 VENV := .venv
@@ -79,12 +79,19 @@ licences: environment  ## write docs/licences.md from the metadata of what .venv
 pages: environment  ## write the tables of docs/gan-types.md from GAN_TYPES
 	@$(VENV)/bin/python scripts/gan_types_page.py
 
+# What the three locks have in common. The hashes are those of every file that the index has of a version.
+COMPILE = uv pip compile --quiet --universal --python-version 3.9 --generate-hashes $(LOCK) \
+	--custom-compile-command "make lock"
+
 lock:  ## make the locks again from setup.py (needs uv); LOCK=--upgrade takes newer packages
-	@uv pip compile --quiet --universal --python-version 3.9 $(LOCK) --all-extras \
-		--custom-compile-command "make lock" --output-file requirements-extras.txt setup.py
-	@uv pip compile --quiet --universal --python-version 3.9 $(LOCK) --extra dev \
-		--constraint requirements-extras.txt \
-		--custom-compile-command "make lock" --output-file requirements.txt setup.py
+	@$(COMPILE) --all-extras --output-file requirements-extras.txt setup.py
+	@$(COMPILE) --extra dev --constraint requirements-extras.txt --output-file requirements.txt setup.py
+	@printf 'pip>=21.3\nsetuptools\nwheel\n' | $(COMPILE) --constraint requirements-extras.txt \
+		--output-file requirements-build.txt -
+	@sh scripts/constraints.sh requirements-extras.txt >constraints.txt
+
+audit:  ## name known vulnerabilities of what the locks pin (needs an index and pip-audit's data)
+	@sh scripts/audit.sh $(VENV)
 
 environment:  ## .venv with what `make run` and `make test` need
 	@sh scripts/make_venv.sh $(VENV) requirements.txt

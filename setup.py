@@ -1,4 +1,4 @@
-"""What the project needs and installs: the ranges, of which ``requirements.txt`` is the lock."""
+"""What the project needs and installs: the ranges, of which ``requirements*.txt`` are the locks."""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ set -eu
 root=$PWD
 venv=$root/$1
 shift
-# It holds all that requirements.txt does, and what a notebook needs.
-lock=$root/requirements-extras.txt
+# The versions of requirements-extras.txt, which holds what a notebook needs too. Without hashes,
+# which the wheel built here has none of.
+lock=$root/constraints.txt
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
 

@@ -62,8 +62,8 @@ def pinned(lock: Path) -> dict[str, list[str]]:
     """Return name -> versions, as a lock pins them for all Pythons."""
     found: dict[str, list[str]] = {}
     for line in lock.read_text(encoding="utf-8").splitlines():
-        if line and not line.lstrip().startswith("#"):
-            pin = Requirement(line)
+        if line and not line.startswith((" ", "#")):
+            pin = Requirement(line.rstrip(" \\"))
             versions = found.setdefault(canonicalize_name(pin.name), [])
             version = str(pin.specifier).removeprefix("==")
             if version not in versions:

@@ -1,5 +1,7 @@
 #!/bin/sh
 # Make the virtual environment hold exactly what a lock names, and this project in editable form.
+# Each file from the index must have one of the lock's hashes; the project itself comes from the
+# checkout, and pip asks no index for it.
 #
 #   scripts/make_venv.sh .venv requirements.txt
 #   scripts/make_venv.sh .venv requirements-extras.txt
@@ -57,7 +59,7 @@ find_python() {
 # What decides the environment's content: the lock's name, the text of all that is installed, the
 # Python, and where the checkout lies, which every installed command has in its first line.
 statement() {
-    text=$(cat requirements.txt requirements-extras.txt setup.py | cksum | tr ' ' '-')
+    text=$(cat requirements.txt requirements-extras.txt requirements-build.txt setup.py | cksum | tr ' ' '-')
     echo "$lock $text $("$venv/bin/python" -V 2>&1) in $PWD"
 }
 
@@ -101,12 +103,12 @@ rm -f "$venv/installed"
 pip="$venv/bin/python -m pip --disable-pip-version-check"
 echo "Installing $lock into $venv: 475 MB for TensorFlow alone, so a few minutes the first time."
 {
-    # Older ones know neither today's wheels nor editable installs from pyproject.toml.
-    $pip install --quiet "pip>=21.3" "setuptools>=75.8,<81" "wheel" --constraint "$lock" &&
+    # Older pips know neither today's wheels nor editable installs from pyproject.toml.
+    $pip install --quiet --require-hashes --requirement requirements-build.txt &&
         # With the environment's own setuptools: Sacred and some sources of the extras need it.
-        $pip install --quiet --no-build-isolation --requirement "$lock" &&
+        $pip install --quiet --require-hashes --no-build-isolation --requirement "$lock" &&
         # Last, so that the command `sacredboard` is this project's and not the package's.
-        $pip install --quiet --no-build-isolation --no-deps --editable . &&
+        $pip install --quiet --no-index --no-build-isolation --no-deps --editable . &&
         $pip check --quiet
 } || die "the installation failed; mend what stands above and run the same command again."
 statement >"$venv/installed"

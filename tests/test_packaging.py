@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -46,9 +47,9 @@ def pins(lock, python):
     }
     found = {}
     for line in (ROOT / lock).read_text(encoding="utf-8").splitlines():
-        if not line or line.lstrip().startswith("#"):
+        if not line or line.startswith((" ", "#")):
             continue
-        pin = Requirement(line)
+        pin = Requirement(line.rstrip(" \\"))
         if pin.marker is None or pin.marker.evaluate(environment):
             name = canonicalize_name(pin.name)
             assert name not in found, f"{lock} pins {name} twice for Python {python}"
@@ -83,6 +84,30 @@ def test_the_locks_agree_wherever_both_name_a_package(python):
     base, _ = pins("requirements.txt", python)
     extras, _ = pins("requirements-extras.txt", python)
     assert base.items() <= extras.items()
+
+
+LOCKS = ("requirements.txt", "requirements-extras.txt", "requirements-build.txt")
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_pin_of_a_lock_has_hashes_of_its_files(lock):
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    pinned = re.findall(r"^[a-z0-9].*?(?=^[a-z0-9]|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert pinned
+    for pin in pinned:
+        assert re.search(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$", pin, re.MULTILINE), pin
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_constraints_are_the_versions_of_the_lock_without_hashes(python):
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert "--hash" not in text
+    assert pins("constraints.txt", python) == pins("requirements-extras.txt", python)
+    build, _ = pins("requirements-build.txt", python)
+    extras, _ = pins("requirements-extras.txt", python)
+    # pip itself is in no other lock.
+    assert build.keys() - extras.keys() == {"pip"}
+    assert all(extras[name] == version for name, version in build.items() if name != "pip")
 
 
 # Top-level modules of another name than their distribution's, or that are an essential part of it.
@@ -209,7 +234,7 @@ def run_script(folder, name, arguments, pythons, variables):
     for python, script in pythons:
         (path / python).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         (path / python).chmod(0o755)
-    for lock in ("requirements.txt", "requirements-extras.txt", "setup.py"):
+    for lock in (*LOCKS, "setup.py"):
         (folder / lock).write_text("", encoding="utf-8")
     environment = {"PATH": str(path), "HOME": str(folder), **variables}
     command = ["/bin/sh", str(ROOT / "scripts" / name), *arguments]
