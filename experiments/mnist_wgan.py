@@ -15,7 +15,7 @@ if __name__ == "__main__" and not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments import mnist_serialize
-from reproducible_ml.stages import check_gan, fill_in_defaults, gan_stage
+from reproducible_ml.stages import check_gan, fill_in_defaults, gan_metrics, gan_stage
 from reproducible_ml.tracking import experiment
 
 ex = experiment(
@@ -45,6 +45,7 @@ ex = experiment(
     },
     fill_in=fill_in_defaults,
     check=check_gan,
+    metrics=gan_metrics,
 )
 
 

@@ -9,7 +9,7 @@ import click
 from reproducible_ml.commands.completion import experiment_modules, gan_types
 from reproducible_ml.commands.layout import ALWAYS, as_json, store_options
 from reproducible_ml.utils.paths import complete_folder
-from reproducible_ml.utils.text import table
+from reproducible_ml.utils.text import counted, table
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.sweep import Request, Space, Sweep
@@ -63,7 +63,16 @@ INTERRUPTED_EXIT = 130
     shell_complete=complete_folder,
     help="Folder of logs; default: sweeps.",
 )
-@click.option("--dry-run", is_flag=True, help="Print what would run, without running it.")
+@click.option(
+    "--no-resume",
+    is_flag=True,
+    help="Start interrupted members at step 0.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print the commands of members that would run, one a line, without running them.",
+)
 def command(module: str, arguments: tuple[str, ...], **options: Any) -> None:
     """Run an experiment for each combination of values, each in a process of its own.
 
@@ -71,8 +80,9 @@ def command(module: str, arguments: tuple[str, ...], **options: Any) -> None:
 
     Separate values with commas; commas inside brackets or quotes don't separate. 1..5 expands to
     five values. A member is not run again if a completed run with the same configuration, source
-    files and data is recorded. With --search, values are drawn from ranges such as 2..5, 0.1..0.9
-    or log:1e-5..1e-3.
+    files and data is recorded, and resumes one that was interrupted after a checkpoint. Of values
+    that give the same configuration one is run. With --search, values are drawn from ranges such
+    as 2..5, 0.1..0.9 or log:1e-5..1e-3.
 
     Exit code: 0 if every member completed; 1 if one failed; 130 after Ctrl-C, which stops them.
     """
@@ -90,6 +100,7 @@ def command(module: str, arguments: tuple[str, ...], **options: Any) -> None:
         mongo=options["mongo"],
         metric=options["metric"],
         sweeps=options["sweeps"],
+        resumes=not options["no_resume"],
     )
     if options["dry_run"]:
         _say_what_would_run(request, space, options)
@@ -126,36 +137,34 @@ def _execute(request: Request, space: Space, options: dict[str, Any]) -> tuple[S
     """Run all members, and return whether they were interrupted."""
     import signal
 
-    from tqdm import tqdm
-
-    from reproducible_ml.tracking.sweep import Sweep, product
+    from reproducible_ml.tracking.sweep import Sweep, SweepProgress, need_database, product
 
     members = [] if options["search"] else product(space)
+    need_database(request, members)
     total = len(members) or options["trials"] * len(space.values.get("seed", (None,)))
-    # Only a terminal gets a bar; elsewhere one line per member is enough.
-    bar = tqdm(total=total, unit="member", disable=None, dynamic_ncols=True)
-    sweep = Sweep(request, total, lambda line: tqdm.write(line), lambda: bar.update())
 
     def stop(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)
-    try:
-        if options["search"]:
-            from reproducible_ml.tracking.sweep import Search, check_space, run_search
+    with SweepProgress(total) as progress:
+        sweep = Sweep(request, total, progress)
+        progress.note(f"Planning {counted(total, 'member')} of {request.module}.")
+        try:
+            if options["search"]:
+                from reproducible_ml.tracking.sweep import Search, check_space, run_search
 
-            check_space(space)
-            search = Search(
-                options["trials"], options["direction"], options["metric"], options["search_seed"]
-            )
-            run_search(sweep, space, search)
-        else:
-            sweep.execute(members)
-    except KeyboardInterrupt:
-        return sweep, True
-    finally:
-        bar.close()
-        signal.signal(signal.SIGTERM, before)
+                check_space(space)
+                search = Search(
+                    *(options[name] for name in ("trials", "direction", "metric", "search_seed"))
+                )
+                run_search(sweep, space, search)
+            else:
+                sweep.execute(members)
+        except KeyboardInterrupt:
+            return sweep, True
+        finally:
+            signal.signal(signal.SIGTERM, before)
     return sweep, False
 
 
@@ -175,11 +184,15 @@ def _show(sweep: Sweep, space: Space, direction: str | None) -> None:
 
 
 def _say_what_would_run(request: Request, space: Space, options: dict[str, Any]) -> None:
+    """Print the commands on stdout, for a job array, and what doesn't run on stderr."""
     from reproducible_ml.tracking.sweep import (
+        Member,
         make_plan,
+        need_database,
         product,
         recorded_members,
         shared_model_dirs,
+        shell_command,
     )
 
     if options["search"]:
@@ -194,10 +207,41 @@ def _say_what_would_run(request: Request, space: Space, options: dict[str, Any])
         )
         return
     members = product(space)
+    need_database(request, members)
     plan = make_plan(request.module, request.named, members)
-    shared_model_dirs(plan.configs, len(members))
-    rows = []
-    for number, (member, run) in enumerate(zip(members, recorded_members(request, plan)), 1):
-        told = " ".join([*space.named, *(f"{key}={text}" for key, text in member.items())])
-        rows.append((str(number), told, "to run" if run is None else f"recorded as run {run.id}"))
-    click.echo("\n".join(table(rows, right=(0,))))
+    plan.check_metric(request.metric)
+    firsts = plan.without_repetitions()
+    configs = [config for n, config in enumerate(plan.configs) if firsts[n] == n]
+    shared_model_dirs(configs, len(configs))
+    found = recorded_members(request, plan, plan.configs)
+    commands, lines = [], []
+    for number, (parameters, one, first) in enumerate(zip(members, found, firsts)):
+        member = Member(number + 1, parameters)
+        if first != number:
+            lines.append(f"{member.shown}: the same configuration as member {first + 1}")
+        elif one.completed is not None:
+            lines.append(f"{member.shown}: recorded as run {one.completed.id}")
+        elif one.running is not None:
+            lines.append(f"{member.shown}: is run {one.running.id}, which runs")
+        else:
+            if one.stopped is not None and request.resumes:
+                member.resumed = one.stopped.word
+                lines.append(f"{member.shown}: resumes run {one.stopped.run.id}")
+            commands.append(shell_command(request, member))
+    for line in [*lines, *_what_jobs_need(request, configs if commands else [])]:
+        click.echo(line, err=True)
+    for command in commands:
+        click.echo(command)
+
+
+def _what_jobs_need(request: Request, configs: list[dict[str, Any]]) -> list[str]:
+    """Return what commands that run side by side lack, in sentences."""
+    from reproducible_ml.tracking.mongo import MONGO_VARIABLE, parse_mongo
+    from reproducible_ml.tracking.sweep import missing_data
+
+    lines = []
+    if configs and request.mongo and parse_mongo(request.mongo).has_credentials:
+        lines.append(f"The database's password is in no command; jobs need {MONGO_VARIABLE}.")
+    for record_dir in sorted({one for one in map(missing_data, configs) if one is not None}):
+        lines.append(f"{record_dir} holds no data set; run one command that writes it first.")
+    return lines

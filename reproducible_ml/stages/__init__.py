@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         check_training,
     )
     from reproducible_ml.stages.data import serialize_stage
-    from reproducible_ml.stages.defaults import fill_in_defaults
+    from reproducible_ml.stages.defaults import fill_in_defaults, gan_metrics
     from reproducible_ml.stages.estimator import train
     from reproducible_ml.stages.evaluation import classifier_stage, evaluation_stage
     from reproducible_ml.stages.training import gan_stage
@@ -31,6 +31,7 @@ __all__ = [
     "classifier_stage",
     "evaluation_stage",
     "fill_in_defaults",
+    "gan_metrics",
     "gan_stage",
     "serialize_stage",
     "train",

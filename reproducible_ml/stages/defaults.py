@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from reproducible_ml.models.gan import type_values
@@ -22,3 +22,17 @@ def fill_in_defaults(config: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
     """
     origin = ", ".join(str(config[key]) for key in ("gan_type", "defaults") if key in config)
     return {name: (value, origin) for name, value in type_values(config).items()}
+
+
+def gan_metrics(config: Mapping[str, Any]) -> Collection[str]:
+    """Return the names of a GAN training's metrics and numbers; for ``experiment(metrics=...)``.
+
+    Args:
+        config: Keys as in ``experiments.mnist_wgan``.
+    """
+    names = {"step", "generator_loss", "critic_loss", "steps_per_second"}
+    if config.get("classifier_dir") is not None:
+        from reproducible_ml.models.evaluation import PREFIX, figure_names
+
+        names.update(f"{PREFIX}{name}" for name in figure_names(labelled=True, small=True))
+    return names

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from reproducible_ml.models.evaluation.figures import (
         FIGURES,
         FigureKind,
+        figure_names,
         figures_of,
         judge,
         need_samples,
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
         split_labels,
         split_outputs,
     )
-    from reproducible_ml.models.evaluation.while_training import evaluate_small
+    from reproducible_ml.models.evaluation.while_training import PREFIX, evaluate_small
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "DESCRIPTION_FILE",
     "FIGURES",
+    "PREFIX",
     "Classifier",
     "ClassifierResult",
     "ClassifierSettings",
@@ -41,6 +43,7 @@ __all__ = [
     "FigureKind",
     "evaluate_gan",
     "evaluate_small",
+    "figure_names",
     "figures_of",
     "judge",
     "judge_floor",

@@ -26,7 +26,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -104,6 +104,8 @@ from reproducible_ml.utils.running import enter, leave
 INTERRUPTED_EXIT = 130
 # Arguments of sacred.Experiment whose purpose is served otherwise.
 _NEEDLESS = ("interactive", "save_git_info")
+# Configuration -> names of the numbers in the result, and of the metrics, of a run with it.
+MetricNames = Callable[[Mapping[str, Any]], Collection[str]]
 # Configuration -> value, and where it comes from, for keys that are None.
 FillIn = Callable[[Mapping[str, Any]], Mapping[str, "tuple[Any, str]"]]
 Check = Callable[[Mapping[str, Any]], None]
@@ -121,6 +123,7 @@ def experiment(
     writes: Sequence[str] = (),
     stop_on: Sequence[str] = ("SIGTERM",),
     grace_seconds: float = GRACE_SECONDS,
+    metrics: MetricNames | None = None,
     **options: Any,
 ) -> TrackedExperiment:
     """Define an experiment in the calling module.
@@ -150,6 +153,8 @@ def experiment(
             it.
         grace_seconds: The process has ended so long after the signal, whatever it does; ``--grace``
             overrides it.
+        metrics: Called with the configuration; returns the names of the numbers in the result and
+            of the metrics that a run may have. A sweep then checks ``--metric`` before it starts.
         **options: ``additional_host_info`` and ``additional_cli_options`` of
             ``sacred.Experiment``; ``interactive`` and ``save_git_info`` change nothing, since runs
             from a notebook and the state of git are always recorded.
@@ -170,6 +175,7 @@ def experiment(
         writes=writes,
         stop_on=stop_on,
         grace_seconds=grace_seconds,
+        metrics=metrics,
         **{key: value for key, value in options.items() if key not in _NEEDLESS},
     )
 
@@ -190,6 +196,7 @@ class TrackedExperiment(sacred.Experiment):
         writes: Sequence[str] = (),
         stop_on: Sequence[str] = ("SIGTERM",),
         grace_seconds: float = GRACE_SECONDS,
+        metrics: MetricNames | None = None,
         **options: Any,
     ) -> None:
         self.origin = sources.origin_of(module_globals)
@@ -201,6 +208,7 @@ class TrackedExperiment(sacred.Experiment):
         self.writes = writes
         self.stop_on = stop_on
         self.grace_seconds = grace_seconds
+        self.metrics = metrics
         if name is None and self.origin.file is not None:
             name = self.origin.file.stem
         # "interactive" and without git keep Sacred from collecting source files itself: it would

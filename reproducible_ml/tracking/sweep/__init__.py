@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from reproducible_ml.tracking.sweep.member import FAILED, Request
+    from reproducible_ml.tracking.sweep.earlier import need_database
+    from reproducible_ml.tracking.sweep.member import (
+        FAILED,
+        Member,
+        Request,
+        missing_data,
+        shell_command,
+    )
     from reproducible_ml.tracking.sweep.plan import make_plan
+    from reproducible_ml.tracking.sweep.progress import SweepProgress
     from reproducible_ml.tracking.sweep.search import (
         Search,
         check_space,
@@ -24,19 +32,24 @@ else:
 __all__ = [
     "COLUMNS",
     "FAILED",
+    "Member",
     "Request",
     "Search",
     "Space",
     "Sweep",
+    "SweepProgress",
     "as_cells",
     "as_csv",
     "check_space",
     "make_plan",
     "make_rows",
+    "missing_data",
+    "need_database",
     "parse_space",
     "product",
     "recorded_members",
     "require_optuna",
     "run_search",
     "shared_model_dirs",
+    "shell_command",
 ]

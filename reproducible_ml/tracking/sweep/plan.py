@@ -1,16 +1,14 @@
-"""Plans the members of a sweep without running them, and finds those that are recorded already.
+"""Plans the members of a sweep without running them.
 
 The experiment is imported in a separate process (``python -m reproducible_ml.tracking.sweep.plan
-MODULE``), which answers with the complete configuration of each member and the digests of the
-source files on disk. A recorded run counts as a member if it has completed and its configuration,
-source files and data fingerprints are the same.
+MODULE``), which answers with the complete configuration of each member, the digests of the
+source files on disk, and the metrics as far as the experiment names them beforehand.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,14 +18,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.tracking.folder import plain
-from reproducible_ml.tracking.runs import Run, Store, iterate_runs, read_typed, source_name
+from reproducible_ml.tracking.runs import read_typed, source_name
 from reproducible_ml.tracking.sweep.values import Parameters
-from reproducible_ml.utils.errors import ConfigError, DataError, ReproducibleMLError
+from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
+from reproducible_ml.utils.text import suggestion
 
 _ANSWER = "reproducible-ml-sweep-plan "
-_STORED_MD5 = re.compile(r"_([0-9a-f]{32})(\.[^/]*)?$")
+# Up to here each float that is an integer is one integer.
+_EXACT = 2**53
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,54 @@ class Plan:
         experiment: The experiment's name.
         sources: Path -> MD5 of the present source files.
         configs: The complete configuration of each member.
+        metrics: The names that ``--metric`` can take for each member; None where only a run tells.
     """
 
     experiment: str
     sources: dict[str, str]
     configs: list[dict[str, Any]]
+    metrics: list[list[str] | None]
+
+    def check_metric(self, metric: str | None) -> None:
+        """Check the metric before anything runs, as far as the experiment names its metrics.
+
+        Raises:
+            ConfigError: No member has it; the message suggests those that there are.
+        """
+        if metric is None or not self.metrics:
+            return
+        known: set[str] = set()
+        for names in self.metrics:
+            if names is None:
+                return
+            known.update(names)
+        if metric not in known:
+            raise ConfigError(
+                f"--metric: {self.experiment} has no number {metric!r}"
+                f"{suggestion(metric, sorted(known))} Nothing was started."
+            )
+
+    def without_repetitions(self) -> list[int]:
+        """Return for each member the first one with the same configuration, maybe itself.
+
+        Written values may differ: 1e-4 and 0.0001, or a key's default and no value at all.
+        """
+        first: dict[str, int] = {}
+        return [first.setdefault(mark_of(config), n) for n, config in enumerate(self.configs)]
+
+
+def mark_of(config: Mapping[str, Any]) -> str:
+    """Return a text that two configurations share if they are the same: 1 is 1.0, but not True."""
+    return json.dumps(_by_value(config), sort_keys=True)
+
+
+def _by_value(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _by_value(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_by_value(one) for one in value]
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < _EXACT
+    return int(value) if whole else value
 
 
 def make_plan(module: str, named: Sequence[str], members: Sequence[Parameters]) -> Plan:
@@ -71,53 +113,7 @@ def make_plan(module: str, named: Sequence[str], members: Sequence[Parameters]) 
     answer = json.loads(lines[-1][len(_ANSWER) :])
     if "error" in answer:
         raise ConfigError(answer["error"])
-    return Plan(answer["experiment"], answer["sources"], answer["configs"])
-
-
-class Recorded:
-    """The completed runs of an experiment, among which members may be."""
-
-    def __init__(self, store: Store, experiment: str) -> None:
-        self._runs = list(iterate_runs(store, experiment, "COMPLETED"))
-
-    def find(self, config: Mapping[str, Any], sources: Mapping[str, str]) -> Run | None:
-        """Return the newest run with this configuration, these source files and today's data."""
-        for run in reversed(self._runs):
-            # Compared as recorded: if the experiment fills nothing in, both hold None.
-            same = run.entry.get("config") == config
-            if same and recorded_sources(run) == sources and same_data(run):
-                return run
-        return None
-
-
-def recorded_sources(run: Run) -> dict[str, str]:
-    """Return path -> MD5 of a run's source files; empty if the run doesn't record them so."""
-    experiment = run.entry.get("experiment", {})
-    found = {}
-    for recorded, kept in experiment.get("sources") or []:
-        name = source_name(
-            str(recorded), str(experiment.get("base_dir", "/")), experiment.get("library_dir")
-        )
-        md5 = _STORED_MD5.search(str(kept))
-        if name is None or md5 is None:
-            return {}
-        found[name] = md5.group(1)
-    return found
-
-
-def same_data(run: Run) -> bool:
-    """Tell whether the data sets of a run are still in their places and unchanged."""
-    for facts in (run.info.get("dataset") or {}).values():
-        path = Path(facts["record_dir"])
-        started_in = (run.info.get("stage") or {}).get("cwd")
-        if started_in and path.is_absolute() and Path(started_in) in path.parents:
-            path = path.relative_to(started_in)
-        try:
-            if read_manifest(path).fingerprint != facts["fingerprint"]:
-                return False
-        except (DataError, OSError):
-            return False
-    return True
+    return Plan(answer["experiment"], answer["sources"], answer["configs"], answer["metrics"])
 
 
 def _answer(module: str, question: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,7 +134,7 @@ def _answer(module: str, question: Mapping[str, Any]) -> dict[str, Any]:
     if len(defined) != 1:
         return {"error": f"{module} defines {len(defined)} experiments; a sweep needs exactly one."}
     experiment = defined[0]
-    answer: dict[str, Any] = {"configs": []}
+    answer: dict[str, Any] = {"configs": [], "metrics": []}
     for member in question["members"]:
         updates = {key: read_typed(text) for key, text in member.items()}
         try:
@@ -156,6 +152,8 @@ def _answer(module: str, question: Mapping[str, Any]) -> dict[str, Any]:
         answer["sources"] = dict(_named(info))
         # Through JSON, like a recorded configuration, so that both compare equal.
         answer["configs"].append(json.loads(json.dumps(plain(dict(run.config)))))
+        names = None if experiment.metrics is None else sorted(experiment.metrics(run.config))
+        answer["metrics"].append(names)
     return answer
 
 

@@ -3,7 +3,7 @@
 A sweep's folder is ``sweeps/<number>/``: ``<n>.log`` holds the output of member n, and
 ``sweep.json``, which is replaced whenever a member ends, describes all members and their results.
 The runs themselves are recorded like any others. Before a sweep starts a member it looks for a
-completed run to take instead.
+completed run to take instead, and for one that stopped and has a checkpoint to resume from.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.tracking.runs import load_run, open_store
+from reproducible_ml.tracking.runs import Run, load_run, open_store
 from reproducible_ml.tracking.sweep.member import (
     COMPLETED,
     FAILED,
@@ -34,7 +33,9 @@ from reproducible_ml.tracking.sweep.member import (
     run_of_log,
     start_member,
 )
-from reproducible_ml.tracking.sweep.plan import Plan, Recorded, make_plan
+from reproducible_ml.tracking.sweep.plan import Plan, make_plan, mark_of
+from reproducible_ml.tracking.sweep.progress import SweepProgress
+from reproducible_ml.tracking.sweep.recorded import Found, Recorded
 from reproducible_ml.tracking.sweep.table import measured, names_of
 from reproducible_ml.tracking.sweep.values import Parameters
 from reproducible_ml.utils.errors import ConfigError, TrackingError
@@ -44,6 +45,8 @@ from reproducible_ml.utils.text import suggestion
 # An interrupted member needs time to finish its recorded run.
 _GRACE_SECONDS = 20.0
 _TICK_SECONDS = 0.05
+# Between two looks at a run of another process.
+_AWAITED_SECONDS = 2.0
 # Of a failed member's log.
 SHOWN_LINES = 6
 
@@ -56,24 +59,24 @@ class Sweep:
         members: All members so far.
     """
 
-    def __init__(
-        self, request: Request, total: int, echo: Callable[[str], None], advance: Callable[[], Any]
-    ) -> None:
+    def __init__(self, request: Request, total: int, progress: SweepProgress) -> None:
         """Prepare a sweep.
 
         Args:
             request: What to run.
-            total: Number of members that there will be.
-            echo: Called with a line about each member.
-            advance: Called whenever a member ends.
+            total: Number of members that there will be, repetitions of others included.
+            progress: Shows each member.
         """
         self.request = request
         self.members: list[Member] = []
         self._total = total
-        self._echo = echo
-        self._advance = advance
+        self._progress = progress
         self._model_dirs: dict[str, int] = {}
+        self._by_mark: dict[str, Member] = {}
         self._running: dict[int, tuple[Member, subprocess.Popen[bytes], str | None]] = {}
+        # Members that another process executes.
+        self._awaited: dict[int, Member] = {}
+        self._look_again = 0.0
 
     @cached_property
     def folder(self) -> Path:
@@ -85,34 +88,85 @@ class Sweep:
 
         A failing member does not stop the others.
 
+        Args:
+            parameters: Parameters of each member.
+
+        Returns:
+            The member for each; of several with the same configuration there is only one.
+
         Raises:
-            ConfigError: A value is invalid, or members share a model_dir; nothing was started.
+            ConfigError: A value is invalid, no member has the metric, or members share a
+                model_dir; nothing was started.
+            TrackingError: The first member that ended lacks the metric.
             KeyboardInterrupt: All running members were interrupted and have ended.
         """
         plan = make_plan(self.request.module, self.request.named, parameters)
-        first = len(self.members) + 1
-        members = [Member(first + n, dict(one)) for n, one in enumerate(parameters)]
-        self._model_dirs = shared_model_dirs(plan.configs, self._total, self._model_dirs)
-        self.members += members
-        configs = {one.number: config for one, config in zip(members, plan.configs)}
-        for member, run in zip(members, recorded_members(self.request, plan)):
-            if run is not None:
-                member.status, member.run_id = RECORDED, run.id
-                member.measured = measured(run, self.request.metric)
-                self._tell(member, f"recorded as run {run.id}")
+        plan.check_metric(self.request.metric)
+        first = set(plan.without_repetitions())
+        self._model_dirs = shared_model_dirs(
+            [config for n, config in enumerate(plan.configs) if n in first],
+            self._total - (len(parameters) - len(first)),
+            self._model_dirs,
+        )
+        asked, new = self._members(plan, parameters)
+        configs = {one.number: config for one, config in new}
+        found = recorded_members(self.request, plan, [config for _, config in new])
+        for (member, _), one in zip(new, found):
+            self._take(member, one)
+        self.require_measured()
         try:
-            self._run([one for one in members if one.status == WAITING], configs)
+            self._run([one for one, _ in new if one.status == WAITING], configs, plan)
         except BaseException:
             self._end_running()
             raise
         finally:
             self._save()
-        return members
+        return asked
 
-    def _run(self, waiting: list[Member], configs: Mapping[int, Mapping[str, Any]]) -> None:
-        while waiting or self._running:
+    def _members(
+        self, plan: Plan, parameters: Sequence[Parameters]
+    ) -> tuple[list[Member], list[tuple[Member, dict[str, Any]]]]:
+        """Return a member for each parameters, and those of them that are new with their config."""
+        asked, new = [], []
+        for one, config in zip(parameters, plan.configs):
+            mark = mark_of(config)
+            known = self._by_mark.get(mark)
+            if known is None:
+                known = Member(len(self.members) + 1, dict(one))
+                self._by_mark[mark] = known
+                self.members.append(known)
+                new.append((known, config))
+            else:
+                again = Member(known.number, dict(one)).shown.partition(": ")[2]
+                self._progress.tell(f"{again}: the same configuration as {known.shown}; run once")
+                self._progress.advance()
+            asked.append(known)
+        return asked, new
+
+    def _take(self, member: Member, found: Found) -> None:
+        """Take what is recorded of a member: its result, or what it resumes or waits for."""
+        if found.completed is not None:
+            self._complete(member, found.completed, RECORDED)
+            self._tell(member, f"recorded as run {found.completed.id}")
+        elif found.running is not None:
+            member.status, member.run_id = RUNNING, found.running.id
+            self._awaited[member.number] = member
+            self._progress.note(f"{member.shown}: is run {member.run_id}, which runs; waiting")
+        else:
+            member.status, member.resumed = WAITING, None
+            if found.stopped is not None and self.request.resumes:
+                member.resumed, member.run_id = found.stopped.word, found.stopped.run.id
+
+    def _complete(self, member: Member, run: Run, status: str) -> None:
+        member.status, member.run_id = status, run.id
+        member.measured = measured(run, self.request.metric)
+
+    def _run(
+        self, waiting: list[Member], configs: Mapping[int, Mapping[str, Any]], plan: Plan
+    ) -> None:
+        while waiting or self._running or self._awaited:
             for member in list(waiting):
-                if len(self._running) >= self.request.jobs:
+                if len(self._running) + len(self._awaited) >= self.request.jobs:
                     break
                 record_dir = missing_data(configs[member.number])
                 # If several members would first write the same data set, only one may do so.
@@ -125,29 +179,53 @@ class Sweep:
                 if process.poll() is not None:
                     del self._running[number]
                     self._finish(member, process.returncode)
+            waiting += self._look_at_awaited(configs, plan)
+            self._progress.show((one, self.log(one)) for one, _, _ in self._running.values())
+
+    def _look_at_awaited(
+        self, configs: Mapping[int, Mapping[str, Any]], plan: Plan
+    ) -> list[Member]:
+        """Look whether members that another process executes have ended; return those to run."""
+        if not self._awaited or time.monotonic() < self._look_again:
+            return []
+        self._look_again = time.monotonic() + _AWAITED_SECONDS
+        members = list(self._awaited.values())
+        found = recorded_members(self.request, plan, [configs[one.number] for one in members])
+        for member, one in zip(members, found):
+            if one.running is None:
+                del self._awaited[member.number]
+                self._take(member, one)
+        return [one for one in members if one.status == WAITING]
 
     def _start(self, member: Member, record_dir: str | None) -> None:
+        if member.resumed is None:
+            self._progress.note(f"{member.shown}: started, prints to {self.log(member)}")
+        else:
+            self._progress.note(
+                f"{member.shown}: resumes run {member.run_id}, prints to {self.log(member)}"
+            )
         process = start_member(self.request, member, self.folder, self.log(member))
         member.status = RUNNING
         self._running[member.number] = (member, process, record_dir)
         self._save()
 
     def _finish(self, member: Member, code: int) -> None:
-        text = log_tail(self.log(member))
-        member.run_id = run_of_log(text)
-        if code == 0 and member.run_id is not None:
+        run_id = run_of_log(self.log(member))
+        member.run_id = member.run_id if run_id is None else run_id
+        if code == 0 and run_id is not None:
             with open_store(self.request.runs) as store:
-                run = load_run(member.run_id, store)
-                member.status, member.measured = COMPLETED, measured(run, self.request.metric)
+                self._complete(member, load_run(run_id, store), COMPLETED)
             self._tell(member, f"run {member.run_id}")
         else:
             member.status = FAILED
             member.reason = exit_reason(code) if code else "it printed no run"
+            text = log_tail(self.log(member))
             lines = [f"    {line}" for line in text.strip().splitlines()[-SHOWN_LINES:]]
             self._tell(
                 member, "\n".join([f"FAILED, {member.reason}; {self.log(member)} ends:", *lines])
             )
         self._save()
+        self.require_measured()
 
     def _end_running(self) -> None:
         for number, grace in ((signal.SIGINT, _GRACE_SECONDS), (signal.SIGKILL, None)):
@@ -164,7 +242,12 @@ class Sweep:
                     end = 0.0  # a second Ctrl-C ends the grace period
         for member, _, _ in self._running.values():
             member.status, member.reason = INTERRUPTED, "ended with the sweep"
+            run_id = run_of_log(self.log(member))
+            member.run_id = member.run_id if run_id is None else run_id
         self._running.clear()
+        for member in self._awaited.values():
+            member.status, member.reason = INTERRUPTED, "another process continues it"
+        self._awaited.clear()
 
     def require_measured(self) -> None:
         """Check that completed members have the metric.
@@ -188,21 +271,23 @@ class Sweep:
         return self.folder / f"{member.number}.log"
 
     def _tell(self, member: Member, what: str) -> None:
-        self._echo(f"{member.shown}: {what}")
-        self._advance()
+        self._progress.tell(f"{member.shown}: {what}")
+        self._progress.advance()
 
     def _save(self) -> None:
-        values = {**self.request.recorded(), "members": [asdict(one) for one in self.members]}
+        values = {**self.request.recorded(), "members": [one.recorded() for one in self.members]}
         write_json(self.folder / "sweep.json", values)
 
 
-def recorded_members(request: Request, plan: Plan) -> list[Any]:
-    """Return for each member the completed run that it would repeat; None without one."""
+def recorded_members(
+    request: Request, plan: Plan, configs: Sequence[Mapping[str, Any]]
+) -> list[Found]:
+    """Return what is recorded of members with these configurations."""
     if not Path(request.runs).is_dir():
-        return [None] * len(plan.configs)
+        return [Found()] * len(configs)
     with open_store(request.runs) as store:
         recorded = Recorded(store, plan.experiment)
-        return [recorded.find(config, plan.sources) for config in plan.configs]
+        return [recorded.find(config, plan.sources) for config in configs]
 
 
 def shared_model_dirs(

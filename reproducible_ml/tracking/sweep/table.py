@@ -13,10 +13,13 @@ import numpy as np
 
 from reproducible_ml.tracking.runs import Run, flat
 from reproducible_ml.tracking.sweep.values import SEED, Parameters
+from reproducible_ml.utils.redaction import without_secrets
 
 # Name of the metric of an experiment that returns a single number.
 BARE = "result"
 COLUMNS = ("metric", "mean", "deviation", "confidence_95", "n", "min", "max", "failed")
+# Shown only where there are such members.
+UNFINISHED = "unfinished"
 
 
 class Measured(Protocol):
@@ -24,6 +27,10 @@ class Measured(Protocol):
 
     parameters: Parameters
     measured: dict[str, float] | None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether it was interrupted, or not started yet."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +41,15 @@ class Row:
         parameters: The parameters without the seed.
         metric: Name of the metric; empty if no member of the combination measured anything.
         values: The measured numbers, one for each member.
-        failed: Number of members that did not measure it.
+        failed: Number of members that failed, or did not measure it.
+        unfinished: Number of members that were interrupted, or not started yet.
     """
 
     parameters: Parameters
     metric: str
     values: tuple[float, ...]
     failed: int
+    unfinished: int = 0
 
     @property
     def mean(self) -> float:
@@ -116,7 +125,9 @@ def make_rows(members: Iterable[Measured], best_first: str | None = None) -> lis
         names = list(dict.fromkeys(name for one in group for name in one.measured or {}))
         for name in names or [""]:
             values = [one.measured[name] for one in group if name in (one.measured or {})]  # type: ignore[index]
-            rows.append(Row(dict(key), name, tuple(values), len(group) - len(values)))
+            unfinished = sum(one.unfinished for one in group)
+            failed = len(group) - len(values) - unfinished
+            rows.append(Row(dict(key), name, tuple(values), failed, unfinished))
     if best_first is not None:
         sign = 1 if best_first == "minimize" else -1
         # NaN is never the best mean.
@@ -131,11 +142,12 @@ def as_cells(rows: Sequence[Row], keys: Sequence[str]) -> list[list[str]]:
         rows: The rows to show.
         keys: The parameters that differ between rows.
     """
+    unfinished = any(row.unfinished for row in rows)
     return [
-        [*keys, *COLUMNS],
+        [*keys, *COLUMNS, *([UNFINISHED] if unfinished else [])],
         *(
             [
-                *(row.parameters.get(key, "-") for key in keys),
+                *(_shown(row, key, "-") for key in keys),
                 row.metric or "-",
                 *map(
                     _number,
@@ -144,6 +156,7 @@ def as_cells(rows: Sequence[Row], keys: Sequence[str]) -> list[list[str]]:
                 str(len(row.values)),
                 *map(_number, (min(row.values, default=None), max(row.values, default=None))),
                 str(row.failed),
+                *([str(row.unfinished)] if unfinished else []),
             ]
             for row in rows
         ),
@@ -155,7 +168,7 @@ def as_csv(rows: Sequence[Row]) -> str:
     keys = list(dict.fromkeys(key for row in rows for key in row.parameters))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*keys, *COLUMNS])
+    writer.writerow([*keys, *COLUMNS, UNFINISHED])
     for row in rows:
         numbers: Mapping[str, Any] = {
             "mean": row.mean if row.values else None,
@@ -165,10 +178,15 @@ def as_csv(rows: Sequence[Row]) -> str:
             "min": min(row.values, default=None),
             "max": max(row.values, default=None),
             "failed": row.failed,
+            UNFINISHED: row.unfinished,
         }
         cells = ["" if one is None else repr(one) for one in numbers.values()]
-        writer.writerow([*(row.parameters.get(key, "") for key in keys), row.metric, *cells])
+        writer.writerow([*(_shown(row, key, "") for key in keys), row.metric, *cells])
     return text.getvalue()
+
+
+def _shown(row: Row, key: str, absent: str) -> str:
+    return str(without_secrets(row.parameters.get(key, absent), key))
 
 
 def _number(value: float | None) -> str:

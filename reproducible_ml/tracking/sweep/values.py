@@ -12,7 +12,6 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from reproducible_ml.tracking.runs import read_typed
 from reproducible_ml.utils.errors import ConfigError
@@ -94,23 +93,9 @@ def parse_space(arguments: Sequence[str], search: bool = False) -> Space:
             intervals[key] = interval
             continue
         texts = [one for part in split_values(key, text) for one in _listed(key, part)]
-        _refuse_equal(key, texts)
-        values[key] = tuple(texts)
+        # Values that are written alike; others may give the same configuration all the same.
+        values[key] = tuple(dict.fromkeys(texts))
     return Space(tuple(named), values, intervals)
-
-
-def _refuse_equal(key: str, texts: Sequence[str]) -> None:
-    """Refuse values that give the same configuration, such as 1e-4 and 0.0001."""
-    known: dict[Any, str] = {}
-    for text in texts:
-        value = read_typed(text)
-        # True == 1 in Python, but in a configuration one is a switch and the other a number.
-        plain = isinstance(value, (bool, int, float, str))
-        mark = (isinstance(value, bool), value) if plain else repr(value)
-        if mark in known:
-            how = "" if known[mark] == text else f", as {known[mark]} and as {text}"
-            raise ConfigError(f"{key} has the value {text} twice{how}; give each value once.")
-        known[mark] = text
 
 
 def product(space: Space) -> list[Parameters]:

@@ -145,6 +145,11 @@ def toy(tmp_path):
     return Toy(tmp_path / "toy")
 
 
+def commands(output):
+    """Return the lines that a job array would take."""
+    return [line for line in output.splitlines() if " -m toys." in line]
+
+
 def score(rate, seed, depth=1):
     return (rate - 0.3) ** 2 + depth + seed
 
@@ -201,11 +206,12 @@ def test_what_is_recorded_is_not_run_again_until_configuration_or_source_change(
         ("sum", 7.0),
     ]
     code, output = toy.sweep("seed=2,3", "shape=[3,4]", "--dry-run")
-    assert re.search(r"1  seed=2 shape=\[3,4\] +recorded as run 2\n2  .* +to run\n", output)
+    assert "member 1: seed=2 shape=[3,4]: recorded as run 2\n" in output
+    assert commands(output) == [f"{sys.executable} -m toys.toy with seed=3 'shape=[3,4]'"]
     assert len(toy.runs()) == 2
     toy.source.write_text(SOURCE + "# other\n")
     code, output = toy.sweep("seed=1,2", "shape=[3,4]", "--dry-run")
-    assert (code, output.count("to run")) == (0, 2), output
+    assert (code, len(commands(output))) == (0, 2), output
 
 
 def test_a_failed_and_a_killed_member_are_reported_and_the_others_go_on(toy):
@@ -229,8 +235,8 @@ def test_a_failed_and_a_killed_member_are_reported_and_the_others_go_on(toy):
     assert (row["mean"], row["n"], row["failed"]) == (str((0.25 + 1.0) / 2), "2", "2")
     # The same again would run only what failed.
     code, output = toy.sweep(*arguments, "--dry-run")
-    last_words = [line.split("dies_at=3")[1].split()[0] for line in output.splitlines()]
-    assert last_words == ["recorded", "to", "to", "recorded"]
+    assert re.findall(r"member (\d): .*: recorded as run", output) == ["1", "4"]
+    assert [re.search(r"seed=\d", one)[0] for one in commands(output)] == ["seed=2", "seed=3"]
 
 
 def test_two_jobs_run_at_once(toy):
@@ -254,7 +260,7 @@ def test_one_member_writes_the_data_of_all_and_other_data_is_another_run(toy):
     assert toy.sweep(*arguments)[0] == 0
     assert len(toy.runs()) == 4
     # And with the data as it lies there now, nothing is left to run.
-    assert "to run" not in toy.sweep(*arguments, "--dry-run")[1]
+    assert commands(toy.sweep(*arguments, "--dry-run")[1]) == []
 
 
 @pytest.mark.parametrize(
@@ -279,7 +285,9 @@ def test_an_interrupted_sweep_ends_its_members_and_keeps_what_is_done(toy, numbe
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert [one["status"] for one in toy.members()] == ["completed", "interrupted"]
-    assert toy.rows()[0]["n"] == "1"
+    row = toy.rows()[0]
+    assert (row["n"], row["failed"], row["unfinished"]) == ("1", "0", "1")
+    assert [one["run_id"] for one in toy.members()] == [1, 2]
     assert sorted(status for _, status in toy.runs().values()) == ["COMPLETED", "INTERRUPTED"]
     for mark in alive.iterdir():
         assert not Path("/proc", mark.name).exists()
