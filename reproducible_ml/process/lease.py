@@ -17,6 +17,7 @@ machine in standby) finds that its lease is another's, and must stop: ``Lease.ch
 from __future__ import annotations
 
 import atexit
+import hashlib
 import json
 import os
 import secrets
@@ -35,6 +36,7 @@ from reproducible_ml.utils.errors import ConfigError, TrackingError
 RENEWAL_SECONDS = 10.0
 EXPIRY_SECONDS = 60.0
 _LOOK_SECONDS = 0.25
+_LONGEST_NAME_BYTES = 150
 
 
 class Held(ConfigError):
@@ -190,8 +192,10 @@ def beside(folder: str | os.PathLike[str]) -> Path:
     target = Path(os.path.realpath(folder))
     if os.path.ismount(target):
         return within(target)
-    # A name holds at most 255 bytes.
-    return target.with_name(f".{target.name[:200]}.lease")
+    name = os.fsencode(target.name)
+    # A file's name holds at most 255 bytes, with what is added while a lease is replaced.
+    short = target.name if len(name) <= _LONGEST_NAME_BYTES else hashlib.sha256(name).hexdigest()
+    return target.with_name(f".{short}.lease")
 
 
 def within(folder: str | os.PathLike[str]) -> Path:

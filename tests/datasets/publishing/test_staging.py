@@ -75,12 +75,12 @@ def test_a_folder_that_another_start_removes_before_it_is_locked_is_made_again(
         if option == fcntl.LOCK_EX and not cleaned:
             cleaned.append(len(os.listdir(tmp_path)))
             clean_leftovers(tmp_path / "data")
-            assert os.listdir(tmp_path) == []
+            assert os.listdir(tmp_path) == [".data.lease"]
         return real(file, option)
 
     monkeypatch.setattr(fcntl, "flock", flock)
     write("data", SIX)
-    assert cleaned == [1]
+    assert cleaned == [2]
     assert verify("data") == []
     assert os.listdir(tmp_path) == ["data"]
 
@@ -250,3 +250,26 @@ def test_the_longest_name_that_the_disk_takes_is_written(name, tmp_path):
     write(name, SIX, overwrite=True)
     assert read_manifest(name).splits["train"].records == 6
     assert os.listdir(tmp_path) == [name]
+
+
+def test_a_second_writer_is_refused_before_it_writes_anything(tmp_path):
+    code = (
+        "import sys\nfrom reproducible_ml.datasets.serialize.publishing import staged\n"
+        "with staged(sys.argv[1], False):\n    print('writes', flush=True)\n    sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "data"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as first:
+        assert first.stdout.readline() == "writes\n"
+        with pytest.raises(ConfigError, match=rf"data is being written by process {first.pid} on"):
+            write("data", SIX)
+        assert sorted(path.name[:14] for path in tmp_path.iterdir()) == [
+            ".data.lease",
+            ".data.staging-",
+        ]
+        first.kill()
+    write("data", SIX)
+    assert os.listdir(tmp_path) == ["data"]
