@@ -33,6 +33,8 @@ COMMANDS = {
     "sync": "Deliver what MongoDB has not received yet.",
     "verify": "Read a complete data set and name every defect.",
 }
+# Exit code of what Ctrl-C has stopped: 128 plus the signal's number.
+INTERRUPTED_EXIT = 130
 
 
 class LazyGroup(click.Group):
@@ -70,6 +72,10 @@ class LazyGroup(click.Group):
         except ReproducibleMLError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(getattr(error, "exit_code", 1))
+        except KeyboardInterrupt:
+            # As shells and experiments say it; 1 would mean a result, such as runs that differ.
+            click.echo("Stopped.", err=True)
+            ctx.exit(INTERRUPTED_EXIT)
         except OSError as error:
             # A closed pipe is click's to handle; an error without a file is no user's mistake.
             if error.errno == errno.EPIPE or error.filename is None:

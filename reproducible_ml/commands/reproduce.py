@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Run the recorded source files, or those in the working directory.",
 )
-@click.option("--steps", type=int, metavar="N", help="Train and compare only N steps.")
+@click.option(
+    "--steps", type=click.IntRange(min=1), metavar="N", help="Train and compare only N steps."
+)
 @click.option(
     "--upstream", is_flag=True, help="Run the earlier stages again too, starting with the data."
 )

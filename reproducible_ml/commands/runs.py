@@ -110,10 +110,13 @@ def _facts(run: Run) -> dict[str, Any]:
         "git_commit": run.git_commit,
         "dirty": run.dirty,
         "verdict": run.verdict,
+        "comment": (run.entry.get("meta") or {}).get("comment"),
     }
 
 
 def _table(runs: list[Run]) -> list[str]:
+    from reproducible_ml.tracking.runs import comment_of
+
     width = terminal_width()
     narrow = width is not None and width < _WIDE
     time_format = _SHORT_TIME if narrow else _TIME
@@ -127,6 +130,7 @@ def _table(runs: list[Run]) -> list[str]:
             "VERDICT",
             "STEP",
             "RESULT",
+            "COMMENT",
         )
     ]
     for run in runs:
@@ -142,16 +146,21 @@ def _table(runs: list[Run]) -> list[str]:
                 _short_verdict(run.verdict, narrow),
                 "-" if step is None else str(step),
                 outcome(run),
+                comment_of(run.entry) or "-",
             )
         )
+    if not any(comment_of(run.entry) for run in runs):
+        rows = [row[:-1] for row in rows]  # type: ignore[misc]
     if not any(run.verdict for run in runs):
         rows = [(*row[:5], *row[6:]) for row in rows]  # type: ignore[misc]
-    step = len(rows[0]) - 2
+    step = rows[0].index("STEP")
     others = sum(max(len(row[column]) for row in rows) + len(GAP) for column in range(step + 1))
     if width is not None and step == _VERDICT + 1 and others + _LEAST_RESULT > width:
         # A verdict says more than the first letters of a result.
-        rows = [row[:-1] for row in rows]  # type: ignore[misc]
-    elastic = (step + 1, 1, _VERDICT) if len(rows[0]) > step + 1 else (1, _VERDICT)
+        rows = [(*row[: step + 1], *row[step + 2 :]) for row in rows]  # type: ignore[misc]
+    elastic: tuple[int, ...] = (step + 1, 1, _VERDICT) if len(rows[0]) > step + 1 else (1, _VERDICT)
+    if len(rows[0]) > step + 2:
+        elastic = (step + 2, *elastic)
     lines = table(rows, right=(0, 4, step), elastic=elastic, width=width)
     if any(run.dirty for run in runs):
         lines += ["", f"{DIRTY_MARK} files differed from the git commit, or were new"]

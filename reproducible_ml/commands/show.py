@@ -43,6 +43,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "store": run.store.shown,
         "experiment": run.experiment,
         "command": run.entry.get("command"),
+        "comment": (run.entry.get("meta") or {}).get("comment"),
         "status": run.status,
         "started": run.started,
         "duration_seconds": run.duration_seconds,

@@ -19,12 +19,26 @@ from typing import Any
 
 from reproducible_ml.utils.redaction import HIDDEN, SECRET_NAME, redact
 
-# Variables that can change results; no other variable is recorded.
-RESULT_VARIABLES = re.compile(
+# Variables of libraries that compute; no other variable is recorded.
+_OF_LIBRARIES = re.compile(
     r"^(TF|XLA|OMP|KMP|GOMP|MKL|OPENBLAS|BLIS|VECLIB|NUMEXPR|CUDA|CUDNN|NVIDIA|NCCL|DNNL|ONEDNN)_"
     r"|^(LD_PRELOAD|LD_LIBRARY_PATH|PYTHON\w+|MALLOC_\w+|LANG|LC_\w+|TZ)$"
     r"|^REPRODUCIBLE_ML_"
 )
+# Names that look like these and change no result: those of Terraform, which begin like
+# TensorFlow's, and Python's that concern a prompt, caches or messages.
+_HARMLESS = re.compile(
+    r"^TF_(CLI|VAR|LOG|TOKEN|ACC|CLOUD|PLUGIN|REGISTRY|STATE|PROVIDER|REATTACH)(_|$)"
+    r"|^TF_(DATA_DIR|WORKSPACE|INPUT|IN_AUTOMATION|IGNORE|APPEND_USER_AGENT)$"
+    r"|^TF_CPP_(MIN_LOG_LEVEL|MIN_VLOG_LEVEL|MAX_VLOG_LEVEL|VMODULE|LOG_THREAD_ID)$"
+    r"|^PYTHON(STARTUP|_?HISTORY|HISTFILE|BREAKPOINT|DONTWRITEBYTECODE|PYCACHEPREFIX|UNBUFFERED"
+    r"|FAULTHANDLER|_COLORS|_BASIC_REPL|VERBOSE|INSPECT|PROFILEIMPORTTIME|NODEBUGRANGES)$"
+)
+
+
+def changes_results(name: str) -> bool:
+    """Return whether an environment variable can change a result."""
+    return bool(_OF_LIBRARIES.search(name)) and not _HARMLESS.search(name)
 
 
 def describe_environment(variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
@@ -143,7 +157,7 @@ def result_variables(variables: Mapping[str, str] = os.environ) -> dict[str, str
     return {
         name: HIDDEN if SECRET_NAME.search(name) else redact(text)
         for name, text in sorted(variables.items())
-        if RESULT_VARIABLES.search(name)
+        if changes_results(name)
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reproducible_ml.tracking.runs import RUNNING, seconds_since
+from reproducible_ml.tracking.runs import RUNNING, comment_of, seconds_since
 from reproducible_ml.utils.redaction import without_secrets
 
 # Longest result shown in the list; the details show all of it.
@@ -53,7 +53,8 @@ def row(run: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": str(run["_id"]),
         "experiment_name": _text(run.get("experiment"), "name"),
-        "command": str(run.get("command") or ""),
+        # Sacredboard has no column for a comment.
+        "command": " · ".join(filter(None, [str(run.get("command") or ""), comment_of(run)])),
         "status": run["status"],
         "is_alive": run["status"] == RUNNING,
         "start_time": plain(run.get("start_time")),

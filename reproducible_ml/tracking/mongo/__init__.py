@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         parse_mongo,
         timeouts,
     )
+    from reproducible_ml.tracking.mongo.claims import check_address
     from reproducible_ml.tracking.mongo.documents import mongo_value
     from reproducible_ml.tracking.mongo.given import (
         MONGO_FROM,
@@ -37,6 +38,7 @@ __all__ = [
     "GivenAddress",
     "Mirror",
     "MongoTarget",
+    "check_address",
     "environment_for",
     "given_address",
     "mongo_value",

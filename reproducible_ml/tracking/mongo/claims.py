@@ -7,7 +7,9 @@ for the ``uid`` tells whether it took place.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 from reproducible_ml.tracking.mongo.address import (
@@ -17,20 +19,57 @@ from reproducible_ml.tracking.mongo.address import (
     MongoTarget,
     timeouts,
 )
-from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.errors import ConfigError, TrackingError
 from reproducible_ml.utils.redaction import redact
 
 SHOWN_REASON = 160
+
+
+# Options that only a mongodb+srv:// address takes.
+_SRV_OPTIONS = re.compile(r"(?<=[?&])(?:srvServiceName|srvMaxHosts)=[^&]*&?", re.IGNORECASE)
+
+
+def check_address(target: MongoTarget) -> None:
+    """Check what can be checked of an address without a network.
+
+    Raises:
+        ConfigError: Its hosts, credentials or options are malformed or unknown, so it can never be
+            reached. Whatever else the driver raises may pass: it is an outage.
+    """
+    from pymongo.errors import PyMongoError
+    from pymongo.uri_parser import parse_uri
+
+    scheme, _, rest = target.uri.partition("://")
+    hosts = re.split(r"[/?]", rest.rpartition("@")[2], maxsplit=1)[0]
+    if scheme == "mongodb+srv":
+        if "," in hosts or ":" in hosts:
+            raise ConfigError(
+                f"{target} names {hosts}; mongodb+srv:// takes one host without a port, whose DNS "
+                "entry lists the servers. Write mongodb:// for servers of your own."
+            )
+        if find_spec("dns") is None:
+            raise ConfigError(
+                f"{target} needs the package dnspython: python -m pip install dnspython"
+            )
+        rest = _SRV_OPTIONS.sub("", rest)
+    try:
+        # Without warnings: it raises for an unknown option, which it would pass over otherwise.
+        parse_uri(f"mongodb://{rest}", warn=False)
+    except (PyMongoError, ValueError, TypeError, OSError) as error:
+        said = reason(error).partition(" or maybe")[0].rstrip(".")
+        raise ConfigError(f"{target} is not a usable address: {said}.") from None
 
 
 def connect(target: MongoTarget) -> Any:
     """Return a ``pymongo.MongoClient``, which connects at its first use.
 
     Raises:
-        TrackingError: pymongo refuses the URI.
+        ConfigError: The address can never be used.
+        TrackingError: It can't be used now, for example since DNS does not answer.
     """
     import pymongo
 
+    check_address(target)
     try:
         # No retries by the driver: the delivery decides on them, as it knows what has arrived.
         return pymongo.MongoClient(
@@ -41,7 +80,7 @@ def connect(target: MongoTarget) -> Any:
             appname="reproducible-ml",
         )
     except (pymongo.errors.PyMongoError, ValueError) as error:
-        raise TrackingError(f"{target} cannot be used: {reason(error)}") from None
+        raise TrackingError(f"{target} cannot be used now: {reason(error)}") from None
 
 
 def open_database(client: Any, target: MongoTarget) -> Any:

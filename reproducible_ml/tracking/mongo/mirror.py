@@ -43,7 +43,9 @@ class Mirror:
         self.target = target
         self.runs_dir = runs_dir
         self.run_id: Any = None
-        self._client = mongo_claims.connect(target)
+        mongo_claims.check_address(target)
+        self._connecting = threading.Lock()
+        self._client: Any = None
         self._start = start
         self._directory: Path | None = None
         self._lock = threading.Lock()
@@ -78,7 +80,7 @@ class Mirror:
         self._answered.wait(START_SECONDS)
         with self._lock:
             if self._refusal:
-                self._client.close()
+                self._close()
                 raise self._refusal
             # From now on the claiming thread must not make a folder: the run starts without it.
             self._abandoned = self.run_id is None
@@ -90,8 +92,8 @@ class Mirror:
             try:
                 self._claim_once(wanted_id)
                 return
-            except TrackingError as error:
-                self._refusal = error
+            except _Taken as error:
+                self._refusal = TrackingError(str(error))
                 self._answered.set()
                 return
             except Exception as error:  # the run must start, whatever the driver raises
@@ -105,7 +107,7 @@ class Mirror:
             """Make the folder before the claim, since an id must be free in both places."""
             _remove(made)
             if wanted_id is not None and run_id != wanted_id:
-                raise TrackingError(
+                raise _Taken(
                     f"The run id {wanted_id!r} is taken in {self.target}; use another one, or "
                     "leave it out."
                 )
@@ -118,13 +120,13 @@ class Mirror:
                 except FileExistsError:
                     if wanted_id is None:
                         return False
-                    raise TrackingError(
+                    raise _Taken(
                         f"The run id {wanted_id!r} is taken in {self.runs_dir}; use another one."
                     ) from None
                 made.append(path)
                 return True
 
-        runs = mongo_claims.open_database(self._client, self.target)[self.target.collection]
+        runs = self._database()[self.target.collection]
         delivery = mongo_claims.first_delivery(self.target, self._start.uid)
         document = {**fit_document(RunDocument(self._start).document()), "delivery": delivery}
         first = wanted_id
@@ -148,6 +150,20 @@ class Mirror:
             else:
                 self.run_id = run_id
             self._answered.set()
+
+    def _database(self) -> Any:
+        """Return the database, to which a later call connects if this one can't."""
+        with self._connecting:
+            if self._client is None:
+                # Not before the run starts: an address of the form mongodb+srv:// asks DNS here.
+                self._client = mongo_claims.connect(self.target)
+            if self._stopped.is_set():
+                self._client.close()
+            return mongo_claims.open_database(self._client, self.target)
+
+    def _close(self) -> None:
+        if self._client is not None:
+            self._client.close()
 
     def start(self, directory: Path, resumed: bool = False) -> None:
         """Start feeding the journal of this folder.
@@ -174,14 +190,15 @@ class Mirror:
 
     def _feed(self) -> None:
         assert self._directory is not None
-        database = mongo_claims.open_database(self._client, self.target)
-        delivery = self._delivery = Delivery(self._directory, self.target, database)
         pause = FIRST_PAUSE_SECONDS
         while not self._stopped.is_set():
             # Read before the journal, so that all events are in the journal if this is set.
             closing = self._closing.is_set()
             self._wake.clear()
             try:
+                if self._delivery is None:
+                    self._delivery = Delivery(self._directory, self.target, self._database())
+                delivery = self._delivery
                 if delivery.deliver():
                     self._note_answer(delivery)
                     pause = FIRST_PAUSE_SECONDS
@@ -244,9 +261,12 @@ class Mirror:
                 "reproducible-ml sync -m %s %s",
                 *(self.target, self._directory / JOURNAL_NAME, self.target, self.runs_dir),
             )
-            return False
-        self._client.close()
-        return True
+        self._close()
+        return self._done.is_set()
+
+
+class _Taken(Exception):
+    """The run id that the user chose is taken, so the run must not start."""
 
 
 class _Abandoned(Exception):

@@ -11,7 +11,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.tracking.mongo import MONGO_FROM, MongoTarget, given_address, parse_mongo
+from reproducible_ml.tracking.mongo import (
+    MONGO_FROM,
+    MongoTarget,
+    check_address,
+    given_address,
+    parse_mongo,
+)
 from reproducible_ml.tracking.recording.observer import LocalStore
 from reproducible_ml.tracking.runs import DEFAULT_FOLDER, FOLDER_OPTION, MONGO_OPTION
 from reproducible_ml.tracking.sacred_parts import (
@@ -103,6 +109,8 @@ class Storage:
             given = given_address(address, options.get(MONGO_FROM))
             if given is not None:
                 self.mongo, self._origin = parse_mongo(given.address), given.origin
+        if self.mongo is not None:
+            check_address(self.mongo)
         self.run_id = checked_id(options.get(IDENTITY))
 
     def take_place_of(self, observers: Iterable[Any]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reproducible_ml.tracking.runs import flat
+from reproducible_ml.utils.environment import changes_results
 
 NOTHING = "none expected"
 _ANY_BIT = "may change every bit of a training"
@@ -126,6 +127,10 @@ def hash_seed_remark(recorded: Mapping[str, Any], again: Mapping[str, Any]) -> s
 def _facts(environment: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in flat(environment, "").items():
         if name in _LEFT_OUT or name.startswith((*_LEFT_OUT_GROUPS, _POOLS)):
+            continue
+        group, _, rest = name.partition(".")
+        # Earlier versions recorded variables that change nothing.
+        if group == "variables" and not changes_results(rest):
             continue
         if name == "cpu.flags":
             # One entry for each flag, so that only the differing ones are listed.

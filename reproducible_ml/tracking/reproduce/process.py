@@ -12,6 +12,7 @@ from typing import Any
 
 from reproducible_ml.models.exact import TF_CONFIG
 from reproducible_ml.tracking.folder import told_run
+from reproducible_ml.utils.environment import changes_results
 from reproducible_ml.utils.redaction import HIDDEN
 
 # Variables that change results and are set for a process of any machine; all others keep their
@@ -33,12 +34,12 @@ def process_environment(variables: Mapping[str, Any]) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not _RESTORED.match(name) and name not in _DROPPED
+        if not (_RESTORED.match(name) and changes_results(name)) and name not in _DROPPED
     }
     restored = {
         name: str(value)
         for name, value in variables.items()
-        if _RESTORED.match(name) and value != HIDDEN and name != TF_CONFIG
+        if _RESTORED.match(name) and changes_results(name) and value != HIDDEN and name != TF_CONFIG
     }
     return {**kept, **restored}
 

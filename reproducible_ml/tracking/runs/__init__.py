@@ -9,7 +9,12 @@ from reproducible_ml.utils.lazy import lazy_names
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs.expressions import QueryError
     from reproducible_ml.tracking.runs.filled_in import FILLED_IN, TOLD_FILLED_IN, recorded_marks
-    from reproducible_ml.tracking.runs.head import head_facts, resume_command_of, verdict_rows
+    from reproducible_ml.tracking.runs.head import (
+        comment_of,
+        head_facts,
+        resume_command_of,
+        verdict_rows,
+    )
     from reproducible_ml.tracking.runs.opening import database_address, open_store
     from reproducible_ml.tracking.runs.resuming import (
         Interrupted,
@@ -77,6 +82,7 @@ __all__ = [
     "StoreUnavailable",
     "Used",
     "as_typed",
+    "comment_of",
     "database_address",
     "entry_or_reason",
     "flat",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from reproducible_ml.utils.text import SHORT_DIGEST, counted, duration, shown
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs.run import Run
+
+_OF_A_RERUN = re.compile(r"executes run \S+ again")
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,25 @@ def head_facts(run: Run) -> dict[str, str]:
         "host": shown((run.entry.get("host") or {}).get("hostname")),
         "sources": _sources(run),
     }
+    comment = comment_of(run.entry)
+    if comment:
+        facts["comment"] = comment
     command = resume_command_of(run)
     return {**facts, "resume": command} if command else facts
+
+
+def comment_of(entry: Mapping[str, Any]) -> str:
+    """Return the comment that a person gave to a run (``-c``), on one line; empty without one.
+
+    Args:
+        entry: The run as its store holds it.
+    """
+    meta = entry.get("meta")
+    comment = meta.get("comment") if isinstance(meta, Mapping) else None
+    # That of a rerun says what its verdict says.
+    if not comment or _OF_A_RERUN.fullmatch(str(comment)):
+        return ""
+    return redact(shown(str(comment)))
 
 
 def resume_command_of(run: Run) -> str:

@@ -9,7 +9,12 @@ import mimetypes
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, BinaryIO, TypeVar, cast
 
-from reproducible_ml.tracking.mongo import READ_SECONDS, MongoTarget, timeouts
+from reproducible_ml.tracking.mongo import (
+    READ_SECONDS,
+    MongoTarget,
+    check_address,
+    timeouts,
+)
 from reproducible_ml.tracking.runs.query import checked, to_mongo
 from reproducible_ml.tracking.runs.status import (
     RUNNING,
@@ -31,14 +36,15 @@ from reproducible_ml.tracking.runs.store import (
     source_name,
     typed_id,
 )
-from reproducible_ml.utils.errors import ConfigError, TrackingError
+from reproducible_ml.utils.errors import TrackingError
 from reproducible_ml.utils.redaction import redact
 
 OUTPUT_ARTIFACT = "cout.txt"
 # Captured output is up to 2 MB a run, and is read by itself.
 WITHOUT_OUTPUT = {"captured_out": 0}
 LIST_FIELDS = [
-    *("experiment.name", "command", "status", "start_time", "heartbeat", "host.hostname", "result")
+    *("experiment.name", "command", "status", "start_time", "heartbeat", "host.hostname", "result"),
+    "meta.comment",
 ]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -78,6 +84,7 @@ class MongoStore(Store):
 
         self.target = target
         self.shown = str(target)
+        check_address(target)
         try:
             self._client: Any = pymongo.MongoClient(
                 target.uri,
@@ -85,10 +92,7 @@ class MongoStore(Store):
                 appname="reproducible-ml",
             )
             self._client.admin.command("ping")
-        except ValueError as error:
-            # Only now does pymongo parse hosts and options.
-            raise ConfigError(f"{target.shown} is no address: {redact(str(error))}") from None
-        except PyMongoError as error:
+        except (PyMongoError, ValueError) as error:
             reason = _reason(error)
             raise TrackingError(
                 f"MongoDB at {target.shown} did not answer within {READ_SECONDS} s: {reason}. "
