@@ -148,7 +148,7 @@ class RunTrainings:
             write=self.points.scalar,
             log_every_steps=config.get("log_every_steps", Watched.log_every_steps),
             digest_every_steps=config.get("digest_every_steps", Watched.digest_every_steps),
-            allow_changed=bool(config.get("allow_changed", False)),
+            allow_changed=_yes_or_no("allow_changed", config.get("allow_changed", False)),
             hooks=GridsOfAnyGAN(
                 self._run, Path(estimator.model_dir), config.get("grid_every_steps", 200)
             ).hooks,
@@ -257,3 +257,10 @@ def _content(path: str) -> Any:
     if entry.st_size > _LARGEST_DIGESTED_BYTES:
         return [entry.st_size, entry.st_mtime_ns]
     return file_digest(path)
+
+
+def _yes_or_no(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        # bool("False") is true.
+        raise ConfigError(f"{name} must be True or False, found {value!r}.")
+    return value

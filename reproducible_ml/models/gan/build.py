@@ -22,7 +22,6 @@ from reproducible_ml.utils.seeds import child_seed
 
 # A resume needs the newest two; the third is for looking back.
 _KEPT_CHECKPOINTS = 3
-_SUMMARY_STEPS = 100
 
 
 def make_gan_estimator(
@@ -59,7 +58,8 @@ def make_gan_estimator(
             model_dir=str(model_dir),
             tf_random_seed=child_seed(settings.seed, "weights"),
             keep_checkpoint_max=_KEPT_CHECKPOINTS,
-            save_summary_steps=_SUMMARY_STEPS,
+            # ``EventLog`` writes every point of the metrics, into the same file.
+            save_summary_steps=0,
             log_step_count_steps=None,
             **checkpoints,
             train_distribute=strategy,

@@ -127,11 +127,22 @@ def _train_held(
         check_identity,
         replay,
     )
+    from reproducible_ml.models.gan.event_log import EventLog
     from reproducible_ml.models.gan.sampling import add_samples
+
+    events = EventLog(model_dir, restored_step)
+
+    def scalar(name: str, value: float, step: int) -> None:
+        events.scalar(name, value, step)
+        watcher.scalar(name, value, step)
 
     def figure(name: str, value: float, step: int) -> None:
         figures.write(name, value, step)
-        watcher.scalar(name, value, step)
+        scalar(name, value, step)
+
+    def grid(path: Path, step: int) -> None:
+        events.grid(path, step)
+        watcher.grid(path, step)
 
     judging = []
     if judge is not None:
@@ -164,14 +175,14 @@ def _train_held(
             watcher.scalar(*point)
         hooks = [
             StepLogHook(log, cadence.digest_every_steps, _WHAT_TO_TRY),
-            ScalarHook(watcher.scalar, cadence.log_every_steps, cadence.max_steps),
+            ScalarHook(scalar, cadence.log_every_steps, cadence.max_steps),
             GridHook(
                 lambda: add_samples(
                     parts.estimator.generator, tf.nest.map_structure(tf.constant, shown)
                 ),
                 model_dir / "samples",
                 cadence.grid_every_steps,
-                watcher.grid,
+                grid,
                 columns=GRID_COLUMNS,
             ),
             ProgressHook(cadence.max_steps),
@@ -188,7 +199,8 @@ def _train_held(
     stop_if_asked()
     with writing(f"The result of {model_dir}", model_dir, _THEN):
         result = finish_training(parts.estimator, shown, model_dir, restored_step)
-    watcher.grid(Path(result.grid), result.step)
+        grid(Path(result.grid), result.step)
+        tf.compat.v1.summary.FileWriterCache.clear()
     return result
 
 

@@ -224,6 +224,8 @@ def start_tensorboard(run_id: str, log_index: int) -> ResponseReturnValue:
     except (KeyError, IndexError, TypeError):
         raise NotRecorded(f"Run {run_id} has no TensorFlow log {log_index}.") from None
     path = str(Path((run.get("experiment") or {}).get("base_dir") or ".") / directory)
+    if not Path(path).is_dir():
+        raise NotRecorded(f"The folder of TensorFlow's log, {path}, is not on this machine.")
     try:
         port = run_tensorboard(path, "127.0.0.1", 0, None, 60)
     except (ProcessError, TimeoutError) as error:

@@ -59,6 +59,8 @@ def record_model_dir(run: Any, model_dir: Path) -> None:
     """
     hold_folder(run, model_dir)
     run.info["model_dir"] = str(model_dir)
+    # Where the board looks for the logs of TensorBoard.
+    run.info["tensorflow"] = {"logdirs": [os.path.abspath(model_dir)]}
     run._emit_heartbeat()
 
 
