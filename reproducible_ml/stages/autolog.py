@@ -36,7 +36,7 @@ from reproducible_ml.tracking.recording import (
 )
 from reproducible_ml.tracking.runs import flat, hold_folder, record_model_dir
 from reproducible_ml.utils.digests import file_digest
-from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.errors import ConfigError, need_number
 from reproducible_ml.utils.running import autologged_run
 
 # Settings that no bit of a training depends on, unless it computes with them.
@@ -142,6 +142,9 @@ class RunTrainings:
 
     def _watched(self, estimator: Any) -> Watched:
         config = self._run.config
+        for name in ("log_every_steps", "digest_every_steps", "grid_every_steps"):
+            if name in config:
+                need_number(name, config[name], least=1)
         return Watched(
             seed=config["seed"],
             identity=self._identity,
