@@ -88,3 +88,23 @@ def test_every_command_has_h_for_help(name):
     code, loaded, output = call(name, "-h")
     assert (code, loaded) == (0, [])
     assert output.startswith("Usage: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rusn"], "There is no command 'rusn'; did you mean 'runs'?"),
+        (["train"], "There is no command 'train'; there are: board, compare,"),
+        (["runs", "--jsno"], "No such option '--jsno'"),
+        (["reproduce", "1", "--steps", "-3"], "-3 is not in the range x>=1."),
+    ],
+)
+def test_a_wrong_word_is_one_sentence_with_the_nearest_one(words, said):
+    from click.testing import CliRunner
+
+    from reproducible_ml.cli import main
+
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2
+    assert said in done.output
+    assert "Traceback" not in done.output
