@@ -52,7 +52,8 @@ def split_outputs(
         seed: Root seed of the draw.
 
     Raises:
-        DataError: The data set is missing or damaged, or has no such split.
+        ConfigError: The data set has no such split.
+        DataError: It is missing or damaged.
     """
     splits = read_manifest(record_dir).splits
     # A split that is not there is refused where it is read.

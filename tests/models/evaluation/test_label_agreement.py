@@ -8,7 +8,7 @@ from reproducible_ml.models.evaluation.classifier import Classifier
 from reproducible_ml.models.evaluation.evaluate import evaluate_gan
 from reproducible_ml.models.evaluation.real_images import split_outputs
 from reproducible_ml.models.gan.sampling import TrainedGAN
-from reproducible_ml.utils.errors import DataError
+from reproducible_ml.utils.errors import ConfigError
 from tests.models import training_processes as training
 from tests.models.evaluation.test_classifier import train, write_shapes
 from tests.models.evaluation.test_real_images import by_hand
@@ -123,7 +123,7 @@ def test_a_part_of_a_split_is_drawn(shapes, judge):
     np.testing.assert_array_equal(part.logits, whole.logits[by_hand(300, 140, 3)])
     everything = split_outputs(classifier, shapes, "train", limit=1000)
     np.testing.assert_array_equal(everything.features, whole.features)
-    with pytest.raises(DataError, match=r"no split 'dev'"):
+    with pytest.raises(ConfigError, match=r"no split 'dev'"):
         split_outputs(classifier, shapes, "dev")
 
 
