@@ -16,11 +16,13 @@ from reproducible_ml import __version__
 from reproducible_ml.utils.errors import ReproducibleMLError
 from reproducible_ml.utils.text import suggestion
 
-# Name -> the sentence that ``--help`` shows; the command lives in ``commands/<name>.py``.
+# Name -> the sentence that ``--help`` shows; the command lives in ``commands/<name>.py``, or in one
+# of ``_ELSEWHERE``.
 COMMANDS = {
     "board": "Browse runs in Sacredboard.",
     "compare": "Find where two runs differ.",
     "completion": "Print a completion script for bash, zsh or fish.",
+    "copy": "Copy runs into another folder of runs.",
     "doctor": "Check this installation and say what to fix.",
     "export": "Export a trained generator as a SavedModel.",
     "new": "Write a small experiment repository of your own.",
@@ -36,6 +38,8 @@ COMMANDS = {
 # Exit code of what Ctrl-C has stopped: 128 plus the signal's number.
 INTERRUPTED_EXIT = 130
 
+_ELSEWHERE = {"board": "reproducible_ml.tracking.board"}
+
 
 class LazyGroup(click.Group):
     """A click group that imports a sub-command's module on first use."""
@@ -48,7 +52,8 @@ class LazyGroup(click.Group):
         """Import and return a command; None if there is no command of that name."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"reproducible_ml.commands.{cmd_name}")
+        place = _ELSEWHERE.get(cmd_name, f"reproducible_ml.commands.{cmd_name}")
+        module = importlib.import_module(place)
         command: click.Command = module.command
         return command
 

@@ -67,17 +67,15 @@ def test_commands_that_read_runs_take_sacreds_m_and_f(name):
 
 
 def test_every_command_that_reads_runs_names_their_place_by_the_same_options():
-    import importlib
-
-    from reproducible_ml.cli import COMMANDS
+    from reproducible_ml.cli import COMMANDS, main
 
     places = set()
     for name in COMMANDS:
-        command = importlib.import_module(f"reproducible_ml.commands.{name}").command
+        command = main.get_command(None, name)
         for parameter in command.params:
             if set(parameter.opts) & {"-F", "-m", "--folder", "--mongo", "--mongo_db"}:
                 places.add((name, *parameter.opts))
-    names = {"board", "compare", "doctor", "export", "report", "reproduce"}
+    names = {"board", "compare", "copy", "doctor", "export", "report", "reproduce"}
     names |= {"runs", "show", "sweep", "sync"}
     wanted = (("-F", "--file_storage"), ("-m", "--mongo_db"))
     assert places == {(name, *options) for name in names for options in wanted}

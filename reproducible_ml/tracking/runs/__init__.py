@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from reproducible_ml.tracking.runs.copying import copy_run
     from reproducible_ml.tracking.runs.expressions import QueryError
     from reproducible_ml.tracking.runs.filled_in import FILLED_IN, TOLD_FILLED_IN, recorded_marks
     from reproducible_ml.tracking.runs.head import (
@@ -83,6 +84,7 @@ __all__ = [
     "Used",
     "as_typed",
     "comment_of",
+    "copy_run",
     "database_address",
     "entry_or_reason",
     "flat",
