@@ -10,7 +10,7 @@ import click
 
 from reproducible_ml.commands.completion import run_experiments
 from reproducible_ml.commands.layout import as_json, store_options, terminal_width
-from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.errors import ConfigError, TrackingError
 from reproducible_ml.utils.redaction import without_secrets
 from reproducible_ml.utils.text import GAP, SHORT_DIGEST, duration, shown, table
 
@@ -179,7 +179,12 @@ def last_step(run: Run) -> int | float | None:
         return int(run.result["step"])
     if run.status == "UNREADABLE":
         return None
-    steps: list[int | float] = [one["steps"][-1] for one in run.points.values() if one["steps"]]
+    try:
+        steps: list[int | float] = [one["steps"][-1] for one in run.points.values() if one["steps"]]
+    except TrackingError as error:
+        # Damaged metrics of one run hide no other run.
+        click.echo(f"Run {run.id}: {error}", err=True)
+        return None
     return max(steps, default=None)
 
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         run_directories,
         to_microseconds,
     )
+    from reproducible_ml.tracking.folder.one_writer import OneWriter
     from reproducible_ml.tracking.folder.plain_values import metric_step, metric_value, plain
     from reproducible_ml.tracking.folder.salvage import add_what_files_hold
     from reproducible_ml.tracking.folder.state import (
@@ -89,6 +90,7 @@ __all__ = [
     "JournalReader",
     "MetricColumns",
     "Metrics",
+    "OneWriter",
     "ResourceAdded",
     "Resumed",
     "RunState",

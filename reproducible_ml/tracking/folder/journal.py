@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from weakref import WeakSet
 
 from reproducible_ml.process import Held, hold, within
 from reproducible_ml.tracking.folder.events import Event, event_of
@@ -103,6 +104,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._process = os.getpid()
         self.sequence = 0
         self.cut_bytes = 0
         self._lock = threading.Lock()
@@ -123,6 +125,7 @@ class Journal:
                 pass
             self.sequence = reader.sequence
             self._end_last_line(reader.position)
+            _open.add(self)
         except BaseException:
             os.close(self._file)
             self._lease.close()
@@ -201,7 +204,15 @@ class Journal:
         """Write one event and return its number.
 
         If the disk is full, the event waits in memory for the next call and the run continues.
+
+        Raises:
+            TrackingError: this process is a fork of the one that opened the journal.
         """
+        if os.getpid() != self._process:
+            raise TrackingError(
+                f"{self.path} is written by process {self._process}, and this is a fork of it "
+                f"({os.getpid()}): two would number events twice. Write it there."
+            )
         with self._lock:
             line = encode(self.sequence + 1, event)
             size, lines, written = self._state
@@ -294,6 +305,22 @@ class Journal:
                 os.close(self._file)
                 self._file = -1
                 self._lease.close()
+
+
+# The journals that this process writes.
+_open: WeakSet[Journal] = WeakSet()
+
+
+def _leave_to_writer() -> None:
+    """Close a fork's copies of open journals: a worker that survives would keep their locks."""
+    for journal in list(_open):
+        if journal._file >= 0:
+            os.close(journal._file)
+            journal._file = -1
+    _open.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_writer)
 
 
 class JournalLocked(TrackingError):

@@ -52,11 +52,14 @@ def at_end(run: Any, source_files: Callable[[], Iterable[Path]]) -> None:
         source_files: Returns the files that the run depends on, as it is called.
     """
     main_has_returned()
-    _complete_environment(run)
     store = local_store(run)
+    if store is not None and store.is_forked:
+        return  # a fork that has returned from the main function, too
+    _complete_environment(run)
     if store is None or store.directory is None:
         return
     added = _add_late_sources(run, store, source_files)
+    _note_refused(run, store)
     if "seal" not in run.info:
         _complete_facts(run, store)
         seal_run(run, store.points(), run.result)
@@ -73,8 +76,9 @@ def at_broken_end(run: Any, source_files: Callable[[], Iterable[Path]]) -> None:
         source_files: Returns the files that the run depends on, as it is called.
     """
     store = local_store(run)
-    if store is not None and store.directory is not None:
+    if store is not None and store.directory is not None and not store.is_forked:
         _add_late_sources(run, store, source_files)
+        _note_refused(run, store)
 
 
 def _complete_environment(run: Any) -> None:
@@ -105,6 +109,15 @@ def _add_late_sources(
             ", ".join(changed),
         )
     return bool(added)
+
+
+def _note_refused(run: Any, store: LocalStore) -> None:
+    """Say in the run what processes that were forked from this one tried to record."""
+    refused = store.refused()
+    if refused:
+        what = f"what forked processes tried to record: {', '.join(sorted(refused))}"
+        run.info["unrecorded"] = [*run.info.get("unrecorded", ()), what]
+        run.run_logger.warning("The record does not hold %s.", what)
 
 
 def _complete_facts(run: Any, store: LocalStore) -> None:

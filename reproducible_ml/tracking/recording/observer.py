@@ -7,6 +7,7 @@ because Sacred would disable the observer for the rest of the run.
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import logging
 import mimetypes
@@ -26,6 +27,7 @@ from reproducible_ml.tracking.folder import (
     FolderRemoved,
     JournalLocked,
     Resumed,
+    OneWriter,
     Started,
     Unstored,
     from_microseconds,
@@ -59,14 +61,16 @@ def _never_raise(method: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(method)
     def guarded(self: LocalStore, *args: Any, **kwargs: Any) -> None:
+        what = method.__name__.replace("_event", "").replace("_", " ")
+        name = kwargs.get("name") or kwargs.get("filename") or ""
+        if self._writer is not None and self._writer.refuses(what, str(name)):
+            return
         try:
             with undisturbed():
                 method(self, *args, **kwargs)
         except FolderRemoved:
             self._tell_removed()
         except Exception as error:  # whatever it is, the training matters more
-            what = method.__name__.replace("_event", "").replace("_", " ")
-            name = kwargs.get("name") or kwargs.get("filename") or ""
             logger.warning("Not recorded: %s %s: %s", what, name, redact(str(error)))
 
     return guarded
@@ -87,6 +91,7 @@ class LocalStore(RunObserver):
         self.runs_dir = Path(runs_dir)
         self.mirror = mirror
         self._run: OpenRun | None = None
+        self._writer: OneWriter | None = None
         self._feed: Mirror | None = None
         self._attached: Any = None
         self._refused: set[str] = set()
@@ -120,6 +125,20 @@ class LocalStore(RunObserver):
         """
         self._attached = run
         run._metrics = _JournaledMetrics(self)
+        copyreg.pickle(type(run), OneWriter.refuse_pickling)
+
+    def __reduce__(self) -> Any:
+        """Refuse to be passed to another process."""
+        return OneWriter.refuse_pickling(self)
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether this process was forked from the one that records the run."""
+        return self._writer is not None and self._writer.is_other
+
+    def refused(self) -> list[str]:
+        """Return what forked processes could not record since the last call."""
+        return [] if self._writer is None or self._writer.is_other else self._writer.refused()
 
     def queued_event(
         self,
@@ -169,6 +188,7 @@ class LocalStore(RunObserver):
         wanted_id: Any,
     ) -> Any:
         try:
+            self._writer = OneWriter()
             self.runs_dir.mkdir(parents=True, exist_ok=True)
             experiment = {**ex_info, "sources": self._keep_sources(ex_info)}
             facts = {"experiment": experiment, "host": host_info, "config": config}
@@ -275,6 +295,8 @@ class LocalStore(RunObserver):
 
     def add_point(self, name: str, value: Any, step: Any, microseconds: int) -> bool:
         """Record one metric point now; if it is refused, log one line and return False."""
+        if self._writer is not None and self._writer.refuses("metric", name):
+            return False
         with undisturbed():
             return self._add_point(name, value, step, microseconds)
 
@@ -414,6 +436,8 @@ class LocalStore(RunObserver):
             self._attached = None
             self._unstored.close()
             run.journal.close()
+            if self._writer:
+                self._writer.close()
 
     def _wait_for_heartbeat(self) -> None:
         # Sacred waits 2 seconds for its last heartbeat, but a million points take longer.
