@@ -114,7 +114,9 @@ def _head(letter: str, run: Run) -> tuple[str, ...]:
 def _same(section: str, found: Comparison) -> str:
     if section == "sources":
         count = len(found.a.sources)
-        return f"same ({counted(count, 'file')})" if count else "none recorded"
+        text = f"same ({counted(count, 'file')})" if count else "none recorded"
+        missing = sorted({*_unrecorded(found.a), *_unrecorded(found.b)})
+        return f"{text}, as far as recorded: without {'; '.join(missing)}" if missing else text
     if section == "data" and not found.a.info.get("dataset"):
         return "none recorded"
     if section == "environment" and not (found.a.environment and found.b.environment):
@@ -123,6 +125,10 @@ def _same(section: str, found: Comparison) -> str:
         points = sum(len(one["values"]) for one in found.a.points.values())
         return f"same ({counted(points, 'point')})" if points else "none recorded"
     return "same"
+
+
+def _unrecorded(run: Run) -> list[str]:
+    return [str(one) for one in run.info.get("unrecorded") or () if "commit of" not in str(one)]
 
 
 def _row(one: Difference, used: Sequence[Mapping[str, Used]]) -> tuple[str, str, str, str]:

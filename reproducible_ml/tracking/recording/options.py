@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from reproducible_ml.tracking.folder import highest_id
 from reproducible_ml.tracking.mongo import (
     MONGO_FROM,
     MongoTarget,
@@ -90,6 +91,7 @@ class Storage:
         named: Whether the user named that folder.
         mongo: The database that also receives the run, if any.
         run_id: The id that the user chose; None to assign one.
+        left_out: Folders of Sacred observers that do not receive the run.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -112,16 +114,67 @@ class Storage:
         if self.mongo is not None:
             check_address(self.mongo)
         self.run_id = checked_id(options.get(IDENTITY))
+        self.left_out: list[str] = []
 
     def take_place_of(self, observers: Iterable[Any]) -> None:
         """Use the folder of a Sacred observer, unless the options name one.
 
         Args:
-            observers: Those of the experiment; the first that writes a folder counts.
+            observers: Those of the experiment; the first that writes a folder counts. Other
+                folders are noted in ``left_out``.
         """
-        folders = [one.basedir for one in observers if isinstance(one, FileStorageObserver)]
+        folders = [Path(one.basedir) for one in observers if isinstance(one, FileStorageObserver)]
         if folders and not self.named:
-            self.folder = Path(folders[0])
+            self.folder = folders[0]
+        place = self.folder.resolve()
+        others = [] if self.named else folders
+        self.left_out = sorted({str(one) for one in others if one.resolve() != place})
+
+    def others(self, observers: Iterable[Any]) -> list[Any]:
+        """Return those observers that also record the run: not folders, nor the same database."""
+        return [
+            one
+            for one in observers
+            if not isinstance(one, FileStorageObserver) and not self._delivers_to(one)
+        ]
+
+    def _delivers_to(self, observer: Any) -> bool:
+        place = database_of(observer)
+        return (
+            place is not None
+            and self.mongo is not None
+            and place
+            == (
+                self.mongo.database,
+                self.mongo.collection,
+            )
+        )
+
+    def free_id(self, observers: Iterable[Any]) -> int | None:
+        """Return an id that neither the folder nor the databases of observers have.
+
+        Sacred gives a run one id everywhere, and a database refuses a taken one.
+
+        Args:
+            observers: Those that also record the run.
+
+        Returns:
+            The id; None if there is no such database, or it does not answer.
+        """
+        highest = []
+        for one in observers:
+            if database_of(one) is not None:
+                try:
+                    (newest,) = one.runs.find({"_id": {"$gt": 0}}, {"_id": 1}).sort("_id", -1)[:1]
+                except ValueError:  # it holds no runs
+                    newest = {"_id": 0}
+                except Exception:  # Sacred's observer will say what is wrong with the database
+                    return None
+                highest.append(int(newest["_id"]))
+        if not highest:
+            return None
+        here = highest_id(self.folder) if self.folder.is_dir() else 0
+        return max(here, *highest) + 1
 
     def observer(self) -> LocalStore:
         """Return the observer that writes there."""
@@ -135,6 +188,24 @@ class Storage:
         if self._origin is not None:
             shown[MONGO_FROM] = self._origin
         return shown
+
+
+def database_of(observer: Any) -> tuple[str, str] | None:
+    """Return database and collection of a Sacred observer that writes to MongoDB; else None."""
+    database = getattr(getattr(observer, "runs", None), "database", None)
+    return None if database is None else (str(database.name), str(observer.runs.name))
+
+
+def places_of(observers: Iterable[Any]) -> list[str]:
+    """Return in words where the experiment's own observers record its runs."""
+    places = []
+    for one in observers:
+        place = database_of(one)
+        if place is not None:
+            places.append(f"MongoDB, {place[0]}.{place[1]} ({type(one).__name__})")
+        elif not isinstance(one, LocalStore):
+            places.append(type(one).__name__)
+    return places
 
 
 def checked_id(given: Any) -> int | str | None:

@@ -1,8 +1,9 @@
 """The source files that a run depends on, and their difference from the git commit.
 
 A run records whole packages as they are on disk when it starts, not only the modules imported by
-then: this library, the experiment's package, and the packages of the local modules that it has
-imported. New and changed files are included; git only tells what they differ from.
+then: this library, the experiment's package, and the packages of the user's own modules that it
+has imported, wherever they lie. New and changed files are included; git only tells what they differ
+from.
 """
 
 from __future__ import annotations
@@ -10,19 +11,16 @@ from __future__ import annotations
 import fnmatch
 import os
 import subprocess
-import sys
-import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import reproducible_ml
 from reproducible_ml.utils.files import md5_of
+from reproducible_ml.utils.loaded_code import LIBRARY as LIBRARY
+from reproducible_ml.utils.loaded_code import LoadedCode, loaded_code
 from reproducible_ml.utils.text import counted
 
-LIBRARY = Path(reproducible_ml.__file__).resolve().parent
 # A larger diff is cut, since the run holds the source files themselves.
 LONGEST_DIFF_BYTES = 1_000_000
 MOST_CHANGED = 1000
@@ -54,6 +52,13 @@ SECRET_FILES = (
     ),
     *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "kubeconfig*", "*.tfvars", "*.tfstate*"),
     *(".ssh", ".aws", ".gnupg", ".kube", ".docker", ".secrets", "_secrets", ".credentials"),
+)
+_OF_ONE_CHECKOUT = frozenset(
+    f"GIT_{name}"
+    for name in (
+        *("DIR", "WORK_TREE", "INDEX_FILE", "OBJECT_DIRECTORY", "COMMON_DIR", "NAMESPACE"),
+        *("ALTERNATE_OBJECT_DIRECTORIES", "PREFIX", "SHALLOW_FILE"),
+    )
 )
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
 
@@ -104,14 +109,19 @@ def _package_depth(file: Path) -> int:
     return depth
 
 
-def source_files(origin: Origin) -> list[Path]:
-    """Return every source file that a run of this experiment depends on, sorted."""
+def source_files(origin: Origin, loaded: LoadedCode) -> list[Path]:
+    """Return every source file that a run of this experiment depends on, sorted.
+
+    Args:
+        origin: Where it is defined.
+        loaded: The user's own code that the process has loaded.
+    """
     packages = {LIBRARY}
     files = set() if origin.file is None else {origin.file}
     if origin.package_dir is not None:
         packages.add(origin.package_dir)
-    for path in _local_modules(origin.base_dir):
-        depth = _package_depth(path)
+    for path in loaded.files:
+        depth = _package_depth(path) if path.suffix == ".py" else 0
         if depth:
             packages.add(path.parents[depth - 1])
         else:
@@ -127,57 +137,12 @@ def loaded_files(base_dir: Path) -> list[Path]:
     Args:
         base_dir: The directory that holds the experiment's top-level package.
     """
-    found = set(_local_modules(base_dir))
-    return sorted(file for file in found if LIBRARY not in file.parents)
-
-
-def _local_modules(base_dir: Path) -> Iterator[Path]:
-    """Yield the files of the user's own modules that this process has imported."""
-    for module in list(sys.modules.values()):
-        path = _file_of(module)
-        if path is not None and _holds_local_files(os.path.dirname(path), base_dir):
-            yield Path(path)
-
-
-def _file_of(module: Any) -> str | None:
-    name = getattr(module, "__file__", None)
-    if not isinstance(name, str) or not name.endswith(".py"):
-        return None
-    if not os.path.isabs(name):
-        return os.path.realpath(name)
-    # The same result with one lookup per folder: TensorFlow alone has 3,000 modules in 500 folders.
-    file = os.path.join(_real_folder(os.path.dirname(name)), os.path.basename(name))
-    return os.path.realpath(file) if os.path.islink(file) else file
-
-
-@cache
-def _real_folder(folder: str) -> str:
-    return os.path.realpath(folder)
-
-
-@cache
-def _holds_local_files(folder: str, base_dir: Path) -> bool:
-    return is_local(Path(folder, "module.py"), base_dir)
-
-
-def is_local(path: Path, base_dir: Path) -> bool:
-    """Tell whether a module is the user's own: below ``base_dir``, and not an installed package."""
-    root, installed = _roots(base_dir)
-    if root not in path.parents or _SKIPPED.intersection(path.parts):
-        return False
-    return not any(prefix in path.parents for prefix in installed)
-
-
-@cache
-def _roots(base_dir: Path) -> tuple[Path, tuple[Path, ...]]:
-    """Return the real ``base_dir``, and the folders of installed packages that don't contain it.
-
-    The environment may lie in the checkout, and (rarely) the checkout in the environment.
-    """
     root = base_dir.resolve()
-    prefixes = (sys.prefix, sys.base_prefix, sysconfig.get_paths()["stdlib"])
-    found = {Path(prefix).resolve() for prefix in prefixes}
-    return root, tuple(one for one in found if one != root and one not in base_dir.parents)
+    return sorted(
+        file
+        for file in loaded_code(base_dir).files
+        if file.suffix == ".py" and root in file.parents
+    )
 
 
 def _python_files(package: Path) -> Iterator[Path]:
@@ -240,7 +205,8 @@ def git_state(directory: Path, ignored: Iterable[Path] = ()) -> dict[str, Any] |
         tracked file but those of ``SECRET_FILES``; None without a checkout or without git.
     """
     top = _git(directory, "rev-parse", "--show-toplevel")
-    if top is None:
+    # The commit of a checkout says nothing of a folder that it ignores, such as an environment.
+    if top is None or _git(directory, "check-ignore", "-q", ".") is not None:
         return None
     root = Path(top.strip())
     commit = _git(root, "rev-parse", "--verify", "HEAD")
@@ -256,6 +222,31 @@ def git_state(directory: Path, ignored: Iterable[Path] = ()) -> dict[str, Any] |
         "changed": changed,
         "diff": diff[:LONGEST_DIFF_BYTES] + "\n(cut here)\n" if cut else diff,
     }
+
+
+def git_refusal(directory: Path) -> str | None:
+    """Return in a sentence why git tells nothing of a checkout; None if it does, or there is none.
+
+    Args:
+        directory: Any directory of the checkout.
+    """
+    place = directory.resolve()
+    root = next((one for one in (place, *place.parents) if (one / ".git").exists()), None)
+    if root is None:
+        return None
+    try:
+        done = _run_git(place, "rev-parse", "--show-toplevel")
+    except OSError:
+        return f"The commit of {root} is not recorded: git is not installed."
+    except subprocess.TimeoutExpired:
+        return f"The commit of {root} is not recorded: git did not answer."
+    if done.returncode == 0:
+        return None
+    reason = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
+    advice = ""
+    if "dubious ownership" in reason or "unsafe repository" in reason:
+        advice = f" If you trust it: git config --global --add safe.directory {root}"
+    return f"The commit of {root} is not recorded: git says {reason!r}.{advice}"
 
 
 def _diff(root: Path) -> str:
@@ -308,7 +299,9 @@ def is_secret(name: str) -> bool:
 
 
 def _changed(root: Path, ignored: list[Path]) -> list[str]:
-    text = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all") or ""
+    text = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all")
+    if text is None:
+        return ["?? (git status failed)"]
     fields = iter(text.split("\0"))
     changed = []
     for field in fields:
@@ -327,16 +320,24 @@ def _changed(root: Path, ignored: list[Path]) -> list[str]:
 
 
 def _git(directory: Path, *arguments: str) -> str | None:
-    # Without optional locks a run never disturbs a git command that the user runs meanwhile.
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     try:
-        done = subprocess.run(
-            ["git", "-C", str(directory), *arguments],
-            capture_output=True,
-            env=environment,
-            timeout=GIT_SECONDS,
-            check=False,
-        )
+        done = _run_git(directory, *arguments)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+
+
+def _run_git(directory: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    # Variables such as GIT_DIR, which hooks of git set, would lead to another checkout.
+    environment = {
+        name: value for name, value in os.environ.items() if name not in _OF_ONE_CHECKOUT
+    }
+    # Without optional locks a run never disturbs a git command that the user runs meanwhile.
+    environment.update(GIT_OPTIONAL_LOCKS="0", LC_ALL="C")
+    return subprocess.run(
+        ["git", "-C", str(directory), *arguments],
+        capture_output=True,
+        env=environment,
+        timeout=GIT_SECONDS,
+        check=False,
+    )

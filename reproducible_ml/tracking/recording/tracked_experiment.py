@@ -73,6 +73,7 @@ from reproducible_ml.tracking.recording.options import (
     RERUN_VARIABLE,
     STOP_ON,
     Storage,
+    places_of,
 )
 from reproducible_ml.tracking.recording.threads import DEFAULT_THREADS, fixed_threads
 from reproducible_ml.tracking.runs import (
@@ -83,9 +84,9 @@ from reproducible_ml.tracking.runs import (
     hold_folder,
     interrupted_run,
     resume_command,
+    source_name,
 )
 from reproducible_ml.tracking.sacred_parts import (
-    FileStorageObserver,
     Source,
     create_scaffolding,
     gather_ingredients_topological,
@@ -97,6 +98,7 @@ from reproducible_ml.tracking.sacred_parts import (
 from reproducible_ml.utils import environment
 from reproducible_ml.utils.disk import of_a_run
 from reproducible_ml.utils.errors import ReproducibleMLError, TrackingError
+from reproducible_ml.utils.loaded_code import loaded_code
 from reproducible_ml.utils.paths import own_command
 from reproducible_ml.utils.redaction import redact, redact_tree
 from reproducible_ml.utils.running import enter, leave
@@ -250,7 +252,8 @@ class TrackedExperiment(sacred.Experiment):
                 "commit": state["commit"],
                 "dirty": state["dirty"],
             }
-            for state in self._git.values()
+            # Without the experiment's own commit, readers would take the library's for it.
+            for state in (self._git.values() if str(base_dir) in self._git else ())
         }
         packages = environment.packages()
         return {
@@ -268,10 +271,31 @@ class TrackedExperiment(sacred.Experiment):
 
     def _source_files(self) -> list[Path]:
         """Return the source files that a run depends on, as far as they are imported now."""
-        files = sources.source_files(self.origin)
+        self._loaded = loaded_code(self.origin.base_dir)
+        if self.origin.file is None:
+            self._loaded.without_file.append("what a notebook's cells, or a prompt, defined")
+        files = sources.source_files(self.origin, self._loaded)
         for ingredient, _ in self.traverse_ingredients():
             files += [Path(one.filename) for one in ingredient.sources if ingredient is not self]
         return sorted(set(files))
+
+    def _late_files(self, run: Any) -> list[Path]:
+        """Return the source files at a run's end, and note in the run what belongs to them."""
+        files = self._source_files()
+        self._note_code(run)
+        return files
+
+    def _note_code(self, run: Any) -> None:
+        """Record where the user's own modules are imported from, and what is in no file."""
+        base_dir, library_dir = self.origin.base_dir.resolve(), str(sources.LIBRARY.parent)
+        names = [os.path.relpath(one, base_dir) for one in self._loaded.roots]
+        found = [source_name(name, str(base_dir), library_dir) for name in names]
+        run.info["import_roots"] = [name for name in found if name]
+        said = set(run.info.get("unrecorded", ()))
+        new = [one for one in self._loaded.without_file if one not in said]
+        if new:
+            run.info["unrecorded"] = [*run.info.get("unrecorded", ()), *new]
+            run.run_logger.warning("The record does not hold %s.", "; ".join(new))
 
     def run_commandline(self, argv: Any = None) -> Any:
         """Run the command line; the project's own errors are printed as one sentence."""
@@ -380,8 +404,15 @@ class TrackedExperiment(sacred.Experiment):
     def _say_where(self, run: Any) -> None:
         if run._id is None or not run.observers or self._storage is None:
             return
-        folder = self._storage.folder
+        store = local_store(run)
+        if store is not None and store.is_forked:
+            return
+        folder = self._storage.folder if store is None else store.runs_dir
         print(RUN_LINE.format(id=run._id, directory=folder / str(run._id)))
+        for place in places_of(run.observers):
+            print(f"Also in {place}, by the experiment's own observer")
+        for other in self._storage.left_out:
+            print(f"Not in {other}: a run has one folder; copy it with: {own_command()} copy")
         if self._incomplete and run.status != "COMPLETED":
             print(f"Error: {self._incomplete}", file=sys.stderr)
         if not self._on_command_line or self._incomplete:
@@ -431,7 +462,7 @@ class TrackedExperiment(sacred.Experiment):
         if self.check is not None and not forced and not shows:
             self.check(run.config)
         run.pre_run_hooks.insert(0, partial(at_start, run))
-        run.post_run_hooks.append(partial(at_end, run, self._source_files))
+        run.post_run_hooks.append(partial(at_end, run, partial(self._late_files, run)))
         if given.get(PRINT_CONFIG):
             # Only now is it the configuration that the run uses.
             print_config_option.apply(True, run)
@@ -524,6 +555,11 @@ class TrackedExperiment(sacred.Experiment):
             (run.info["environment"]["git"] or {}).get("root")
         ):
             run.info["environment"]["library_git"] = redact_tree(library_git)
+        refusal = None if self.origin.file is None else sources.git_refusal(self.origin.base_dir)
+        if refusal:
+            run.info["unrecorded"] = [refusal]
+            run.run_logger.warning(refusal)
+        self._note_code(run)
         for state in self._git.values():
             for line in sources.notices(state):
                 run.run_logger.info(line)
@@ -537,11 +573,15 @@ class TrackedExperiment(sacred.Experiment):
         if run.capture_mode is None and not _prints_to_descriptors():
             run.capture_mode = "sys"
         if not any(isinstance(one, LocalStore) for one in run.observers):
+            # A hook of the experiment may have added observers since the options were read.
+            storage.take_place_of(run.observers)
             # It writes what Sacred's own observer would, and more.
-            others = [one for one in run.observers if not isinstance(one, FileStorageObserver)]
+            others = storage.others(run.observers)
+            if run._id is None and storage.mongo is None and RERUN_VARIABLE not in os.environ:
+                run._id = storage.free_id(others)
             store = storage.observer()
             store.incomplete = self._note_incomplete
-            store.before_broken_end = partial(at_broken_end, run, self._source_files)
+            store.before_broken_end = partial(at_broken_end, run, partial(self._late_files, run))
             run.observers[:] = [store] if RERUN_VARIABLE in os.environ else [store, *others]
             store.attach(run)
 

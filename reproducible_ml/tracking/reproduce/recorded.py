@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from reproducible_ml.tracking.folder import EXACT_CONFIG, with_exact
@@ -82,6 +82,8 @@ class Recorded:
                 f"{name} changed while run {run.id} was running; the record holds what it was at "
                 "the start (or at the end, if it was imported late)."
             )
+        for what in run.info.get("unrecorded") or ():
+            echo(f"Not in the record of run {run.id}: {what}")
         seal = run.info.get("seal")
         if not seal:
             if not self.is_plain:
@@ -246,6 +248,21 @@ class Recorded:
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+
+    def import_roots(self, folder: Path) -> list[str]:
+        """Return the folders of restored source files that modules are imported from, in order.
+
+        Args:
+            folder: What ``restore_sources`` wrote to, which itself is not among them.
+        """
+        roots = self.run.info.get("import_roots")
+        if roots is None:
+            # An earlier version: only packages tell where they were imported from.
+            names = [PurePosixPath(name) for name in self.run.sources]
+            packages = {one.parent for one in names if one.name == "__init__.py"}
+            found = {one.parent for one in packages} - packages
+            roots = sorted(str(one) for one in found if one.parts)
+        return [str(folder / str(root)) for root in roots]
 
     def upstream(self) -> Iterator[Run]:
         """Yield the runs that wrote the data, earliest first.

@@ -8,6 +8,7 @@ where they are, outputs go to new places, and the variables that change results 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -177,7 +178,8 @@ class Rerun:
             arguments += ["--id", told.name]
         # Not on the command line, which others can read.
         mongo = None if self.recorded.is_plain else self.request.mongo
-        variables = environment_for(mongo, {**self._variables, RERUN_VARIABLE: run.experiment})
+        own = {**self._variables, RERUN_VARIABLE: run.experiment, **self._import_path(cwd)}
+        variables = environment_for(mongo, own)
         code, directory = run_module(
             self.recorded.module, arguments, cwd, variables, self._echo_output
         )
@@ -194,6 +196,14 @@ class Rerun:
                 "ex.run_commandline()."
             )
         return load_run(directory.name, directory.parent)
+
+    def _import_path(self, cwd: Path) -> dict[str, str]:
+        """Return the variable that makes modules come from the source files to execute."""
+        if self.request.sources == RECORDED:
+            roots = self.recorded.import_roots(cwd)
+        else:
+            roots = [one for one in (os.environ.get("PYTHONPATH"),) if one]
+        return {"PYTHONPATH": os.pathsep.join(roots)} if roots else {}
 
     def _working_directory(self) -> Path:
         """Return the folder that holds the source files to execute."""
@@ -248,11 +258,17 @@ class Rerun:
         """
         run = self.recorded.run
         changed = compare_runs(run, again).of("sources")
-        if changed and self.request.sources == RECORDED:
-            raise NotComparable(
-                f"Run {again.id} executed a different {changed[0].name} from the one that run "
-                f"{run.id} recorded."
-            )
+        if self.request.sources == RECORDED:
+            for one in changed:
+                # What is not imported again, such as an editor's module, was not executed.
+                if one.b is not None:
+                    raise NotComparable(
+                        f"Run {again.id} executed a different {one.name} from the one that run "
+                        f"{run.id} recorded: something comes before the recorded files where "
+                        "modules are found, such as an absolute path that the code adds to "
+                        "sys.path. Make it relative to the file, and record the run anew."
+                    )
+            return
         for one in changed:
             added, removed = changed_lines(one.detail)
             lines = f"{counted(added, 'line')} added, {removed} removed"

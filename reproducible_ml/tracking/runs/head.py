@@ -46,6 +46,8 @@ def head_facts(run: Run) -> dict[str, str]:
     comment = comment_of(run.entry)
     if comment:
         facts["comment"] = comment
+    unrecorded = "; ".join(map(str, run.info.get("unrecorded") or ()))
+    facts.update({"unrecorded": unrecorded} if unrecorded else {})
     command = resume_command_of(run)
     return {**facts, "resume": command} if command else facts
 

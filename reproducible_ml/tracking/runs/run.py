@@ -10,6 +10,7 @@ list_runs(config={"gen_lr": 1e-4})            # only those that used this value
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
@@ -154,15 +155,21 @@ class Run:
     @property
     def git_commit(self) -> str | None:
         """Commit that the source files were based on."""
-        for repository in self.entry.get("experiment", {}).get("repositories") or []:
-            return repository.get("commit")
-        return None
+        repositories = self._repositories
+        return repositories[0].get("commit") if repositories else None
 
     @property
     def dirty(self) -> bool | None:
         """Whether anything differed from the commit; None without git."""
-        repositories = self.entry.get("experiment", {}).get("repositories") or []
+        repositories = self._repositories
         return any(one.get("dirty") for one in repositories) if repositories else None
+
+    @property
+    def _repositories(self) -> list[dict[str, Any]]:
+        # Earlier versions listed the library's checkout even if the experiment had none.
+        if "git" in self.environment and not self.environment["git"]:
+            return []
+        return self.entry.get("experiment", {}).get("repositories") or []
 
     @cached_property
     def log(self) -> str:
@@ -314,7 +321,11 @@ def list_runs(
         row.update(flat(without_secrets(run.config), "config."))
         row.update(flat(without_secrets(run.result), "result."))
         if metrics is not False and run.status != UNREADABLE:
-            row.update(_last_values(run, metrics))
+            try:
+                row.update(_last_values(run, metrics))
+            except TrackingError as error:
+                # Damaged metrics of one run hide no other run.
+                warnings.warn(f"Run {run.id}: {error}", stacklevel=2)
         rows.append(row)
     columns = None if rows else ["id", "experiment", "status", "started", "duration_seconds"]
     return pd.DataFrame(rows, columns=columns).set_index("id")

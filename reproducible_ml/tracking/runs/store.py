@@ -22,6 +22,9 @@ Metrics = dict[str, dict[str, list[Any]]]
 DEFAULT_FOLDER = "runs"
 # Sacred's names of these options, which are also their keys in a run's ``meta``.
 FOLDER_OPTION, MONGO_OPTION = "--file_storage", "--mongo_db"
+LIBRARY_NAME = __name__.partition(".")[0]
+# Folder of restored source files that lay outside the experiment's.
+OUTSIDE = "_outside"
 MOST_IDS_SHOWN = 8
 EVERY_RUN: dict[str, Any] = {"type": "and", "filters": []}
 
@@ -251,7 +254,8 @@ def source_name(recorded: str, base_dir: str, library_dir: str | None) -> str | 
 
     Source files are recorded relative to the experiment's ``base_dir``. Those of this library lie
     elsewhere if it is installed ("../../lib/reproducible_ml/x.py"), and become
-    "reproducible_ml/x.py".
+    "reproducible_ml/x.py". Other files outside, such as those of a folder on PYTHONPATH, become
+    "_outside/home/me/lib/x.py".
 
     Args:
         recorded: The recorded path.
@@ -265,8 +269,10 @@ def source_name(recorded: str, base_dir: str, library_dir: str | None) -> str | 
         # Compared as strings, since neither directory need exist on this machine.
         absolute = _normal(PurePosixPath(base_dir) / recorded)
         root = PurePosixPath(library_dir)
-        if root in absolute.parents:
+        if root in absolute.parents and absolute.relative_to(root).parts[0] == LIBRARY_NAME:
             recorded = str(absolute.relative_to(root))
+        else:
+            recorded = str(PurePosixPath(OUTSIDE, *absolute.parts[1:]))
     path = PurePosixPath(recorded)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in recorded:
         return None
