@@ -27,6 +27,7 @@ from reproducible_ml.models.exact import (
 from reproducible_ml.models.exact.any_estimator import ExactTraining, TrainingEnd, Watched
 from reproducible_ml.stages.gan_grids import GridsOfAnyGAN
 from reproducible_ml.stages.parts import Points, record_probe, values_of
+from reproducible_ml.tracking.folder import plain
 from reproducible_ml.tracking.recording import (
     loaded_files,
     record_checkpoint,
@@ -122,7 +123,8 @@ class RunTrainings:
 
     def _begin(self, folder: Path, settings: Any) -> None:
         run = self._run
-        keys = [key for key, value in flat(run.config, "").items() if _same_path(value, folder)]
+        values = flat(plain(run.config), "")
+        keys = [key for key, value in values.items() if _same_path(value, folder)]
         if not keys and folder.is_absolute() and not _is_temporary(folder) and not run.unobserved:
             raise ConfigError(
                 f"The Estimator writes to {folder}, which no configuration key names, so a rerun "
@@ -160,14 +162,16 @@ class RunTrainings:
     def _identity(self, manifest: Any) -> dict[str, Any]:
         """Return what a resumed training must share: configuration, data and code."""
         run = self._run
+        # As a record holds them: it is kept as JSON, and a path counts as the string that it is.
+        values = flat(plain(run.config), "")
         if manifest is not None and "dataset" not in run.info:
             record_dataset(run, "records", manifest)
             place = Path(manifest.record_dir)
-            named = [key for key, value in flat(run.config, "").items() if _same_path(value, place)]
+            named = [key for key, value in values.items() if _same_path(value, place)]
             stage = run.info["stage"]
             run.info["stage"] = {**stage, "inputs": [*stage["inputs"], *named]}
         settings, data = {}, {} if manifest is None else {"fingerprint": manifest.fingerprint}
-        for key, value in flat(run.config, "").items():
+        for key, value in values.items():
             if key in FREE or key.endswith(_FREE_ENDING):
                 continue
             if isinstance(value, str) and os.path.isfile(value):

@@ -278,6 +278,14 @@ class LocalStore(RunObserver):
         start = self._run.state.start if self._run else None
         return start.config if start else None
 
+    @property
+    def sources(self) -> list[list[str]] | None:
+        """Name and path of the copy of each source file as it is recorded; None before the start.
+
+        The path ends in the MD5 of the copy; see ``store_once``.
+        """
+        return self._run.state.experiment()["sources"] if self._run else None
+
     def points(self) -> dict[str, list[tuple[Any, Any]]]:
         """Return (step, value) of every point so far, by metric."""
         if self._run is None:

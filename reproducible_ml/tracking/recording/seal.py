@@ -12,6 +12,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from reproducible_ml.tracking.folder import plain
@@ -83,9 +84,17 @@ def seal_sources(run: Any) -> None:
 
 def _sources(run: Any) -> dict[str, str]:
     experiment = run.experiment_info
+    store = local_store(run)
+    kept = store.sources if store else None
+    # What is stored: a file may change between its digest and its copy, and a name be redacted.
+    found = (
+        experiment.get("sources", [])
+        if kept is None
+        else [(name, Path(copy).stem.rpartition("_")[2]) for name, copy in kept]
+    )
     return {
         source_name(name, experiment["base_dir"], experiment.get("library_dir")) or name: digest
-        for name, digest in experiment.get("sources", [])
+        for name, digest in found
     }
 
 
