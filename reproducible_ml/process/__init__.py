@@ -1,4 +1,4 @@
-"""A process among others: who it is, which folders it alone may write, and how it is stopped."""
+"""A process: who it is, the code it has loaded, the folders it alone writes, and how it stops."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         within,
         writing_run,
     )
+    from reproducible_ml.process.own_code import LIBRARY, LoadedCode, loaded_code
     from reproducible_ml.process.owner import Owner, this_process
     from reproducible_ml.process.stopping import (
         GRACE_SECONDS,
@@ -41,10 +42,12 @@ else:
 __all__ = [
     "EXPIRY_SECONDS",
     "GRACE_SECONDS",
+    "LIBRARY",
     "RENEWAL_SECONDS",
     "STOPPED_EXIT",
     "Held",
     "Lease",
+    "LoadedCode",
     "Owner",
     "Stopped",
     "asked_to_stop",
@@ -56,6 +59,7 @@ __all__ = [
     "hold_until_end",
     "lease_of",
     "listening",
+    "loaded_code",
     "main_has_returned",
     "release_of",
     "stop_if_asked",

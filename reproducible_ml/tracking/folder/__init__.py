@@ -61,7 +61,6 @@ if TYPE_CHECKING:
     from reproducible_ml.tracking.folder.typed_config import (
         EXACT_CONFIG,
         exact_values,
-        has_other_keys,
         with_exact,
     )
     from reproducible_ml.tracking.folder.unstored import FolderRemoved, Unstored, other_places
@@ -101,7 +100,6 @@ __all__ = [
     "artifact_path",
     "exact_values",
     "from_microseconds",
-    "has_other_keys",
     "highest_id",
     "iso",
     "keep_for_delivery",

@@ -41,13 +41,13 @@ def exact_values(config: Mapping[str, Any]) -> list[list[str]]:
 
 def _leaves(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, value in config.items():
-        if isinstance(value, Mapping) and value and not has_other_keys(value):
+        if isinstance(value, Mapping) and value and not _has_other_keys(value):
             yield from _leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
 
-def has_other_keys(value: Any) -> bool:
+def _has_other_keys(value: Any) -> bool:
     """Tell whether a value is a dictionary with keys that are not strings."""
     return isinstance(value, Mapping) and not all(isinstance(key, str) for key in value)
 
@@ -65,7 +65,7 @@ def _text(value: Any) -> str:
 
     try:
         # Sacred takes a dictionary apart and turns its keys into strings, but no UserDict.
-        value = UserDict(value) if has_other_keys(value) else value
+        value = UserDict(value) if _has_other_keys(value) else value
         flattened = flatten(value)  # type: ignore[no-untyped-call]
         text = json.dumps(flattened, sort_keys=True)
         back = restore(json.loads(text))  # type: ignore[no-untyped-call]

@@ -16,7 +16,6 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any, Union
 
-from reproducible_ml.tracking.folder import has_other_keys
 from reproducible_ml.utils.errors import ConfigError
 from reproducible_ml.utils.text import suggestion
 
@@ -94,7 +93,7 @@ def _checked_tree(
             if key not in free:
                 raise ConfigError(_unknown(key, defaults, prefix))
             checked[name] = value
-        elif has_other_keys(default) and isinstance(value, Mapping):
+        elif _has_other_keys(default) and isinstance(value, Mapping):
             checked[name] = _with_other_keys(key, value, default, types)
         elif isinstance(default, Mapping) and isinstance(value, Mapping):
             # An empty dictionary as default accepts any keys.
@@ -127,12 +126,16 @@ def _with_other_keys(
     return _whole(merged)
 
 
+def _has_other_keys(value: Any) -> bool:
+    return isinstance(value, Mapping) and not all(isinstance(key, str) for key in value)
+
+
 def _whole(value: Any) -> Any:
     """Return a dictionary whose keys are not all strings as a UserDict.
 
     Sacred takes updates apart that are a ``dict``, and turns their keys into strings.
     """
-    if has_other_keys(value):
+    if _has_other_keys(value):
         return UserDict(value)
     return {k: _whole(one) for k, one in value.items()} if isinstance(value, Mapping) else value
 

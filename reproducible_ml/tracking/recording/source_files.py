@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reproducible_ml.process import LIBRARY as LIBRARY
+from reproducible_ml.process import LoadedCode, loaded_code
 from reproducible_ml.utils.files import md5_of
-from reproducible_ml.utils.loaded_code import LIBRARY as LIBRARY
-from reproducible_ml.utils.loaded_code import LoadedCode, loaded_code
 from reproducible_ml.utils.text import counted
 
 # A larger diff is cut, since the run holds the source files themselves.

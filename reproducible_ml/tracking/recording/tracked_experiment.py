@@ -40,6 +40,7 @@ from reproducible_ml.process import (
     Stopped,
     grace_seconds,
     listening,
+    loaded_code,
     release_of,
     stop_signals,
     writing_run,
@@ -98,7 +99,6 @@ from reproducible_ml.tracking.sacred_parts import (
 from reproducible_ml.utils import environment
 from reproducible_ml.utils.disk import of_a_run
 from reproducible_ml.utils.errors import ReproducibleMLError, TrackingError
-from reproducible_ml.utils.loaded_code import loaded_code
 from reproducible_ml.utils.paths import own_command
 from reproducible_ml.utils.redaction import redact, redact_tree
 from reproducible_ml.utils.running import enter, leave

@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from reproducible_ml.cli import main
+from reproducible_ml.process.own_code import loaded_code
 from reproducible_ml.tracking.recording.source_files import git_refusal, git_state
 from reproducible_ml.tracking.runs import load_run
-from reproducible_ml.utils.loaded_code import loaded_code
 from tests.tracking import toy_project
 
 ROOT = Path(__file__).parents[3]
