@@ -72,10 +72,13 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; print the project's own errors as one sentence, without a traceback."""
+        from reproducible_ml.commands.layout import echo, neutral_logs
+
+        neutral_logs()
         try:
             return super().invoke(ctx)
         except ReproducibleMLError as error:
-            click.echo(f"Error: {error}", err=True)
+            echo(f"Error: {error}", err=True)
             ctx.exit(getattr(error, "exit_code", 1))
         except KeyboardInterrupt:
             # As shells and experiments say it; 1 would mean a result, such as runs that differ.
@@ -85,7 +88,7 @@ class LazyGroup(click.Group):
             # A closed pipe is click's to handle; an error without a file is no user's mistake.
             if error.errno == errno.EPIPE or error.filename is None:
                 raise
-            click.echo(f"Error: {os.fsdecode(error.filename)}: {error.strerror}.", err=True)
+            echo(f"Error: {os.fsdecode(error.filename)}: {error.strerror}.", err=True)
             ctx.exit(1)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproducible_ml.commands.completion import run_ids
-from reproducible_ml.commands.layout import as_json, store_options, terminal_width
+from reproducible_ml.commands.layout import as_json, echo, store_options, terminal_width
 from reproducible_ml.utils.redaction import without_secrets
 from reproducible_ml.utils.text import counted, shown, table
 
@@ -50,12 +50,12 @@ def command(
             left, right = load_run(a, store), load_run(b, store)
             conclusion = conclude(left, right)
             if json_:
-                click.echo(as_json(_facts(conclusion)))
+                echo(as_json(_facts(conclusion)))
             else:
                 for line in _report(conclusion, diff, None if all_ else _MOST_ROWS):
-                    click.echo(line)
+                    echo(line)
     except ReproducibleMLError as error:
-        click.echo(f"Error: {error}", err=True)
+        echo(f"Error: {error}", err=True)
         raise SystemExit(UNDECIDED_EXIT) from error
     raise SystemExit(exit_code(conclusion))
 
@@ -117,7 +117,7 @@ def _same(section: str, found: Comparison) -> str:
         text = f"same ({counted(count, 'file')})" if count else "none recorded"
         missing = sorted({*_unrecorded(found.a), *_unrecorded(found.b)})
         return f"{text}, as far as recorded: without {'; '.join(missing)}" if missing else text
-    if section == "data" and not found.a.info.get("dataset"):
+    if section == "data" and not found.a.facts.get("dataset"):
         return "none recorded"
     if section == "environment" and not (found.a.environment and found.b.environment):
         return "same, as far as plain Sacred recorded it"
@@ -128,7 +128,7 @@ def _same(section: str, found: Comparison) -> str:
 
 
 def _unrecorded(run: Run) -> list[str]:
-    return [str(one) for one in run.info.get("unrecorded") or () if "commit of" not in str(one)]
+    return [str(one) for one in run.facts.get("unrecorded") or () if "commit of" not in str(one)]
 
 
 def _row(one: Difference, used: Sequence[Mapping[str, Used]]) -> tuple[str, str, str, str]:

@@ -117,4 +117,9 @@ def gan_types(
 
 
 def _fitting(values: Iterable[str], begun: str) -> list[CompletionItem]:
-    return [CompletionItem(value) for value in values if value.startswith(begun)]
+    # A recorded name with control characters must not reach the shell.
+    return [
+        CompletionItem(value)
+        for value in values
+        if value.startswith(begun) and value.isprintable() and value
+    ]

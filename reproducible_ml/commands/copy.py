@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reproducible_ml.commands.layout import NEVER, store_options
+from reproducible_ml.commands.layout import NEVER, echo, store_options
 from reproducible_ml.utils.paths import complete_folder
 
 if TYPE_CHECKING:
@@ -60,15 +60,15 @@ def _copy(store: Store, place: Path, run_id: RunId, target: Path, allow_altered:
     _check_seal(store, run_id, allow_altered, "Restore it from a backup, or copy it as it is")
     copy, is_new = copy_run(directory, target)
     if not is_new:
-        click.echo(f"Run {run_id} is in {target} already: {copy}; nothing was copied.")
+        echo(f"Run {run_id} is in {target} already: {copy}; nothing was copied.")
         return
     with open_store(folder=target) as other:
         _check_seal(other, copy.name, allow_altered, "Copy it again, or leave it as it is")
     said = "" if copy.name == str(run_id) else f", since {target} has another run {run_id}"
-    click.echo(f"Run {run_id} copied to {copy}{said}.")
-    for one in run.info.get("upstream") or ():
+    echo(f"Run {run_id} copied to {copy}{said}.")
+    for one in run.facts.get("upstream") or ():
         if one.get("run_id") is not None:
-            click.echo(f"It builds on run {one['run_id']} of {one.get('stage')}: copy that, too.")
+            echo(f"It builds on run {one['run_id']} of {one.get('stage')}: copy that, too.")
 
 
 def _check_seal(store: Store, run_id: RunId, allow_altered: bool, advice: str) -> None:
@@ -78,7 +78,7 @@ def _check_seal(store: Store, run_id: RunId, allow_altered: bool, advice: str) -
     from reproducible_ml.utils.errors import TrackingError
 
     run = load_run(run_id, store)
-    seal = run.info.get("seal")
+    seal = run.facts.get("seal")
     broken = broken_parts(seal, seal_of(run)) if seal else []
     if broken and not allow_altered:
         raise TrackingError(

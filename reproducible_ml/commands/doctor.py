@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from reproducible_ml.commands.layout import ALWAYS, store_options
+from reproducible_ml.commands.layout import ALWAYS, echo, store_options
 from reproducible_ml.utils.errors import ReproducibleMLError
 
 DISTRIBUTION = "reproducible-ml"
@@ -252,7 +252,7 @@ def command(folder: str | None, mongo: str | None, deep: bool) -> None:
 
     failed = 0
     for name, finding in examine(mongo or DEFAULT_DATABASE, Path(folder or DEFAULT_FOLDER), deep):
-        click.echo(f"{finding.level:<5}{name:<12}{finding.sentence}")
+        echo(f"{finding.level:<5}{name:<12}{finding.sentence}")
         failed += finding.level == "fail"
     if failed:
         sys.exit(1)

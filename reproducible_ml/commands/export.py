@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproducible_ml.commands.completion import run_ids_and_folders
-from reproducible_ml.commands.layout import store_options
+from reproducible_ml.commands.layout import echo, store_options
 from reproducible_ml.utils.paths import complete_folder
 from reproducible_ml.utils.text import SHORT_DIGEST
 
@@ -65,7 +65,7 @@ def command(
         False: "its samples are NOT those that the training drew (other machine or TensorFlow?)",
         None: "its samples are those of the checkpoint, bit for bit",
     }[done.same_as_run]
-    click.echo(f"Step {done.step} exported to {output or target}; {verdict}.")
+    echo(f"Step {done.step} exported to {output or target}; {verdict}.")
 
 
 def _model_of(run_id: str, folder: str | None, mongo: str | None) -> tuple[Run, Path]:
@@ -74,7 +74,7 @@ def _model_of(run_id: str, folder: str | None, mongo: str | None) -> tuple[Run, 
 
     with open_store(folder, mongo) as store:
         run = load_run(run_id, store)
-    checkpoint = run.info.get("checkpoint")
+    checkpoint = run.facts.get("checkpoint")
     if not checkpoint:
         raise TrackingError(
             f"Run {run.id} of {run.experiment or '-'} ({run.status}) recorded no checkpoint. "
@@ -94,7 +94,7 @@ def _check_unchanged(run: Run, step: int, prefix: Path) -> None:
     from reproducible_ml.models.export import checkpoint_files
     from reproducible_ml.utils.errors import DataError
 
-    recorded = run.info["checkpoint"]
+    recorded = run.facts["checkpoint"]
     # The files of only one checkpoint are recorded.
     if recorded["step"] != step:
         return
@@ -115,9 +115,9 @@ def _facts(run: Run) -> dict[str, Any]:
         "experiment": run.experiment,
         "status": run.status,
         "started": None if run.started is None else run.started.isoformat(),
-        "digest": run.info.get("digest"),
+        "digest": run.facts.get("digest"),
         "git_commit": run.git_commit,
         "dirty": run.dirty,
         "config": run.config,
-        "data": run.info.get("dataset"),
+        "data": run.facts.get("dataset"),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import math
 import os
 import shutil
@@ -15,7 +16,17 @@ from typing import Any, TypeVar
 import click
 
 from reproducible_ml.utils.paths import complete_folder
-from reproducible_ml.utils.text import GAP, SHORT_DIGEST, cut, duration, shown, size, table
+from reproducible_ml.utils.text import (
+    GAP,
+    SHORT_DIGEST,
+    cut,
+    duration,
+    neutral,
+    neutral_json,
+    shown,
+    size,
+    table,
+)
 
 __all__ = [
     "ALWAYS",
@@ -25,6 +36,8 @@ __all__ = [
     "as_json",
     "cut",
     "duration",
+    "echo",
+    "neutral_logs",
     "shown",
     "size",
     "store_options",
@@ -88,6 +101,25 @@ def _counts(variable: str, folder: str | None) -> bool:
     return variable == ALWAYS or (variable == UNLESS_FOLDER and folder is None)
 
 
+def echo(text: str = "", err: bool = False) -> None:
+    """Print a line or several; every command prints through this.
+
+    What is printed may come from a record, so nothing in it may control the terminal.
+    """
+    click.echo(neutral(str(text)), err=err)
+
+
+def neutral_logs() -> None:
+    """Keep what is logged without a handler of the user's from controlling the terminal."""
+    if logging.lastResort is not None and _neutral_record not in logging.lastResort.filters:
+        logging.lastResort.addFilter(_neutral_record)
+
+
+def _neutral_record(record: logging.LogRecord) -> bool:
+    record.msg, record.args = neutral(record.getMessage()), ()
+    return True
+
+
 def terminal_width() -> int | None:
     """Return the width of the terminal; None for other output, whose lines are not cut."""
     if sys.stdout.isatty() or os.environ.get("COLUMNS"):
@@ -97,7 +129,8 @@ def terminal_width() -> int | None:
 
 def as_json(value: Any) -> str:
     """Return JSON that every parser accepts: times, NaN and infinities become strings."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    return neutral_json(text)
 
 
 def _plain(value: Any) -> Any:

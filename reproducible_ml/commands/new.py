@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from reproducible_ml.commands.layout import echo
 from reproducible_ml.utils.paths import complete_folder
 
 # Path in the new repository -> template; "NAME" in a path stands for the package's name.
@@ -79,15 +80,15 @@ def command(folder: str, kind: str) -> None:
     target = Path(folder)
     name = checked_name(target)
     write_project(target, name, kind)
-    click.echo(f"Wrote {len(KINDS[kind])} files to {target}. Next:")
-    click.echo(f"\n  cd {_quoted(target)}")
+    echo(f"Wrote {len(KINDS[kind])} files to {target}. Next:")
+    echo(f"\n  cd {_quoted(target)}")
     # Committed first, since a run records the commit of its source files.
-    click.echo("  git init && git add . && git commit -m Begin")
+    echo("  git init && git add . && git commit -m Begin")
     if find_spec("pytest") is None:
-        click.echo('  python -m pip install -e ".[test]"')
-    click.echo("  python -m experiments.train with smoke")
-    click.echo("  python -m pytest")
-    click.echo("\nREADME.md explains the files, and how to adapt them to your data.")
+        echo('  python -m pip install -e ".[test]"')
+    echo("  python -m experiments.train with smoke")
+    echo("  python -m pytest")
+    echo("\nREADME.md explains the files, and how to adapt them to your data.")
 
 
 def checked_name(target: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from reproducible_ml.commands.layout import echo
 from reproducible_ml.utils.paths import complete_folder
 
 
@@ -21,5 +22,5 @@ def command(record_dir: str) -> None:
     quiet_tensorflow()
     repaired = repair(record_dir)
     for name in repaired:
-        click.echo(f"{name}: is again as it was written")
-    click.echo(f"{record_dir}: {len(repaired) or 'no'} files needed repair")
+        echo(f"{name}: is again as it was written")
+    echo(f"{record_dir}: {len(repaired) or 'no'} files needed repair")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from reproducible_ml.commands.completion import files, run_ids
-from reproducible_ml.commands.layout import store_options
+from reproducible_ml.commands.layout import echo, store_options
 from reproducible_ml.utils.text import size
 
 
@@ -48,4 +48,4 @@ def command(run_ids: tuple[str, ...], folder: str | None, mongo: str | None, out
     with writing("The report", path, "write it again"), replacing(path) as file:
         file.write(page)
     names = ", ".join(str(run.id) for run in runs)
-    click.echo(f"Report on {'runs' if len(runs) > 1 else 'run'} {names}: {path}, {size(len(page))}")
+    echo(f"Report on {'runs' if len(runs) > 1 else 'run'} {names}: {path}, {size(len(page))}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reproducible_ml.commands.completion import run_ids
-from reproducible_ml.commands.layout import ALWAYS, store_options
+from reproducible_ml.commands.layout import ALWAYS, echo, store_options
 from reproducible_ml.utils.paths import complete_folder
 from reproducible_ml.utils.text import table
 
@@ -49,6 +50,11 @@ if TYPE_CHECKING:
     "--allow-altered", is_flag=True, help="Use a record even if it was altered after the run."
 )
 @click.option(
+    "--yes",
+    is_flag=True,
+    help="Run a record of another machine or folder without asking.",
+)
+@click.option(
     "--keep",
     metavar="DIR",
     shell_complete=complete_folder,
@@ -83,18 +89,41 @@ def command(run_id: str, **options: Any) -> None:
         },
         allow_altered=options["allow_altered"],
         keep=Path(options["keep"]) if options["keep"] else None,
+        confirm=_confirming(options["yes"]),
     )
     try:
-        done = reproduce(typed_id(run_id), request, click.echo)
+        done = reproduce(typed_id(run_id), request, echo)
     except ReproducibleMLError as error:
-        click.echo(f"Error: {error}", err=True)
+        echo(f"Error: {error}", err=True)
         raise SystemExit(2) from error
     except Exception as error:
         # Python would exit with 1, which here means that the runs differ.
         traceback.print_exc()
         raise SystemExit(2) from error
-    click.echo(_table(done))
+    echo(_table(done))
     raise SystemExit(0 if done.verdict.word == IDENTICAL else 1)
+
+
+def _confirming(yes: bool) -> Callable[[str], bool]:
+    """Return what answers whether a record from elsewhere may run: ``--yes``, or the user, once."""
+    import sys
+
+    answered: set[str] = set()
+
+    def confirm(sentence: str) -> bool:
+        if yes:
+            echo(sentence)
+            return True
+        if not sys.stdin.isatty():
+            return False
+        if not answered:
+            echo(sentence)
+            if not click.confirm("Run it?"):
+                return False
+            answered.add(sentence)
+        return True
+
+    return confirm
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

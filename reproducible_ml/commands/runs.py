@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproducible_ml.commands.completion import run_experiments
-from reproducible_ml.commands.layout import as_json, store_options, terminal_width
+from reproducible_ml.commands.layout import as_json, echo, store_options, terminal_width
 from reproducible_ml.utils.errors import ConfigError, TrackingError
 from reproducible_ml.utils.redaction import without_secrets
 from reproducible_ml.utils.text import GAP, SHORT_DIGEST, duration, shown, table
@@ -72,9 +72,9 @@ def command(
     with open_store(folder, mongo) as store:
         runs = deque(iterate_runs(store, experiment, status, _values(filters)), limit)
         if json_:
-            click.echo(as_json([without_secrets(_facts(run)) for run in runs]))
+            echo(as_json([without_secrets(_facts(run)) for run in runs]))
         elif runs:
-            click.echo("\n".join(_table(list(runs))))
+            echo("\n".join(_table(list(runs))))
         else:
             wanted = [f"status {status.upper()}"] if status else []
             wanted += [f"experiment {experiment}"] if experiment else []
@@ -82,7 +82,7 @@ def command(
             kind += f" with {' and '.join(filters)}" if filters else ""
             names = sorted({run.experiment for run in iterate_runs(store) if run.experiment})
             there = f"; there are runs of {', '.join(names)}" if kind and names else ""
-            click.echo(f"There are no runs{kind} in {store.shown}{there}.")
+            echo(f"There are no runs{kind} in {store.shown}{there}.")
 
 
 def _values(filters: Sequence[str]) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def last_step(run: Run) -> int | float | None:
         steps: list[int | float] = [one["steps"][-1] for one in run.points.values() if one["steps"]]
     except TrackingError as error:
         # Damaged metrics of one run hide no other run.
-        click.echo(f"Run {run.id}: {error}", err=True)
+        echo(f"Run {run.id}: {error}", err=True)
         return None
     return max(steps, default=None)
 

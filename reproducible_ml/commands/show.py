@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproducible_ml.commands.completion import run_ids
-from reproducible_ml.commands.layout import as_json, store_options, terminal_width
+from reproducible_ml.commands.layout import as_json, echo, store_options, terminal_width
 from reproducible_ml.utils.redaction import without_secrets
 from reproducible_ml.utils.text import GAP, counted, cut, shown, size, table
 
@@ -30,11 +30,11 @@ def command(run_id: str, folder: str | None, mongo: str | None, json_: bool) -> 
     with open_store(folder, mongo) as store:
         run = load_run(run_id, store)
         if json_:
-            click.echo(as_json(without_secrets(_facts(run))))
+            echo(as_json(without_secrets(_facts(run))))
             return
         for title, lines in _sections(run, terminal_width()):
             if lines:
-                click.echo("\n".join(["", title, *lines] if title else lines))
+                echo("\n".join(["", title, *lines] if title else lines))
 
 
 def _facts(run: Run) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def _sections(run: Run, width: int | None) -> list[tuple[str, list[str]]]:
         ("Error", _trace(run)),
         ("Config", _pairs(_config(run), width)),
         ("Result", [] if run.result is None else pairs(flat(result, ""))),
-        ("Digest", pairs(run.info.get("digest") or {})),
+        ("Digest", pairs(run.facts.get("digest") or {})),
         ("Data", pairs(_data(run))),
         ("Upstream", pairs(_upstream(run))),
         ("Metrics", _metrics(run, width)),
@@ -83,6 +83,7 @@ def _sections(run: Run, width: int | None) -> list[tuple[str, list[str]]]:
         ("Checkpoint", pairs(_checkpoint(run))),
         ("Environment", pairs(_environment(run))),
         ("Verdicts", _verdicts(run)),
+        ("Not shown, as info holds it in another form", _strange(run)),
     ]
 
 
@@ -112,8 +113,8 @@ def _config(run: Run) -> dict[str, str]:
 
     used = used_values(run)
     config = dict(run.config)
-    if "model_dir" in config and config["model_dir"] is None and run.info.get("model_dir"):
-        used["model_dir"] = Used(run.info["model_dir"], "of this run's own")
+    if "model_dir" in config and config["model_dir"] is None and run.facts.get("model_dir"):
+        used["model_dir"] = Used(run.facts["model_dir"], "of this run's own")
     config.update({name: one.value for name, one in used.items()})
     return {
         name: with_origin(shown(without_secrets(value, name)), used.get(name))
@@ -127,11 +128,15 @@ def _trace(run: Run) -> list[str]:
     return [" " * _INDENT + shown(without_secrets(line)) for line in lines[-_TRACE_LINES:]]
 
 
+def _strange(run: Run) -> list[str]:
+    return [" " * _INDENT + shown(reason) for reason in run.strange_facts]
+
+
 def _data(run: Run) -> dict[str, Any]:
     from reproducible_ml.tracking.runs import source_text
 
     found = {}
-    for key, facts in (run.info.get("dataset") or {}).items():
+    for key, facts in (run.facts.get("dataset") or {}).items():
         records = ", ".join(f"{name} {n}" for name, n in (facts.get("records") or {}).items())
         fingerprint = shown(facts.get("fingerprint"))
         found[key] = f"fingerprint {fingerprint}  {facts.get('record_dir')}  {records}"
@@ -145,7 +150,7 @@ def _upstream(run: Run) -> dict[str, Any]:
         str(one.get("stage")): "unknown run"
         if one.get("run_id") is None
         else f"run {one['run_id']}"
-        for one in run.info.get("upstream") or []
+        for one in run.facts.get("upstream") or []
     }
 
 
@@ -176,11 +181,11 @@ def _artifacts(run: Run, width: int | None) -> list[str]:
 def _checkpoint(run: Run) -> dict[str, Any]:
     from reproducible_ml.tracking.runs import newest_checkpoint
 
-    facts = run.info.get("checkpoint")
+    facts = run.facts.get("checkpoint")
     if facts:
         total = sum(one["bytes"] for one in facts["files"].values())
         return {"path": facts["path"], "step": f"{facts['step']}, {size(total)}"}
-    found = newest_checkpoint(run.info)
+    found = newest_checkpoint(run.facts)
     if found is None:
         return {}
     path, step = found
@@ -212,7 +217,7 @@ def _environment(run: Run) -> dict[str, Any]:
         or "-",
         "determinism": {
             name: value
-            for name, value in (run.info.get("determinism") or {}).items()
+            for name, value in (run.facts.get("determinism") or {}).items()
             if not isinstance(value, Mapping)
         }
         or "-",
@@ -222,5 +227,5 @@ def _environment(run: Run) -> dict[str, Any]:
 def _verdicts(run: Run) -> list[str]:
     from reproducible_ml.tracking.runs import verdict_rows
 
-    rows = verdict_rows(run.info.get("verdicts"))
+    rows = verdict_rows(run.facts.get("verdicts"))
     return table([(one.time, one.about, one.verdict) for one in rows], indent=_INDENT)

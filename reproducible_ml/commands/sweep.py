@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproducible_ml.commands.completion import experiment_modules, gan_types
-from reproducible_ml.commands.layout import ALWAYS, as_json, store_options
+from reproducible_ml.commands.layout import ALWAYS, as_json, echo, store_options
 from reproducible_ml.utils.paths import complete_folder
 from reproducible_ml.utils.text import counted, table
 
@@ -109,11 +109,11 @@ def command(module: str, arguments: tuple[str, ...], **options: Any) -> None:
     if sweep.members:
         _show(sweep, space, options["direction"])
     if interrupted:
-        click.echo("Interrupted; run the same command again to resume.", err=True)
+        echo("Interrupted; run the same command again to resume.", err=True)
         raise SystemExit(INTERRUPTED_EXIT)
     failed = [one for one in sweep.members if one.status == FAILED]
     if failed:
-        click.echo(f"{len(failed)} of {len(sweep.members)} members failed.", err=True)
+        echo(f"{len(failed)} of {len(sweep.members)} members failed.", err=True)
         raise SystemExit(1)
 
 
@@ -179,8 +179,8 @@ def _show(sweep: Sweep, space: Space, direction: str | None) -> None:
         file.write(as_csv(rows).encode())
     keys = [key for key in space.varied if key != "seed"]
     numbers = range(len(keys) + 1, len(keys) + len(COLUMNS))
-    click.echo("\n".join(["", *table(as_cells(rows, keys), right=tuple(numbers)), ""]))
-    click.echo(f"Logs and table.csv: {sweep.folder}")
+    echo("\n".join(["", *table(as_cells(rows, keys), right=tuple(numbers)), ""]))
+    echo(f"Logs and table.csv: {sweep.folder}")
 
 
 def _say_what_would_run(request: Request, space: Space, options: dict[str, Any]) -> None:
@@ -196,7 +196,7 @@ def _say_what_would_run(request: Request, space: Space, options: dict[str, Any])
     )
 
     if options["search"]:
-        click.echo(
+        echo(
             as_json(
                 {
                     "named": space.named,
@@ -229,9 +229,9 @@ def _say_what_would_run(request: Request, space: Space, options: dict[str, Any])
                 lines.append(f"{member.shown}: resumes run {one.stopped.run.id}")
             commands.append(shell_command(request, member))
     for line in [*lines, *_what_jobs_need(request, configs if commands else [])]:
-        click.echo(line, err=True)
+        echo(line, err=True)
     for command in commands:
-        click.echo(command)
+        echo(command)
 
 
 def _what_jobs_need(request: Request, configs: list[dict[str, Any]]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from reproducible_ml.commands.layout import NEVER, store_options
+from reproducible_ml.commands.layout import NEVER, echo, store_options
 from reproducible_ml.utils.paths import complete_folder
 from reproducible_ml.utils.text import counted
 
@@ -37,18 +37,18 @@ def command(runs_dir: str | None, folder: str | None, mongo: str | None) -> None
     for outcome in sync_runs(Path(place), parse_mongo(mongo) if mongo else None):
         counts[outcome.word] = counts.get(outcome.word, 0) + 1
         if outcome.word == "delivered":
-            click.echo(f"{outcome.directory}: delivered as {outcome.detail} in {outcome.target}")
+            echo(f"{outcome.directory}: delivered as {outcome.detail} in {outcome.target}")
         elif outcome.word == "running":
-            click.echo(f"{outcome.directory}: running: {outcome.detail}")
+            echo(f"{outcome.directory}: running: {outcome.detail}")
         elif outcome.word == "failed":
             failures[outcome.detail] = failures.get(outcome.detail, 0) + 1
             if failures[outcome.detail] == 1:
-                click.echo(f"{outcome.directory}: failed: {outcome.detail}")
+                echo(f"{outcome.directory}: failed: {outcome.detail}")
     for detail, count in failures.items():
         if count > 1:
-            click.echo(f"{counted(count - 1, 'more run')} failed likewise: {detail[:_CUT]}…")
+            echo(f"{counted(count - 1, 'more run')} failed likewise: {detail[:_CUT]}…")
     summary = ", ".join(f"{count} {_WORDS[word]}" for word, count in sorted(counts.items()))
-    click.echo(f"{summary or 'no runs'} in {place}")
+    echo(f"{summary or 'no runs'} in {place}")
     if counts.get("failed"):
         failed = counted(counts["failed"], "run")
         were = "was" if counts["failed"] == 1 else "were"

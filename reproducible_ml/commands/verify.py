@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from reproducible_ml.commands.layout import echo
 from reproducible_ml.utils.paths import complete_folder
 from reproducible_ml.utils.text import SHORT_DIGEST
 
@@ -23,19 +24,19 @@ def command(record_dir: str, bytes_only: bool) -> None:
     quiet_tensorflow()
     defects = verify(record_dir, schema=not bytes_only)
     for defect in defects:
-        click.echo(str(defect))
+        echo(str(defect))
     if defects:
         count = "1 defect" if len(defects) == 1 else f"{len(defects)} defects"
         # Nothing can be repaired with a damaged manifest; its own message says what to do.
         hint = (
             f" Repair them: reproducible-ml repair {record_dir}" if _is_readable(record_dir) else ""
         )
-        click.echo(f"{record_dir}: {count}.{hint}")
+        echo(f"{record_dir}: {count}.{hint}")
         raise SystemExit(1)
     manifest = read_manifest(record_dir)
     shards = sum(len(split.shards) for split in manifest.splits.values())
     records = ", ".join(f"{split.records:,} {name}" for name, split in manifest.splits.items())
-    click.echo(
+    echo(
         f"{record_dir}: {shards} shards are as they were written ({records}); "
         f"fingerprint {manifest.fingerprint[:SHORT_DIGEST]}"
     )

@@ -51,7 +51,7 @@ def data_sets(runs: Sequence[Run]) -> list[DataSet]:
     """Describe the data sets of some runs, each once."""
     found: dict[str, DataSet] = {}
     for run in runs:
-        recorded = run.info.get("dataset") or {}
+        recorded = run.facts.get("dataset") or {}
         known = kept_manifests(run) if recorded else {}
         for key, facts in recorded.items():
             fingerprint = str(facts.get("fingerprint"))

@@ -53,7 +53,7 @@ def _steps(run: Run, runs: set[RunId], data: set[str]) -> Iterator[Node]:
     """
     runs.add(run.id)
     absent = []
-    for one in run.info.get("upstream") or []:
+    for one in run.facts.get("upstream") or []:
         origin = one.get("run_id")
         if origin in runs:
             continue
@@ -66,9 +66,9 @@ def _steps(run: Run, runs: set[RunId], data: set[str]) -> Iterator[Node]:
             continue
         yield from _steps(earlier, runs, data)
     known = kept_manifests(run)
-    written = (run.info.get("digest") or {}).get("data")
+    written = (run.facts.get("digest") or {}).get("data")
     sets = {
-        str(facts.get("fingerprint")): facts for facts in (run.info.get("dataset") or {}).values()
+        str(facts.get("fingerprint")): facts for facts in (run.facts.get("dataset") or {}).values()
     }
     new = {name: facts for name, facts in sets.items() if name not in data}
     data.update(new)
@@ -109,7 +109,7 @@ def _data(fingerprint: str, facts: Mapping[str, Any]) -> Node:
 
 
 def _run(run: Run) -> Node:
-    digest = (run.info.get("digest") or {}).get("run")
+    digest = (run.facts.get("digest") or {}).get("run")
     facts = [("status", run.status)]
     if run.git_commit:
         facts.append(("commit", run.git_commit + (", with changes" if run.dirty else "")))
@@ -119,7 +119,7 @@ def _run(run: Run) -> Node:
 
 
 def _products(run: Run) -> Iterator[Node]:
-    checkpoint = run.info.get("checkpoint")
+    checkpoint = run.facts.get("checkpoint")
     if checkpoint:
         files = checkpoint.get("files") or {}
         prefix = PurePath(str(checkpoint.get("path"))).name
@@ -132,14 +132,14 @@ def _products(run: Run) -> Iterator[Node]:
             )
             for name, one in files.items()
         ]
-        weights = (run.info.get("digest") or {}).get("weights")
+        weights = (run.facts.get("digest") or {}).get("weights")
         facts += [("weights", str(weights))] if weights else []
         yield Node(CHECKPOINT, str(checkpoint.get("path")), facts)
     pictures = [
         one.name for one in run.artifacts.infos.values() if one.content_type.startswith("image/")
     ]
     if pictures:
-        samples = (run.info.get("digest") or {}).get("samples")
+        samples = (run.facts.get("digest") or {}).get("samples")
         last = max(pictures, key=lambda name: (len(name), name))
         yield Node(
             SAMPLES,

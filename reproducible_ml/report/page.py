@@ -114,7 +114,7 @@ def _content(runs: Sequence[Run]) -> dict[str, Any]:
         "without_points": [run.id for run in runs if not _points(run)],
         "pictures": [(run.id, _Part(picture_series, run)) for run in runs],
         "data": _Part(data_sets, runs),
-        "without_data": [run.id for run in runs if not run.info.get("dataset")],
+        "without_data": [run.id for run in runs if not run.facts.get("dataset")],
         "feature_columns": FEATURE_COLUMNS,
         "split_columns": SPLIT_COLUMNS,
         "shard_columns": SHARD_COLUMNS,
@@ -139,7 +139,7 @@ def _head(run: Run) -> dict[str, Any]:
         "facts": _Part(overview_facts, run),
         "trace": without_secrets("".join(f"{str(part).rstrip()}\n" for part in trace)),
         "verdict": without_secrets(run.verdict),
-        "verdicts": _Part(lambda: verdict_rows(without_secrets(run.info.get("verdicts")))),
+        "verdicts": _Part(lambda: verdict_rows(without_secrets(run.facts.get("verdicts")))),
     }
 
 

@@ -68,7 +68,7 @@ def side_by_side(
 def overview_facts(run: Run) -> dict[str, str]:
     """Return the facts about a run for the head of a report."""
     facts = {name: without_secrets(text) for name, text in head_facts(run).items()}
-    digests = run.info.get("digest") or {}
+    digests = run.facts.get("digest") or {}
     for name, value in sorted(flat(without_secrets(run.result), "result ").items()):
         # Digests follow below, under the names of what they cover.
         if value not in digests.values():
@@ -139,7 +139,7 @@ def _environment(run: Run) -> dict[str, Cell]:
         found[f"threads: {name}"] = shown(value)
     for name, value in sorted((facts.get("variables") or {}).items()):
         found[f"variable: {name}"] = shown(value)
-    for name, value in sorted(flat(run.info.get("determinism"), "").items()):
+    for name, value in sorted(flat(run.facts.get("determinism"), "").items()):
         found[f"determinism: {name}"] = shown(value)
     return {name: Cell(text) for name, text in found.items()}
 

@@ -15,8 +15,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import sacred
     import sacred.experiment
+    from sacred import arg_parser
     from sacred.commandline_options import CLIOption, print_config_option
-    from sacred.config.config_files import load_config_file
+    from sacred.config import config_files
     from sacred.dependencies import Source
     from sacred.initialize import (
         create_scaffolding,
@@ -27,7 +28,7 @@ with warnings.catch_warnings():
     from sacred.metrics_logger import MetricsLogger, ScalarMetricLogEntry
     from sacred.observers import FileStorageObserver
     from sacred.observers.base import RunObserver
-    from sacred.serializer import flatten, restore
+    from sacred.serializer import flatten
     from sacred.utils import IntervalTimer
 
 # An experiment looks up its caller's globals by `inspect.stack`, which also searches every imported
@@ -44,13 +45,13 @@ __all__ = [
     "RunObserver",
     "ScalarMetricLogEntry",
     "Source",
+    "arg_parser",
+    "config_files",
     "create_scaffolding",
     "flatten",
     "gather_ingredients_topological",
     "get_configuration",
     "get_scaffolding_and_config_name",
-    "load_config_file",
     "print_config_option",
-    "restore",
     "sacred",
 ]

@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from reproducible_ml.utils.paths import PathLike
 
 _BLOCK_BYTES = 1 << 20
+
+
+class NotAFile(OSError):
+    """Something else than a file, or a link to somewhere else."""
+
+
+def open_file(path: PathLike, root: PathLike | None = None) -> BinaryIO:
+    """Open a regular file for reading; nothing else, and without waiting for a writer.
+
+    Args:
+        path: The file.
+        root: A folder that a link must not lead out of; None allows links to anywhere.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        NotAFile: It is a folder, a pipe, a device or a link out of the root.
+        OSError: It can't be opened.
+    """
+    try:
+        if root is not None and os.path.islink(path):
+            real = os.path.realpath(path)
+            if os.path.commonpath([real, os.path.realpath(root)]) != os.path.realpath(root):
+                raise NotAFile(errno.EINVAL, f"is a link that leads out of {root}", str(path))
+            path = real
+        # A pipe without a writer would wait for one.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError as error:  # a NUL character, or half a surrogate pair
+        raise FileNotFoundError(errno.ENOENT, str(error), str(path)) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotAFile(errno.EINVAL, "is not a file", str(path))
+    return open(descriptor, "rb")
 
 
 @contextmanager

@@ -15,7 +15,11 @@ GAP = "  "
 # What is left of a column that gives way: "identical" still fits.
 _LEAST = 9
 _HEXADECIMAL = re.compile(r"[0-9a-f]{32,}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+# What a terminal obeys instead of showing: control characters, and marks that reorder the line.
+# Half a surrogate pair can't be printed at all.
+_OBEYED = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+_CONTROL = re.compile(f"[{_OBEYED}]+")
+_NOT_IN_TEXT = re.compile(f"(?![\n\t])[{_OBEYED}]")
 
 
 def shown(value: Any) -> str:
@@ -34,6 +38,25 @@ def shown(value: Any) -> str:
         text = repr(value)
     # Recorded text must not control the terminal.
     return _CONTROL.sub(" ", text)
+
+
+def neutral(text: str) -> str:
+    r"""Return a text without what controls a terminal, apart from line ends and tabs.
+
+    A recorded text may hold anything: a sequence of ``ESC ] 52`` would write the clipboard of who
+    looks at it. Such characters become visible: "\x1b".
+    """
+    return _NOT_IN_TEXT.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    number = ord(found.group())
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
+
+
+def neutral_json(text: str) -> str:
+    """Return JSON that controls no terminal and means the same."""
+    return _NOT_IN_TEXT.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

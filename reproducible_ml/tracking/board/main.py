@@ -9,6 +9,7 @@ import click
 
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
 from reproducible_ml.utils.paths import complete_folder
+from reproducible_ml.utils.text import neutral
 
 if TYPE_CHECKING:
     from reproducible_ml.tracking.runs import Store
@@ -101,7 +102,7 @@ def command(
         shown = f"[{shown}]"
     address = f"http://{shown}:{server.started_on_port}/{sub_url.strip('/')}"
     click.echo(f"Starting sacredboard on port {server.started_on_port}")
-    click.echo(f"{source}: {address}")
+    click.echo(neutral(f"{source}: {address}"))
     if host not in LOOPBACK:
         click.echo(
             f"The board listens on {host} and has no password: whoever reaches it can read and "
@@ -145,7 +146,7 @@ def main() -> None:
     try:
         command(prog_name="sacredboard")
     except ReproducibleMLError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(neutral(f"Error: {error}"), err=True)
         sys.exit(1)
 
 

@@ -6,8 +6,10 @@ metric points, which are microseconds since 1970.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, ClassVar
 
 COMPLETED = "COMPLETED"
@@ -241,11 +243,54 @@ _KINDS: dict[str, type[Event]] = {
 }
 
 
+_NONE = type(None)
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("uid", "status", "time", "name", "md5"), str),
+    **dict.fromkeys(("experiment", "host", "config", "meta"), dict),
+    **dict.fromkeys(("steps", "values", "times", "sources", "changed"), list),
+    **dict.fromkeys(("bytes", "output_bytes"), int),
+    **dict.fromkeys(("command", "content_type"), (str, _NONE)),
+    "fail_trace": (list, _NONE),
+}
+# Microseconds since 1970 of the first and the last time that a datetime holds.
+_FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
 def event_of(data: dict[str, Any]) -> Event:
     """Return the event that a line's JSON object holds.
 
     Raises:
         KeyError: a field is missing.
+        TypeError: a field has another type.
+        ValueError: a field has an impossible value.
     """
     kind = _KINDS.get(data["e"])
-    return Unknown(data) if kind is None else kind.from_json(data)
+    if kind is None:
+        return Unknown(data)
+    event = kind.from_json(data)
+    for name, value in vars(event).items():
+        if name in _TYPES and not isinstance(value, _TYPES[name]):
+            raise TypeError(f"{name} is a {type(value).__name__}")
+    if isinstance(event, Metrics):
+        _check_points(event)
+    elif isinstance(event, (Started, Beat, Ended)):
+        datetime.fromisoformat(event.time)
+    elif isinstance(event, ResourceAdded) and not _MD5.fullmatch(event.md5):
+        raise ValueError(f"md5 is {event.md5[:40]!r}")
+    return event
+
+
+def _check_points(event: Metrics) -> None:
+    if not len(event.steps) == len(event.values) == len(event.times) > 0:
+        raise ValueError("the columns have different lengths")
+    if set(map(type, event.times)) != {int}:
+        raise TypeError("a time is not an integer")
+    if min(event.times) < _FIRST or max(event.times) > _LAST:
+        raise ValueError("a time is no time")
+    for step in event.steps:
+        if type(step) not in (int, float):
+            raise TypeError("a step is not a number")
+    for value in event.values:
+        if value is not None and not isinstance(value, (int, float, str)):
+            raise TypeError("a value is not a number")

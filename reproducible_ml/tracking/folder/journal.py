@@ -27,7 +27,7 @@ from weakref import WeakSet
 from reproducible_ml.process import Held, hold, within
 from reproducible_ml.tracking.folder.events import Event, event_of
 from reproducible_ml.utils.errors import TrackingError
-from reproducible_ml.utils.files import copy_whole
+from reproducible_ml.utils.files import copy_whole, open_file
 
 JOURNAL_NAME = "journal.log"
 READ_BYTES = 1 << 20
@@ -69,7 +69,8 @@ def check(line: bytes) -> tuple[int, bytes] | None:
     if line[:8] != b"%08x" % zlib.crc32(text):
         return None
     number, _, data = text.partition(b" ")
-    return (int(number), data) if number.isdigit() else None
+    # "²" and "1_000" are numbers for Python, but not of an event.
+    return (int(number), data) if number.isdigit() and len(number) < 20 else None
 
 
 def whole_lines(line: bytes) -> list[tuple[int, bytes]]:
@@ -352,7 +353,7 @@ class JournalReader:
             TrackingError: an event lacks a field, and stays the next one to be read.
         """
         entries: list[Entry] = []
-        with open(self.path, "rb") as file:
+        with open_file(self.path, self.path.parent.parent) as file:
             file.seek(self.position)
             passed = 0
             while not entries:
@@ -389,10 +390,13 @@ class JournalReader:
         try:
             return event_of(json.loads(text))
         except KeyError as field:
-            raise TrackingError(
-                f"{self.path} cannot be read: event {self.sequence + 1} has no {field}, found "
-                f"{text[:60]!r}. Read the run with the program that wrote it."
-            ) from None
+            reason = f"has no {field}"
+        except (TypeError, ValueError, RecursionError) as error:
+            reason = f"is not what this program writes ({error})"
+        raise TrackingError(
+            f"{self.path} cannot be read: event {self.sequence + 1} {reason}, found "
+            f"{text[:60]!r}. Read the run with the program that wrote it."
+        )
 
     def read_all(self) -> Iterator[Entry]:
         """Yield every event up to the end or the torn last line."""

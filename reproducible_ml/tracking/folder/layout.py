@@ -29,7 +29,7 @@ from typing import Any
 
 from reproducible_ml.tracking.folder.journal import JOURNAL_NAME
 from reproducible_ml.utils.errors import TrackingError
-from reproducible_ml.utils.files import copy_whole, md5_of
+from reproducible_ml.utils.files import copy_whole, md5_of, open_file
 
 DELIVERY_NAME = "delivery.json"
 PENDING_NAME = "pending"
@@ -38,6 +38,8 @@ OWN_FILES = frozenset(
     {"run.json", "config.json", "info.json", "cout.txt", "metrics.json"}
     | {JOURNAL_NAME, DELIVERY_NAME, PENDING_NAME, ".lease", f"{JOURNAL_NAME}.damaged"}
 )
+# A million points of a metric take some 70 MB.
+MOST_JSON_BYTES = 1 << 30
 # The line in which a tracked run prints its id and folder, and by which the process that started it
 # finds the run. A stage within the run prints its own line first.
 RUN_LINE = "Run {id}: {directory}"
@@ -63,15 +65,25 @@ def read_json(
         object_hook: returns the value that replaces a JSON object.
 
     Raises:
-        TrackingError: the file is not JSON.
+        TrackingError: the file is not JSON, too large, or no file of this folder of runs.
     """
     try:
-        return json.loads(path.read_bytes(), object_hook=object_hook)
+        with open_file(path, path.parent.parent) as file:
+            content = file.read(MOST_JSON_BYTES + 1)
+        if len(content) > MOST_JSON_BYTES:
+            raise TrackingError(f"{path} has more than {MOST_JSON_BYTES:,} bytes; remove the run.")
+        return json.loads(content, object_hook=object_hook)
     except FileNotFoundError:
         return default
-    except ValueError as error:
+    except OSError as error:
         raise TrackingError(
-            f"{path} is not JSON ({error}); restore it from a backup, or let reproducible-ml sync "
+            f"{path} cannot be read ({error.strerror or error}). Restore it from a copy, or "
+            "remove it."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise TrackingError(
+            f"{path} is not JSON ({reason}); restore it from a backup, or let reproducible-ml sync "
             "write it again from the run's journal."
         ) from error
 

@@ -13,8 +13,7 @@ EPOCH = datetime(1970, 1, 1)
 
 def highest_id(runs_dir: Path) -> int:
     """Return the greatest run number among the folders; 0 if there is none."""
-    numbers = (int(entry.name) for entry in os.scandir(runs_dir) if entry.name.isdigit())
-    return max(numbers, default=0)
+    return max((_number(entry.name) or 0 for entry in os.scandir(runs_dir)), default=0)
 
 
 def run_directories(runs_dir: Path, holding: str = "run.json") -> list[Path]:
@@ -29,10 +28,23 @@ def run_directories(runs_dir: Path, holding: str = "run.json") -> list[Path]:
     """
     if not runs_dir.is_dir():
         raise TrackingError(f"{runs_dir} is not a directory; name the one that holds the runs.")
-    found = [path for path in runs_dir.iterdir() if (path / holding).is_file()]
-    return sorted(
-        found, key=lambda p: (not p.name.isdigit(), int(p.name) if p.name.isdigit() else 0, p.name)
-    )
+    try:
+        paths = list(runs_dir.iterdir())
+    except OSError as error:
+        raise TrackingError(f"{runs_dir} cannot be read: {error.strerror or error}.") from error
+    # Not Path.is_file, which raises an error for a folder of another user.
+    found = [path for path in paths if os.path.isfile(path / holding)]
+    return sorted(found, key=lambda path: _order(path.name))
+
+
+def _order(name: str) -> tuple[bool, int, str]:
+    number = _number(name)
+    return (number is None, number or 0, name)
+
+
+def _number(name: str) -> int | None:
+    """Return the number that a folder's name is; None for another name, such as "²"."""
+    return int(name) if name.isascii() and name.isdigit() else None
 
 
 def now() -> datetime:

@@ -2,7 +2,7 @@
 
 A record holds ``"data"`` for ``Path("data")`` and a sorted list for a set: everyone can read,
 filter and compare these. A rerun needs the path and the set. So beside the configuration a run
-records such values in jsonpickle's form, which Sacred reads back from a configuration file.
+records such values packed, as ``packed_values`` says; a configuration file may hold them so.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 from collections import UserDict
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
+from reproducible_ml.tracking.packing import packed, unpacked
 from reproducible_ml.utils.redaction import SECRET_NAME
 
 # In ``meta``: pairs of dotted configuration key and text.
@@ -20,10 +21,11 @@ EXACT_CONFIG = "exact_config"
 # The text of a value that can't be read back.
 UNREADABLE_TEXT = ""
 _PATH_MARK = '"pathlib.'
+_PURE_MARK = _PATH_MARK + "Pure"
 
 
 def exact_values(config: Mapping[str, Any]) -> list[list[str]]:
-    """Return the values that JSON does not hold, in jsonpickle's form.
+    """Return the values that JSON does not hold, packed.
 
     Args:
         config: The configuration as the run uses it.
@@ -61,14 +63,11 @@ def _is_json(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    from reproducible_ml.tracking.sacred_parts import flatten, restore
-
     try:
         # Sacred takes a dictionary apart and turns its keys into strings, but no UserDict.
         value = UserDict(value) if _has_other_keys(value) else value
-        flattened = flatten(value)  # type: ignore[no-untyped-call]
-        text = json.dumps(flattened, sort_keys=True)
-        back = restore(json.loads(text))  # type: ignore[no-untyped-call]
+        text = json.dumps(packed(value), sort_keys=True)
+        back = unpacked(json.loads(text))
         return text if type(back) is type(value) else UNREADABLE_TEXT
     except Exception:  # a foreign type may raise anything, and no value may stop a run
         return UNREADABLE_TEXT
@@ -98,7 +97,7 @@ def with_exact(
         value, old = inner.get(name), before.get(name)
         if value is not old and value != old:
             if _PATH_MARK in text and isinstance(value, str):
-                inner[name] = json.loads(_text(PurePath(value)))
+                inner[name] = packed(PurePath(value) if _PURE_MARK in text else Path(value))
         elif text == UNREADABLE_TEXT:
             lost.append(key)
         else:

@@ -18,6 +18,7 @@ import bson
 from bson import ObjectId
 
 from reproducible_ml.tracking.folder import RunState, Started
+from reproducible_ml.utils.files import open_file
 
 FORMAT = "MongoObserver-0.7.0"
 SHOWN_OUTPUT_BYTES = 2 << 20
@@ -106,7 +107,7 @@ def part_name(metric: str, part: int) -> str:
 
 def shown_output(path: Path, length: int) -> str:
     """Return the captured output for the run's document: all of it, or its beginning and end."""
-    with open(path, "rb") as file:
+    with open_file(path, path.parent) as file:
         if length <= SHOWN_OUTPUT_BYTES:
             return file.read(length).decode("utf-8", "replace")
         half = SHOWN_OUTPUT_BYTES // 2

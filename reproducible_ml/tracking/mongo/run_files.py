@@ -23,6 +23,8 @@ from reproducible_ml.tracking.folder import (
 )
 from reproducible_ml.tracking.mongo.documents import Place, mongo_value, object_id
 from reproducible_ml.tracking.mongo.gridfs import CHUNK_BYTES, upload, upload_small
+from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.files import open_file
 
 logger = logging.getLogger(__name__)
 
@@ -66,10 +68,10 @@ class RunFiles:
         small = []
         for name, stored in kept:
             file_id = object_id(self.place.uid, "source", name)
-            path = self.directory.parent / stored
+            path = self._within(self.directory.parent, stored)
             filename = os.path.join(start.experiment.get("base_dir") or "", name)
             sources.append([name, file_id])
-            with open(path, "rb") as file:
+            with open_file(path, self.directory.parent) as file:
                 if os.fstat(file.fileno()).st_size <= CHUNK_BYTES:
                     small.append((file_id, filename, file.read()))
                 else:
@@ -81,7 +83,7 @@ class RunFiles:
         """Upload a resource; if its copy is gone, log a warning."""
         path = resource_copy(self.directory.parent, resource.name, resource.md5)
         try:
-            with open(path, "rb") as file:
+            with open_file(path, self.directory.parent) as file:
                 # The id names no run, so equal resources of all runs are stored once, as in the
                 # folder.
                 file_id = object_id("resource", resource.name, resource.md5)
@@ -128,19 +130,33 @@ class RunFiles:
         kept = self.directory / PENDING_NAME / f"{sequence}_{Path(name).name}"
         # The artifact first: if it is replaced after that, the check below finds the kept file.
         try:
-            file = open(self.directory / name, "rb")  # noqa: SIM115 -- the caller closes it
+            file = open_file(self._within(self.directory, name), self.directory)
         except FileNotFoundError:
-            return open(kept, "rb")
+            return open_file(kept, self.directory)
         if kept.exists():
             file.close()
-            return open(kept, "rb")
+            return open_file(kept, self.directory)
         return file
+
+    @staticmethod
+    def _within(folder: Path, name: str) -> Path:
+        """Return the path of a recorded name, which a forged journal may lead elsewhere.
+
+        Raises:
+            TrackingError: it leads out of the folder.
+        """
+        if os.path.isabs(name) or ".." in Path(name).parts:
+            raise TrackingError(
+                f"The journal names the file {name!r}, which leads out of {folder}; it is damaged "
+                "or forged, and nothing is delivered."
+            )
+        return folder / name
 
     def send_output(self) -> ObjectId:
         """Upload all of the captured output as an artifact, and return its id."""
         file_id = object_id(self.place.uid, "output")
         entry = {"filename": self._artifact_name("cout.txt"), "contentType": "text/plain"}
-        with open(self.directory / "cout.txt", "rb") as file:
+        with open_file(self.directory / "cout.txt", self.directory) as file:
             self._upload(file, file_id, entry)
         return file_id
 

@@ -1,23 +1,24 @@
-"""Files with settings, named after ``with`` on a command line, checked before Sacred reads them."""
+"""Files with settings, named after ``with`` on a command line, read as plain values.
+
+Sacred reads JSON through jsonpickle and ``.pickle`` files through pickle, both of which run what
+the file names. ``read_safely`` replaces that, for plain Sacred in this process too.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from reproducible_ml.tracking.sacred_parts import load_config_file
-from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.tracking.packing import unpacked
+from reproducible_ml.tracking.sacred_parts import arg_parser, config_files
+from reproducible_ml.utils.errors import ConfigError, TrackingError
 from reproducible_ml.utils.text import suggestion
 
-_SUFFIXES = (".json", ".yaml", ".yml", ".pickle")
-_EXAMPLES = {
-    ".json": '{"seed": 1}',
-    ".yaml": "seed: 1",
-    ".yml": "seed: 1",
-    ".pickle": "the dictionary {'seed': 1}",
-}
+_SUFFIXES = (".json", ".yaml", ".yml")
+_PICKLE = ".pickle"
+_EXAMPLES = {".json": '{"seed": 1}', ".yaml": "seed: 1", ".yml": "seed: 1"}
 _KINDS = {list: "a list", str: "a string", int: "an integer", float: "a number", bool: "a boolean"}
 
 
@@ -32,7 +33,7 @@ def check_config_file(name: str, presets: Collection[str]) -> None:
         ConfigError: There is neither, or the file doesn't hold a mapping of names to values.
     """
     path = Path(name)
-    is_file_name = path.suffix in _SUFFIXES or len(path.parts) > 1
+    is_file_name = path.suffix in (*_SUFFIXES, _PICKLE) or len(path.parts) > 1
     if not path.exists() and not is_file_name and name not in presets:
         raise ConfigError(
             f"There is no named configuration {name!r}{suggestion(name, sorted(presets))}"
@@ -46,7 +47,7 @@ def check_config_file(name: str, presets: Collection[str]) -> None:
         raise ConfigError(
             f"There is no file {name} with settings{suggestion(path.name, sorted(there))}"
         )
-    if path.suffix not in _SUFFIXES:
+    if path.suffix not in (*_SUFFIXES, _PICKLE):
         hidden = (
             f" It hides the named configuration {name!r}: rename it." if name in presets else ""
         )
@@ -68,15 +69,63 @@ def check_config_file(name: str, presets: Collection[str]) -> None:
 def _content(path: Path) -> Any:
     """Read a file as Sacred will; raise ``ConfigError`` if it can't be read."""
     try:
-        return load_config_file(str(path))  # type: ignore[no-untyped-call]
+        return config_files.load_config_file(str(path))  # type: ignore[no-untyped-call]
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror}.") from error
+
+
+def read_safely() -> None:
+    """Make Sacred read configuration files and arguments as plain values."""
+    handlers = config_files.HANDLER_BY_EXT
+    handlers[".json"].load = _read_json
+    handlers[_PICKLE].load = _refuse_pickle
+    for extension in (".yaml", ".yml"):
+        if extension in handlers:
+            handlers[extension].load = _read_yaml
+    arg_parser.restore = _read_argument
+    config_files.restore = unpacked
+
+
+def _read_json(file: IO[str]) -> Any:
+    return _read(file, json.load, "JSON")
+
+
+def _read_yaml(file: IO[str]) -> Any:
+    import yaml
+
+    return _read(file, yaml.safe_load, "YAML")
+
+
+def _read(file: IO[str], load: Callable[[IO[str]], Any], kind: str) -> Any:
+    name = file.name
+    try:
+        values = load(file)
+    except RecursionError:
+        raise ConfigError(f"{name} is nested too deep; flatten it.") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise ConfigError(f"{path} is not valid JSON: {error.msg} at {where}.") from error
-    except Exception as error:  # YAML's and pickle's have no common class, and neither is imported
+        raise ConfigError(f"{name} is not valid JSON: {error.msg} at {where}.") from error
+    except Exception as error:  # YAML's have a class of their own, which need not be imported
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
         what = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        kind = "YAML" if path.suffix in (".yaml", ".yml") else path.suffix[1:]
-        raise ConfigError(f"{path} is not valid {kind}: {what}{where}.") from error
+        if "could not determine a constructor for the tag" in what and "python" in what:
+            what += "; such a tag would run code: write a number, string, list or mapping"
+        raise ConfigError(f"{name} is not valid {kind}: {what}{where}.") from error
+    return unpacked(values, name)
+
+
+def _refuse_pickle(file: IO[bytes]) -> Any:
+    raise ConfigError(
+        f"{file.name} is a pickle, which can run any code when it is read; write the settings as "
+        "JSON or YAML."
+    )
+
+
+def _read_argument(value: Any) -> Any:
+    """Unpack a literal of the command line, which Sacred gives to jsonpickle."""
+    try:
+        return unpacked(value, "The command line")
+    except ConfigError as error:
+        # Sacred takes a ValueError, which this is, for a string that is no literal.
+        raise TrackingError(str(error)) from None

@@ -59,7 +59,7 @@ from reproducible_ml.tracking.recording.config_check import (
     checked_updates,
     unwrap,
 )
-from reproducible_ml.tracking.recording.config_files import check_config_file
+from reproducible_ml.tracking.recording.config_files import check_config_file, read_safely
 from reproducible_ml.tracking.recording.draws import same_draws
 from reproducible_ml.tracking.recording.facts import local_store
 from reproducible_ml.tracking.recording.finishing import at_broken_end, at_end, at_start
@@ -102,8 +102,10 @@ from reproducible_ml.utils.errors import ReproducibleMLError, TrackingError
 from reproducible_ml.utils.paths import own_command
 from reproducible_ml.utils.redaction import redact, redact_tree
 from reproducible_ml.utils.running import enter, leave
+from reproducible_ml.utils.text import neutral
 
 INTERRUPTED_EXIT = 130
+read_safely()
 # Arguments of sacred.Experiment whose purpose is served otherwise.
 _NEEDLESS = ("interactive", "save_git_info")
 # Configuration -> names of the numbers in the result, and of the metrics, of a run with it.
@@ -308,6 +310,11 @@ class TrackedExperiment(sacred.Experiment):
         self._typed = typed_texts(words)
         try:
             return super().run_commandline(words)
+        except TrackingError as error:  # of the arguments themselves
+            if "--debug" in words:
+                raise
+            print(f"Error: {neutral(redact(str(error)))}", file=sys.stderr)
+            sys.exit(1)
         finally:
             self._on_command_line = False
             self._typed = {}
@@ -363,7 +370,7 @@ class TrackedExperiment(sacred.Experiment):
         except ReproducibleMLError as error:
             if not self._on_command_line or (options or {}).get("--debug"):
                 raise
-            print(f"Error: {redact(str(error))}", file=sys.stderr)
+            print(f"Error: {neutral(redact(str(error)))}", file=sys.stderr)
             sys.exit(1)
         except Exception as error:
             said = of_a_run(error)

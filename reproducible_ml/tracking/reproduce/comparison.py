@@ -177,7 +177,7 @@ def _data(run: Run) -> dict[str, Any]:
     # Only the content of a data set matters, not where it or its raw data are stored.
     return {
         key: {name: value for name, value in facts.items() if name not in ("record_dir", "source")}
-        for key, facts in (run.info.get("dataset") or {}).items()
+        for key, facts in (run.facts.get("dataset") or {}).items()
     }
 
 
@@ -237,7 +237,7 @@ def _facts(environment: Mapping[str, Any]) -> dict[str, Any]:
 def _result(run: Run) -> dict[str, Any]:
     facts: dict[str, Any] = {"status": run.status}
     facts.update(flat(run.result, "result."))
-    facts.update(flat(run.info.get("digest"), "digest."))
+    facts.update(flat(run.facts.get("digest"), "digest."))
     return facts
 
 

@@ -99,7 +99,7 @@ def why_not(a: Run, b: Run) -> str:
         if run.status in (*NOT_ENDED, UNREADABLE):
             return f"run {run.id} is {run.status}"
     for run in (a, b):
-        if run.result is None and not run.points and not run.info.get("digest"):
+        if run.result is None and not run.points and not run.facts.get("digest"):
             return f"run {run.id} ({run.status}) has neither a result nor metrics"
     return ""
 

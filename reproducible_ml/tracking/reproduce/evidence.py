@@ -86,20 +86,20 @@ def evidence_of(run: Run, steps: int | None = None) -> Evidence:
     losses, tensors = step_logs(run) or (None, {})
     whole = Evidence(
         steps=None,
-        digests=run.info.get("digest") or {},
+        digests=run.facts.get("digest") or {},
         losses=losses,
         tensors=tensors,
         metrics={name: one for name, one in run.points.items() if name not in SPEED_METRICS},
         result=run.result,
-        inputs=dict(run.info.get("inputs") or ()),
-        arrays={str(one["name"]): one for one in run.info.get("arrays") or ()},
+        inputs=dict(run.facts.get("inputs") or ()),
+        arrays={str(one["name"]): one for one in run.facts.get("arrays") or ()},
         artifacts={
             str(name): (str(digest), int(size))
-            for name, digest, size in run.info.get("artifacts") or ()
+            for name, digest, size in run.facts.get("artifacts") or ()
             # Its arrays are compared one by one.
             if name != ARRAYS_FILE
         },
-        ignored=tuple(map(str, run.info.get("ignored") or ())),
+        ignored=tuple(map(str, run.facts.get("ignored") or ())),
         files=run.artifacts,
     )
     return whole if steps is None else whole.up_to(steps)

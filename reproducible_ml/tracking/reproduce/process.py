@@ -21,6 +21,8 @@ _RESTORED = re.compile(
     r"^(TF|XLA|OMP|KMP|GOMP|MKL|OPENBLAS|BLIS|VECLIB|NUMEXPR|CUDA|CUDNN|NVIDIA|NCCL|DNNL|ONEDNN)_"
     r"|^PYTHONHASHSEED$"
 )
+# Code that a library loads, and files that it writes: no result depends on them.
+_LOADING = re.compile(r"INJECTION|PLUGIN|LIBRAR|PATH|DIR\b|_DIR|FILE|DUMP|TOOL|PRELOAD")
 # Either would let another module of the same name be imported in place of the restored one.
 _DROPPED = ("PYTHONSAFEPATH", "PYTHONPATH")
 
@@ -37,11 +39,21 @@ def process_environment(variables: Mapping[str, Any]) -> dict[str, str]:
         if not (_RESTORED.match(name) and changes_results(name)) and name not in _DROPPED
     }
     restored = {
-        name: str(value)
+        name: _without_paths(str(value)) if name.endswith("FLAGS") else str(value)
         for name, value in variables.items()
-        if _RESTORED.match(name) and changes_results(name) and value != HIDDEN and name != TF_CONFIG
+        if _RESTORED.match(name)
+        and changes_results(name)
+        and not _LOADING.search(name)
+        and value != HIDDEN
+        and name != TF_CONFIG
+        and "\0" not in str(value)
     }
     return {**kept, **restored}
+
+
+def _without_paths(flags: str) -> str:
+    """Return the flags of XLA without those that name a file or folder, such as dumps."""
+    return " ".join(word for word in flags.split() if "/" not in word)
 
 
 def run_module(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from reproducible_ml.tracking.folder import EXACT_CONFIG, with_exact
+from reproducible_ml.tracking.packing import packed, unpacked
 from reproducible_ml.tracking.recording import broken_parts, seal_of
+from reproducible_ml.tracking.reproduce.origin import check_names
 from reproducible_ml.tracking.reproduce.request import NotComparable
 from reproducible_ml.tracking.reproduce.stage import Stage
 from reproducible_ml.tracking.runs import (
@@ -19,7 +22,7 @@ from reproducible_ml.tracking.runs import (
     recorded_marks,
     resume_command_of,
 )
-from reproducible_ml.utils.errors import DataError
+from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.text import SHORT_DIGEST, counted, shown
 
 
@@ -53,6 +56,7 @@ class Recorded:
         self.module = str(module)
         command = (run.entry.get("meta") or {}).get("command")
         self.command = str(command) if command else None
+        check_names(run, self.module, self.command)
         self.stage = Stage(run, self.is_plain)
 
     def check(self, allow_altered: bool, echo: Callable[[str], None]) -> None:
@@ -82,9 +86,9 @@ class Recorded:
                 f"{name} changed while run {run.id} was running; the record holds what it was at "
                 "the start (or at the end, if it was imported late)."
             )
-        for what in run.info.get("unrecorded") or ():
+        for what in run.facts.get("unrecorded") or ():
             echo(f"Not in the record of run {run.id}: {what}")
-        seal = run.info.get("seal")
+        seal = run.facts.get("seal")
         if not seal:
             if not self.is_plain:
                 echo(f"Run {run.id} has no seal: changes of its record would not be noticed.")
@@ -155,7 +159,7 @@ class Recorded:
     def _fingerprints(self) -> dict[str, str]:
         return {
             self.stage.absolute(facts["record_dir"]): facts["fingerprint"]
-            for facts in (self.run.info.get("dataset") or {}).values()
+            for facts in (self.run.facts.get("dataset") or {}).values()
         }
 
     def _check_data_set(self, key: str, path: str, fingerprint: str) -> None:
@@ -218,15 +222,35 @@ class Recorded:
         Raises:
             NotComparable: The run used a value that can't be read back.
         """
-        texts = (self.run.entry.get("meta") or {}).get(EXACT_CONFIG) or []
-        config, lost = with_exact(config, self.run.config, texts)
+        recorded = self.run.config
+        config, lost = with_exact(config, recorded, self._exact_texts())
         for key in lost:
             raise NotComparable(
                 f"Run {self.run.id} used {shown(flat(config, '').get(key))} as {key}, an object "
                 "that no record can hold. Let the experiment make it from a name or numbers, and "
                 "record it anew."
             )
-        return config
+        try:
+            # Packed anew, because plain Sacred reads the file by jsonpickle.
+            again: dict[str, Any] = packed(
+                unpacked(config, f"The configuration of run {self.run.id}", members=False)
+            )
+        except (ConfigError, TypeError) as error:
+            raise NotComparable(str(error)) from None
+        return again
+
+    def _exact_texts(self) -> list[tuple[str, str]]:
+        pairs = (self.run.entry.get("meta") or {}).get(EXACT_CONFIG) or []
+        try:
+            texts = [(key, text) for key, text in pairs if json.loads(text or "0") is not None]
+            for key, _ in texts:
+                key.split(".")
+        except (TypeError, ValueError, AttributeError, RecursionError):
+            raise NotComparable(
+                f"The record of run {self.run.id} holds {shown(pairs)} as meta.{EXACT_CONFIG}, "
+                "expected pairs of a configuration key and JSON; it is damaged or forged."
+            ) from None
+        return texts
 
     def restore_sources(self, folder: Path) -> None:
         """Write the recorded source files into a folder.
@@ -255,7 +279,7 @@ class Recorded:
         Args:
             folder: What ``restore_sources`` wrote to, which itself is not among them.
         """
-        roots = self.run.info.get("import_roots")
+        roots = self.run.facts.get("import_roots")
         if roots is None:
             # An earlier version: only packages tell where they were imported from.
             names = [PurePosixPath(name) for name in self.run.sources]
@@ -270,11 +294,11 @@ class Recorded:
         Raises:
             NotComparable: One of them is not in the run's store.
         """
-        for one in self.run.info.get("upstream") or ():
-            if one["run_id"] is None:
+        for one in self.run.facts.get("upstream") or ():
+            if one.get("run_id") is None:
                 raise NotComparable(
-                    f"Run {self.run.id} reads data written by a run of {one['stage']} that is not "
-                    "recorded here. Leave out --upstream to start from the data."
+                    f"Run {self.run.id} reads data written by a run of {one.get('stage')} that is "
+                    "not recorded here. Leave out --upstream to start from the data."
                 )
             yield load_run(one["run_id"], self.run.store)
 

@@ -118,7 +118,7 @@ def _store_verdict(rerun: Rerun, again: Run, verdict: Verdict) -> None:
             for one in (*rerun.environment, *rerun.libraries(again))
             if one.effect != NOTHING
         ],
-        "probes": [one.info.get("determinism", {}).get("probe") for one in (run, again)],
+        "probes": [one.facts.get("determinism", {}).get("probe") for one in (run, again)],
         "time": iso(now()),
         "sources": request.sources,
         "steps": request.steps,

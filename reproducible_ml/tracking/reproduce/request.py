@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,12 @@ RECORDED, CURRENT = "recorded", "current"
 
 class NotComparable(TrackingError):
     """A run that can't be run again or compared; the message says what is missing."""
+
+
+def refuse(sentence: str) -> bool:
+    """Answer no: who calls from a program has to say so before somebody else's code runs."""
+    del sentence
+    return False
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,8 @@ class Request:
         changes: Configuration keys with values that replace the recorded ones.
         allow_altered: Use a record even if it was altered after the run.
         keep: Folder that keeps restored source files and outputs; None removes them.
+        confirm: Called with a sentence before anything of somebody else's record runs; returns
+            whether to continue. The default refuses.
     """
 
     folder: Path = Path(DEFAULT_FOLDER)
@@ -42,6 +50,7 @@ class Request:
     changes: Mapping[str, Any] = field(default_factory=dict)
     allow_altered: bool = False
     keep: Path | None = None
+    confirm: Callable[[str], bool] = refuse
 
     def store(self) -> Store:
         """Open the store that holds the old run."""

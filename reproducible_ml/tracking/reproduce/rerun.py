@@ -30,6 +30,7 @@ from reproducible_ml.tracking.reproduce.environments import (
     library_differences,
 )
 from reproducible_ml.tracking.reproduce.evidence import Evidence, needed_evidence
+from reproducible_ml.tracking.reproduce.origin import agree
 from reproducible_ml.tracking.reproduce.process import process_environment, run_module
 from reproducible_ml.tracking.reproduce.recorded import Recorded
 from reproducible_ml.tracking.reproduce.request import RECORDED, NotComparable, Request
@@ -87,6 +88,9 @@ class Rerun:
             self.recorded.check_steps(self.request.steps)
         # Before anything is started, because a rerun with nothing to compare is useless.
         evidence = needed_evidence(self.recorded.run, self.request.steps)
+        # Refused here rather than after the question.
+        self.recorded.in_types(self.recorded.config_with({}, {}, self.request.changes))
+        agree(self.recorded.run, self.request.sources, self.request.confirm)
         for difference in self.environment:
             self.echo(difference.describe())
         try:

@@ -52,7 +52,7 @@ class Stage:
         self.run = run
         # Plain Sacred records no working directory: most likely it was that of the main file.
         base_dir = (run.entry.get("experiment") or {}).get("base_dir")
-        stage = run.info.get("stage") or {"cwd": base_dir or os.sep}
+        stage = run.facts.get("stage") or {"cwd": base_dir or os.sep}
         outputs = tuple(stage.get("outputs", ()))
         self._stage = _Recorded(
             cwd=str(stage["cwd"]),
@@ -156,7 +156,7 @@ class Stage:
     def unnamed_data_sets(self) -> list[str]:
         """Return the relative paths of data sets that the configuration does not name."""
         named = set(self._paths(tuple(self._values)).values()) if self._values else set()
-        datasets = (self.run.info.get("dataset") or {}).values()
+        datasets = (self.run.facts.get("dataset") or {}).values()
         paths = [_within(str(facts["record_dir"])) for facts in datasets]
         return [path for path in paths if path is not None and self.absolute(path) not in named]
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reproducible_ml.tracking.runs.document import facts
+
 # In ``meta``: configuration key -> where its value comes from.
 FILLED_IN = "filled_in"
 # In the configuration file of a rerun: the same, for the recorded run.
@@ -38,7 +40,7 @@ def complete_config(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unmarked(entry: Mapping[str, Any]) -> dict[str, Any]:
-    config, info = entry.get("config") or {}, entry.get("info") or {}
+    config, info = entry.get("config") or {}, facts(entry)
     return {
         key: value
         for key, value in (info.get("settings") or {}).items()

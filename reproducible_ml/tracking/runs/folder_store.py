@@ -32,13 +32,12 @@ from reproducible_ml.tracking.folder import (
 from reproducible_ml.tracking.folder import (
     Metrics as MetricsEvent,
 )
+from reproducible_ml.tracking.runs.document import document, metrics
 from reproducible_ml.tracking.runs.query import checked, fields, matcher, sort_key
 from reproducible_ml.tracking.runs.status import (
     RUNNING,
-    TIMES,
     current_status,
     entry_or_reason,
-    read_time,
     refuse_running,
     unreadable,
 )
@@ -57,7 +56,7 @@ from reproducible_ml.tracking.runs.store import (
     without_pickle_tag,
 )
 from reproducible_ml.utils.errors import TrackingError
-from reproducible_ml.utils.files import write_json
+from reproducible_ml.utils.files import open_file, write_json
 
 # Files of a run that a list reads only if its filter or order needs them.
 PARTS = ("config", "info")
@@ -111,7 +110,8 @@ class FolderStore(Store):
         """
         name = str(run_id)
         path = self.folder / name
-        if not self._is_own(path) or path.name != name or not (path / "run.json").is_file():
+        # Not Path.is_file, which raises an error for a name that no file system allows.
+        if not self._is_own(path) or path.name != name or not os.path.isfile(path / "run.json"):
             raise self.missing(run_id)
         return path
 
@@ -119,7 +119,9 @@ class FolderStore(Store):
         """Tell whether a directory entry can be a run, and is not a link out of the folder."""
         if not _PLAIN_ID.fullmatch(path.name):
             return False  # _sources and the like
-        return not path.is_symlink() or path.resolve().parent == self.folder.resolve()
+        if not os.path.islink(path):
+            return True
+        return os.path.dirname(os.path.realpath(path)) == os.path.realpath(self.folder)
 
     def ids(self) -> list[RunId]:
         """Return the ids of the runs; an empty list if the folder was removed."""
@@ -133,13 +135,11 @@ class FolderStore(Store):
     def _read(self, run_id: RunId, parts: Collection[str]) -> dict[str, Any]:
         directory = self.directory(run_id)
         entry = read_json(directory / "run.json", object_hook=without_pickle_tag)
-        if not isinstance(entry, dict):
-            raise TrackingError(f"{directory / 'run.json'} does not describe a run.")
-        for part in parts:
-            path = directory / f"{part}.json"
-            entry[part] = read_json(path, {}, object_hook=without_pickle_tag)
-        for name in TIMES:
-            entry[name] = read_time(entry.get(name))
+        if isinstance(entry, dict):
+            for part in parts:
+                path = directory / f"{part}.json"
+                entry[part] = read_json(path, {}, object_hook=without_pickle_tag)
+        entry = document(entry, str(directory / "run.json"))
         entry["_id"] = typed_id(directory.name)
         left = entry.get("status") == RUNNING and _is_left(directory / JOURNAL_NAME)
         entry["status"] = current_status(entry, left)
@@ -193,7 +193,7 @@ class FolderStore(Store):
             name: {
                 "steps": list(one["steps"]),
                 "values": list(one["values"]),
-                "timestamps": [read_time(text) for text in one["timestamps"]],
+                "timestamps": list(one["timestamps"]),
             }
             for name, one in read(*_metric_files(self.directory(run_id))).items()
             if names is None or name in names
@@ -201,10 +201,15 @@ class FolderStore(Store):
 
     def open_output(self, run_id: RunId) -> BinaryIO:
         """Open everything that the run printed."""
+        directory = self.directory(run_id)
         try:
-            return open(self.directory(run_id) / "cout.txt", "rb")
+            return open_file(directory / "cout.txt", directory)
         except FileNotFoundError:
             return io.BytesIO()
+        except OSError as error:
+            raise TrackingError(
+                f"{directory / 'cout.txt'} cannot be read: {error.strerror or error}."
+            ) from error
 
     def artifacts(self, run_id: RunId) -> dict[str, ArtifactInfo]:
         """Return the artifacts whose files exist."""
@@ -217,17 +222,20 @@ class FolderStore(Store):
         return found
 
     def _listed(self, run_id: RunId) -> list[str]:
-        return [
-            str(name)
-            for name in read_json(self.directory(run_id) / "run.json").get("artifacts") or []
-        ]
+        listed = self._read(run_id, ()).get("artifacts") or []
+        return (
+            [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+        )
 
     def open_artifact(self, run_id: RunId, name: str) -> BinaryIO:
         """Open an artifact for reading."""
         path = self._artifact(run_id, name) if name in self._listed(run_id) else None
         if path is None:
             raise NotRecorded(f"Run {run_id} in {self.shown} has no artifact {name!r}.")
-        return open(path, "rb")
+        try:
+            return open_file(path)
+        except OSError as error:
+            raise TrackingError(f"{path} cannot be read: {error.strerror or error}.") from error
 
     def _artifact(self, run_id: RunId, name: str) -> Path | None:
         directory = self.directory(run_id)
@@ -235,7 +243,7 @@ class FolderStore(Store):
 
     def sources(self, run_id: RunId) -> dict[str, bytes]:
         """Return the recorded source files."""
-        experiment = read_json(self.directory(run_id) / "run.json").get("experiment", {})
+        experiment = self._read(run_id, ())["experiment"]
         found = {}
         for recorded, kept in experiment.get("sources", ()):
             path = inside(self.folder, self.folder / str(kept))
@@ -247,17 +255,17 @@ class FolderStore(Store):
                     f"Source file {recorded!r} of run {run_id} in {self.shown} is not kept there: "
                     f"{kept!r} is missing or leads out of the folder."
                 )
-            found[name] = path.read_bytes()
+            found[name] = _content(path)
         return found
 
     def resources(self, run_id: RunId) -> dict[str, bytes]:
         """Return the content of the run's resources."""
         found = {}
-        for recorded, kept in read_json(self.directory(run_id) / "run.json").get("resources") or []:
+        for recorded, kept in self._read(run_id, ()).get("resources") or []:
             # The recorded path is relative to the run's working directory, which may not be ours.
             path = inside(self.folder, self.folder / "_resources" / Path(str(kept)).name)
             if path is not None:
-                found[str(recorded)] = path.read_bytes()
+                found[str(recorded)] = _content(path)
         return found
 
     def append_info(self, run_id: RunId, key: str, value: Any) -> None:
@@ -336,7 +344,7 @@ def _unless_written(journal: Path) -> Iterator[None]:
 def _is_left(journal: Path) -> bool:
     """Tell whether the process that wrote a run's journal is gone."""
     try:
-        with open(journal, "rb") as file:
+        with open_file(journal, journal.parent.parent) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False  # a run of Sacred's own observer, whose only sign of life is its heartbeat
@@ -359,20 +367,22 @@ def _state(path: Path) -> State:
     return state.st_mtime_ns, state.st_size
 
 
-def _points(directory: Path, journal: State, metrics: State) -> Metrics:
-    """Read every point of a run, with timestamps as strings."""
-    del metrics  # only part of the cache key below
-    found: Metrics | None = read_json(directory / "metrics.json", None)
+def _points(directory: Path, journal: State, state: State) -> Metrics:
+    """Read every point of a run."""
+    del state  # only part of the cache key below
+    path = directory / "metrics.json"
+    found = metrics(read_json(path, None) or {}, str(path))
     if journal is None:
-        return found or {}
-    ended = read_json(directory / "run.json").get("status") != RUNNING
-    points = sum(len(one["values"]) for one in (found or {}).values())
+        return found
+    entry = read_json(directory / "run.json")
+    ended = isinstance(entry, dict) and entry.get("status") != RUNNING
+    points = sum(len(one["values"]) for one in found.values())
     if not ended or points < _count(directory / JOURNAL_NAME, _METRIC_EVENT):
-        journaled = read_metrics(directory)
+        journaled = metrics(read_metrics(directory), str(directory / JOURNAL_NAME))
         # The journal may be the one that was cut or damaged.
         if sum(len(one["values"]) for one in journaled.values()) >= points:
             found = journaled
-    return found or {}
+    return found
 
 
 # A page asks for each metric separately, so an unchanged file is parsed once; two entries serve two
@@ -380,22 +390,34 @@ def _points(directory: Path, journal: State, metrics: State) -> Metrics:
 _kept_points = functools.lru_cache(maxsize=2)(_points)
 
 
+def _content(path: Path) -> bytes:
+    try:
+        with open_file(path) as file:
+            return file.read()
+    except OSError as error:
+        raise TrackingError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
 def _picture_type(path: Path) -> str:
-    with open(path, "rb") as file:
-        head = file.read(12)
+    try:
+        with open_file(path) as file:
+            head = file.read(12)
+    except OSError:
+        return ""
     return next((kind for start, kind in PICTURES if head.startswith(start)), "")
 
 
 def _count(path: Path, part: bytes) -> int:
     """Count the lines of a journal that contain these bytes near their start, without parsing."""
-    with open(path, "rb") as file:
+    with open_file(path, path.parent.parent) as file:
         return sum(1 for line in file if part in line[:64])
 
 
 def inside(root: Path, path: Path) -> Path | None:
     """Return the real path of a file below a directory; None if it is missing or elsewhere."""
     try:
-        resolved = path.resolve()
-    except (OSError, RuntimeError):
+        resolved = Path(os.path.realpath(path))
+        is_inside = Path(os.path.realpath(root)) in resolved.parents
+    except ValueError:  # half a surrogate pair
         return None
-    return resolved if root.resolve() in resolved.parents and resolved.is_file() else None
+    return resolved if is_inside and os.path.isfile(resolved) else None

@@ -46,7 +46,7 @@ def head_facts(run: Run) -> dict[str, str]:
     comment = comment_of(run.entry)
     if comment:
         facts["comment"] = comment
-    unrecorded = "; ".join(map(str, run.info.get("unrecorded") or ()))
+    unrecorded = "; ".join(map(str, run.facts.get("unrecorded") or ()))
     facts.update({"unrecorded": unrecorded} if unrecorded else {})
     command = resume_command_of(run)
     return {**facts, "resume": command} if command else facts
@@ -75,7 +75,7 @@ def resume_command_of(run: Run) -> str:
     command = resume_command(
         entry.get("experiment") or {},
         entry.get("meta") or {},
-        run.info,
+        run.facts,
         run.status,
         entry.get("fail_trace") or (),
     )

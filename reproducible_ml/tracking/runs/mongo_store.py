@@ -6,7 +6,8 @@ import functools
 import io
 import json
 import mimetypes
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
+from datetime import datetime
 from typing import Any, BinaryIO, TypeVar, cast
 
 from reproducible_ml.tracking.mongo import (
@@ -15,13 +16,13 @@ from reproducible_ml.tracking.mongo import (
     check_address,
     timeouts,
 )
+from reproducible_ml.tracking.runs.document import document, metrics, read_time
 from reproducible_ml.tracking.runs.query import checked, to_mongo
 from reproducible_ml.tracking.runs.status import (
     RUNNING,
-    TIMES,
     current_status,
-    read_time,
     refuse_running,
+    unreadable,
 )
 from reproducible_ml.tracking.runs.store import (
     EVERY_RUN,
@@ -40,6 +41,8 @@ from reproducible_ml.utils.errors import TrackingError
 from reproducible_ml.utils.redaction import redact
 
 OUTPUT_ARTIFACT = "cout.txt"
+# A server that is connected and silent for so long counts as gone.
+ANSWER_SECONDS = 10
 # Captured output is up to 2 MB a run, and is read by itself.
 WITHOUT_OUTPUT = {"captured_out": 0}
 LIST_FIELDS = [
@@ -55,11 +58,12 @@ def _answered(method: Method) -> Method:
 
     @functools.wraps(method)
     def ask(store: MongoStore, *arguments: Any, **named: Any) -> Any:
+        from bson.errors import BSONError
         from pymongo.errors import PyMongoError
 
         try:
             return method(store, *arguments, **named)
-        except PyMongoError as error:
+        except (PyMongoError, BSONError) as error:
             raise StoreUnavailable(
                 f"{store.shown} does not answer as it should: {_reason(error)}. Is it running?"
             ) from error
@@ -88,8 +92,11 @@ class MongoStore(Store):
         try:
             self._client: Any = pymongo.MongoClient(
                 target.uri,
-                **timeouts(READ_SECONDS),
+                **timeouts(READ_SECONDS, ANSWER_SECONDS),
                 appname="reproducible-ml",
+                # One value of somebody's that Python can't hold must not hide all runs.
+                datetime_conversion="DATETIME_AUTO",
+                unicode_decode_error_handler="replace",
             )
             self._client.admin.command("ping")
         except (PyMongoError, ValueError) as error:
@@ -127,7 +134,7 @@ class MongoStore(Store):
 
     def entry(self, run_id: RunId) -> dict[str, Any]:
         """Return a run's document; see ``Store.entry``."""
-        return _tidied(self._find(run_id, WITHOUT_OUTPUT))
+        return _tidied(self._find(run_id, WITHOUT_OUTPUT), self.shown)
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Yield the documents of all runs."""
@@ -136,6 +143,10 @@ class MongoStore(Store):
                 yield self.entry(run_id)
             except NotRecorded:
                 continue  # deleted since the ids were listed
+            except StoreUnavailable:
+                raise
+            except TrackingError as error:
+                yield unreadable(run_id, error)
 
     @_answered
     def find(
@@ -154,10 +165,16 @@ class MongoStore(Store):
         cursor = self._runs.find(asked, LIST_FIELDS).sort([*order, ("_id", direction)])
         page = cursor.skip(start).limit(limit or 0)
         return Found(
-            [_tidied(dict(one)) for one in page],
+            [self._readable(dict(one)) for one in page],
             self._runs.count_documents(asked),
             self._runs.count_documents({}),
         )
+
+    def _readable(self, found: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return _tidied(found, self.shown)
+        except TrackingError as error:
+            return unreadable(found["_id"], error)
 
     def metric_names(self, run_id: RunId) -> list[str]:
         """Return the names of the run's metrics, sorted."""
@@ -171,13 +188,15 @@ class MongoStore(Store):
         query = {} if names is None else {"$or": [{"name": wanted}, {"metric": wanted}]}
         found: Metrics = {}
         parts = self._metric_parts(run_id, query)
-        for one in sorted(parts, key=lambda one: int(one.get("part", 1))):
+        for one in sorted(parts, key=_part_number):
             name = _metric_of(one)
             if names is not None and name not in names:
                 continue  # another metric's part, which is named like this metric
             columns = found.setdefault(name, {"steps": [], "values": [], "timestamps": []})
-            for column, items in columns.items():
-                items += one.get(column) or []
+            checked_part = {column: one.get(column) or [] for column in columns}
+            what = f"A metric of run {run_id} in {self.shown}"
+            for column, items in metrics({name: checked_part}, what)[name].items():
+                columns[column] += items
         return found
 
     @_answered
@@ -202,8 +221,8 @@ class MongoStore(Store):
 
     def _artifact_ids(self, run_id: RunId) -> dict[str, Any]:
         # The last artifact of a name counts, as in a folder.
-        listed = self._find(run_id, ["artifacts"]).get("artifacts") or []
-        return {str(one["name"]): one["file_id"] for one in listed}
+        listed = self._find(run_id, ["artifacts"]).get("artifacts")
+        return {str(one["name"]): one["file_id"] for one in _artifacts_in(listed)}
 
     @_answered
     def artifacts(self, run_id: RunId) -> dict[str, ArtifactInfo]:
@@ -215,9 +234,11 @@ class MongoStore(Store):
         for name, file_id in listed.items():
             if file_id in stored:
                 file = stored[file_id]
-                kind = file.get("contentType") or mimetypes.guess_type(name)[0] or ""
+                kind = str(file.get("contentType") or mimetypes.guess_type(name)[0] or "")
                 place = f"{self.shown} fs.files {file_id}"
-                found[name] = ArtifactInfo(name, int(file["length"]), kind, place)
+                length = file.get("length")
+                size = int(length) if isinstance(length, int) and length >= 0 else 0
+                found[name] = ArtifactInfo(name, size, kind, place)
         return found
 
     @_answered
@@ -239,16 +260,16 @@ class MongoStore(Store):
     @_answered
     def sources(self, run_id: RunId) -> dict[str, bytes]:
         """Return the recorded source files."""
-        experiment = self._find(run_id, ["experiment"]).get("experiment", {})
+        experiment = document(self._find(run_id, ["experiment"]), self._of(run_id))["experiment"]
         names: dict[str, Any] = {}
         for recorded, file_id in experiment.get("sources", ()):
             name = source_name(
                 str(recorded), experiment.get("base_dir", "/"), experiment.get("library_dir")
             )
-            if name is None:
+            if name is None or not isinstance(file_id, Hashable):
                 raise TrackingError(
                     f"Source file {recorded!r} of run {run_id} in {self.shown} leads out of its "
-                    "folder."
+                    "folder, or names no file of GridFS."
                 )
             names[name] = file_id
         content = self._whole_files(set(names.values()))
@@ -260,24 +281,29 @@ class MongoStore(Store):
                 )
         return {name: content[file_id] for name, file_id in names.items()}
 
+    def _of(self, run_id: RunId) -> str:
+        return f"Run {run_id} in {self.shown}"
+
     def _whole_files(self, file_ids: set[Any]) -> dict[Any, bytes]:
         """Read many small files in two queries; GridFS would need two for each."""
         wanted = list(file_ids)
         pieces: dict[Any, list[tuple[int, bytes]]] = {one: [] for one in wanted}
         for chunk in self._chunks.find({"files_id": {"$in": wanted}}):
-            pieces[chunk["files_id"]].append((chunk["n"], bytes(chunk["data"])))
+            if isinstance(chunk.get("n"), int) and isinstance(chunk.get("data"), bytes):
+                pieces[chunk["files_id"]].append((chunk["n"], chunk["data"]))
         joined = {one: b"".join(data for _, data in sorted(parts)) for one, parts in pieces.items()}
         return {
             one["_id"]: joined[one["_id"]]
             for one in self._file_entries.find({"_id": {"$in": wanted}}, {"length": 1})
-            if one["length"] == len(joined[one["_id"]])
+            if one.get("length") == len(joined[one["_id"]])
         }
 
     @_answered
     def resources(self, run_id: RunId) -> dict[str, bytes]:
         """Return the content of the run's resources, as far as GridFS holds it."""
         found = {}
-        for recorded, digest in self._find(run_id, ["resources"]).get("resources") or []:
+        listed = document(self._find(run_id, ["resources"]), self._of(run_id)).get("resources")
+        for recorded, digest in listed or []:
             stored = self._files.find_one({"filename": recorded, "md5": digest})
             if stored is not None:
                 found[str(recorded)] = stored.read()
@@ -297,14 +323,15 @@ class MongoStore(Store):
     @_answered
     def delete(self, run_id: RunId) -> None:
         """Delete a run, its own document last, so that an interrupted deletion can be repeated."""
-        found = _tidied(self._find(run_id, WITHOUT_OUTPUT))
-        refuse_running(found)
+        found = self._find(run_id, WITHOUT_OUTPUT)
+        # One that can't be read can be deleted all the same.
+        refuse_running(self._readable(dict(found)))
         for collection in self._metrics:
             collection.delete_many(_metrics_of(found))
         # Sacred stores equal source files once for all runs.
         others = self._runs.find({"_id": {"$ne": found["_id"]}}, ["experiment.sources"])
         shared = {source for other in others for source in _source_ids(other)}
-        listed = {one["file_id"] for one in found.get("artifacts") or []}
+        listed = {one["file_id"] for one in _artifacts_in(found.get("artifacts"))}
         # Sacred lists a file after storing it, so a kill in between leaves a file without an owner.
         prefix = f"artifact://{self.target.collection}/{found['_id']}/"
         stored = {"filename": {"$gte": prefix, "$lt": prefix + "\uffff"}}
@@ -320,7 +347,9 @@ def _identities(run_id: Any) -> list[Any]:
 
     if not isinstance(run_id, (int, str)):
         return [run_id]
-    text, typed = str(run_id), typed_id(run_id)
+    # Half a surrogate pair, which a terminal gives for bytes that are no UTF-8, is in no id.
+    text = str(run_id).encode("utf-8", "replace").decode("utf-8")
+    typed = typed_id(text)
     candidates: list[Any] = []
     if isinstance(typed, int) and -(2**63) <= typed < 2**63:
         candidates.append(typed)
@@ -334,26 +363,63 @@ def _metrics_of(entry: dict[str, Any]) -> dict[str, Any]:
 
     Run 5 of another collection has the same ``run_id``; ``delivery.uid`` distinguishes them.
     """
-    return {"run_id": entry["_id"], "delivery.uid": (entry.get("delivery") or {}).get("uid")}
+    delivery = entry.get("delivery")
+    uid = delivery.get("uid") if isinstance(delivery, dict) else None
+    return {"run_id": entry["_id"], "delivery.uid": uid}
 
 
 def _metric_of(part: dict[str, Any]) -> str:
-    return str(part.get("metric", part["name"]))
+    return str(part.get("metric", part.get("name")))
+
+
+def _part_number(part: dict[str, Any]) -> int:
+    number = part.get("part", 1)
+    return number if isinstance(number, int) else 1
 
 
 def _source_ids(entry: dict[str, Any]) -> set[Any]:
-    return {file_id for _, file_id in (entry.get("experiment") or {}).get("sources") or []}
+    from bson import ObjectId
+
+    experiment = entry.get("experiment")
+    listed = experiment.get("sources") if isinstance(experiment, dict) else None
+    pairs = listed if isinstance(listed, list) else []
+    return {
+        one[1]
+        for one in pairs
+        if isinstance(one, list) and len(one) == 2 and isinstance(one[1], ObjectId)
+    }
 
 
-def _tidied(entry: dict[str, Any]) -> dict[str, Any]:
-    for part in ("config", "info", "experiment"):
-        entry[part] = entry.get(part) or {}
+def _artifacts_in(listed: Any) -> Iterator[dict[str, Any]]:
+    """Yield the artifacts in a document, without what is damaged of the list."""
+    for one in listed if isinstance(listed, list) else []:
+        if isinstance(one, dict) and "name" in one and isinstance(one.get("file_id"), Hashable):
+            yield one
+
+
+def _tidied(entry: dict[str, Any], where: str) -> dict[str, Any]:
+    identity = entry["_id"]
+    found = document(entry, f"Run {identity} in {where}")
+    for part in ("config", "info", "result", "host", "meta"):
+        if part in found:
+            found[part] = _json_types(found[part])
     # The experiment did not write this key: it tells Sacredboard where the metrics are.
-    entry["info"] = {name: item for name, item in entry["info"].items() if name != "metrics"}
-    for name in TIMES:
-        entry[name] = read_time(entry.get(name))
-    entry["status"] = current_status(entry)
-    return entry
+    found["info"] = {name: item for name, item in found["info"].items() if name != "metrics"}
+    found["status"] = current_status(found)
+    return found
+
+
+def _json_types(value: Any) -> Any:
+    """Return a value with types of BSON that JSON lacks as strings, apart from times."""
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, dict):
+        return {str(key): _json_types(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json_types(item) for item in value]
+    if isinstance(value, datetime):
+        return read_time(value) or str(value)
+    return value if isinstance(value, bytes) else str(value)
 
 
 def _reason(error: Exception) -> str:

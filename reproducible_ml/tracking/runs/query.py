@@ -16,8 +16,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from reproducible_ml.tracking.folder import now
+from reproducible_ml.tracking.runs.document import TIMES
 from reproducible_ml.tracking.runs.expressions import Expression, QueryError
-from reproducible_ml.tracking.runs.status import RUNNING, SILENT, SILENT_AFTER_SECONDS, TIMES
+from reproducible_ml.tracking.runs.status import RUNNING, SILENT, SILENT_AFTER_SECONDS
 
 # The page's operators -> MongoDB's.
 OPERATORS = {
@@ -173,7 +174,7 @@ def _lookup(value: Any, path: list[str]) -> Iterator[Any]:
         if path[0] in value:
             yield from _lookup(value[path[0]], path[1:])
     elif isinstance(value, list):
-        if path[0].isdigit() and int(path[0]) < len(value):
+        if path[0].isdecimal() and int(path[0]) < len(value):
             yield from _lookup(value[int(path[0])], path[1:])
         for item in value:
             if isinstance(item, dict):

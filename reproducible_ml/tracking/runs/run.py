@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from reproducible_ml.tracking.runs.document import facts, strange_facts
 from reproducible_ml.tracking.runs.filled_in import complete_config, filled_in
 from reproducible_ml.tracking.runs.opening import open_store
 from reproducible_ml.tracking.runs.status import UNREADABLE
@@ -100,7 +101,7 @@ class Run:
     @property
     def experiment(self) -> str:
         """Name of the experiment."""
-        return str(self.entry.get("experiment", {}).get("name", ""))
+        return str((self.entry.get("experiment") or {}).get("name", ""))
 
     @property
     def status(self) -> str:
@@ -129,6 +130,16 @@ class Run:
         """The facts listed in docs/tracking-records.md, and any that the experiment added."""
         return dict(self.entry.get("info") or {})
 
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """The entries of ``info`` in this library's own form; an experiment may add any others."""
+        return facts(self.entry)
+
+    @property
+    def strange_facts(self) -> list[str]:
+        """What has another form in ``info``, although its name is one of this library's."""
+        return strange_facts(self.entry)
+
     @property
     def result(self) -> Any:
         """The return value of the main function; None before the end."""
@@ -137,7 +148,7 @@ class Run:
     @property
     def environment(self) -> dict[str, Any]:
         """Machine and software of the run; empty for a run of plain Sacred."""
-        return dict(self.info.get("environment") or {})
+        return dict(self.facts.get("environment") or {})
 
     @property
     def started(self) -> datetime | None:
@@ -169,7 +180,7 @@ class Run:
         # Earlier versions listed the library's checkout even if the experiment had none.
         if "git" in self.environment and not self.environment["git"]:
             return []
-        return self.entry.get("experiment", {}).get("repositories") or []
+        return (self.entry.get("experiment") or {}).get("repositories") or []
 
     @cached_property
     def log(self) -> str:
@@ -218,7 +229,7 @@ class Run:
 
         Reruns with a changed configuration are meant to differ, so their verdicts don't count.
         """
-        for one in reversed(self.info.get("verdicts") or []):
+        for one in reversed(self.facts.get("verdicts") or []):
             if not isinstance(one, Mapping):
                 return str(one)
             if not one.get("changes"):

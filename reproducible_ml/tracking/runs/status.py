@@ -7,7 +7,7 @@ process is gone; a database only shows that its heartbeat stopped.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from reproducible_ml.tracking.folder import KILLED_STATUS, now
@@ -19,8 +19,6 @@ from reproducible_ml.tracking.runs.store import (
     StoreUnavailable,
 )
 from reproducible_ml.utils.errors import TrackingError
-
-TIMES = ("start_time", "heartbeat", "stop_time")
 
 RUNNING, UNREADABLE = "RUNNING", "UNREADABLE"
 # Sacredboard's word for a run whose heartbeat stopped; its process may still live.
@@ -51,18 +49,6 @@ def current_status(entry: Mapping[str, Any], left: bool = False) -> str:
 def seconds_since(time: datetime | None) -> float | None:
     """Return how long ago a time in UTC was; None for None."""
     return None if time is None else (now() - time).total_seconds()
-
-
-def read_time(value: Any) -> datetime | None:
-    """Return a time from MongoDB or in ISO form, as UTC without a zone; None if it is neither."""
-    if not isinstance(value, datetime):
-        try:
-            value = datetime.fromisoformat(value)
-        except (TypeError, ValueError):
-            return None
-    # With tz_aware in its address a database returns times with a zone, which don't compare with
-    # ours.
-    return value.astimezone(timezone.utc).replace(tzinfo=None) if value.tzinfo else value
 
 
 def refuse_running(entry: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Union
 
 from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.text import cut
 
 RunId = Union[int, str]
 # Name -> {"steps": [...], "values": [...], "timestamps": [datetime, ...]}
@@ -26,6 +27,9 @@ LIBRARY_NAME = __name__.partition(".")[0]
 # Folder of restored source files that lay outside the experiment's.
 OUTSIDE = "_outside"
 MOST_IDS_SHOWN = 8
+MOST_DIGITS = 19
+# Longer ids are cut in messages.
+LONGEST_ID = 60
 EVERY_RUN: dict[str, Any] = {"type": "and", "filters": []}
 
 
@@ -204,7 +208,8 @@ class Store(ABC):
         near = nearest_ids(run_id, ids)
         if near:
             there += f", the nearest {shown_ids(near)}"
-        return NotRecorded(f"There is no run {run_id} in {self.shown}; {there}.")
+        named = cut(str(run_id), LONGEST_ID)
+        return NotRecorded(f"There is no run {named} in {self.shown}; {there}.")
 
 
 def typed_id(text: Any) -> RunId:
@@ -212,7 +217,9 @@ def typed_id(text: Any) -> RunId:
     if isinstance(text, int):
         return text
     text = str(text)
-    return int(text) if text.isdecimal() and str(int(text)) == text else text
+    # No store numbers runs with more digits, and Python refuses to convert very long ones.
+    is_number = text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
+    return int(text) if is_number and str(int(text)) == text else text
 
 
 def sorted_ids(ids: Iterable[RunId]) -> list[RunId]:
@@ -229,8 +236,9 @@ def nearest_ids(run_id: Any, ids: list[RunId]) -> list[RunId]:
         numbers = [one for one in ids if isinstance(one, int)]
         below = [one for one in numbers if one < wanted][-1:]
         return [*below, *[one for one in numbers if one > wanted][:1]]
-    texts = {str(one): one for one in ids}
-    return [texts[near] for near in difflib.get_close_matches(wanted, list(texts), n=2)]
+    texts = {str(one)[:LONGEST_ID]: one for one in ids}
+    near = difflib.get_close_matches(wanted[:LONGEST_ID], list(texts), n=2)
+    return [texts[one] for one in near]
 
 
 def shown_ids(ids: list[RunId]) -> str:
@@ -242,7 +250,7 @@ def shown_ids(ids: list[RunId]) -> str:
             last = one
             continue
         if last is not None:
-            groups.append(str(first) if first == last else f"{first}-{last}")
+            groups.append(cut(str(first), LONGEST_ID) if first == last else f"{first}-{last}")
         first = last = one
     if len(groups) > MOST_IDS_SHOWN:
         groups = [*groups[:2], "…", *groups[-2:]]

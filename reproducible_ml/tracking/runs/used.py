@@ -84,14 +84,14 @@ def source_text(source: Mapping[str, Any]) -> str:
 def _source(run: Run, config: Mapping[str, Any]) -> dict[str, Used]:
     if "source" not in config:
         return {}
-    facts = (run.info.get("dataset") or {}).get("records") or {}
+    facts = (run.facts.get("dataset") or {}).get("records") or {}
     source = facts.get("source")
     if source is None:
         # A run of an earlier version recorded no source, but its folder keeps the manifest.
         source = (kept_manifests(run).get(str(facts.get("fingerprint"))) or {}).get("source")
     if not source or not source.get("name"):
         return {}
-    cwd = str((run.info.get("stage") or {}).get("cwd") or "")
+    cwd = str((run.facts.get("stage") or {}).get("cwd") or "")
     written = {"source": source["name"], **(source.get("arguments") or {})}
     return {
         key: Used(value, f"from {facts.get('record_dir')}")

@@ -100,7 +100,7 @@ class Recorded:
         same = [run for run in self._runs if run.entry.get("config") == config]
         if config.get(_MODEL_DIR, True) is not None:
             return same
-        own = {_folder(run.info.get(_MODEL_DIR)) for run in same} - {None}
+        own = {_folder(run.facts.get(_MODEL_DIR)) for run in same} - {None}
         resumed = [
             run
             for run in self._runs
@@ -119,8 +119,8 @@ def _stopped(run: Run) -> Stopped | None:
     # Nothing is printed to resume a run that would be refused again.
     if run.status in (_COMPLETED, *NOT_ENDED) or not resume_command_of(run):
         return None
-    found = newest_checkpoint(run.info)
-    return None if found is None else Stopped(run, str(run.info[_MODEL_DIR]), found[1])
+    found = newest_checkpoint(run.facts)
+    return None if found is None else Stopped(run, str(run.facts[_MODEL_DIR]), found[1])
 
 
 def recorded_sources(run: Run) -> dict[str, str]:
@@ -140,9 +140,9 @@ def recorded_sources(run: Run) -> dict[str, str]:
 
 def same_data(run: Run) -> bool:
     """Tell whether the data sets of a run are still in their places and unchanged."""
-    for facts in (run.info.get("dataset") or {}).values():
+    for facts in (run.facts.get("dataset") or {}).values():
         path = Path(facts["record_dir"])
-        started_in = (run.info.get("stage") or {}).get("cwd")
+        started_in = (run.facts.get("stage") or {}).get("cwd")
         if started_in and path.is_absolute() and Path(started_in) in path.parents:
             path = path.relative_to(started_in)
         try:

@@ -11,10 +11,10 @@ import pytest
 
 from reproducible_ml.tracking import experiment
 from reproducible_ml.tracking.folder import EXACT_CONFIG, exact_values, with_exact
+from reproducible_ml.tracking.packing import unpacked
 from reproducible_ml.tracking.recording import broken_parts, seal_of
 from reproducible_ml.tracking.recording.config_check import checked_updates
 from reproducible_ml.tracking.runs import load_run
-from reproducible_ml.tracking.sacred_parts import restore
 from reproducible_ml.utils.errors import ConfigError
 from tests.tracking import toy_project
 
@@ -112,7 +112,7 @@ def test_a_rerun_gets_every_value_in_its_type(recorded):
     texts = recorded.entry["meta"][EXACT_CONFIG]
     config, lost = with_exact(recorded.config, recorded.config, texts)
     assert lost == []
-    again = restore(json.loads(json.dumps(config)))
+    again = unpacked(json.loads(json.dumps(config)))
     again["keyed"] = again["keyed"].data
     # Sacred makes tuples lists before the run sees them.
     expected = {**VALUES, "pair": [1, 2], "keyed": {**VALUES["keyed"], 2: {"deep": [1, 2]}}}
@@ -125,7 +125,7 @@ def test_a_string_takes_the_place_of_a_path_as_a_path():
     changed = {**recorded, "path": "elsewhere", "words": ["y"]}
     typed, _ = with_exact(changed, recorded, exact_values(config))
     expected = {"path": Path("elsewhere"), "group": {"folder": Path("b")}, "words": ["y"]}
-    assert restore(typed) == expected
+    assert unpacked(typed) == expected
 
 
 def test_values_that_no_record_can_hold_are_named_and_secrets_left_out():
