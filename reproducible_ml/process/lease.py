@@ -17,6 +17,7 @@ machine in standby) finds that its lease is another's, and must stop: ``Lease.ch
 from __future__ import annotations
 
 import atexit
+import glob
 import hashlib
 import json
 import os
@@ -116,6 +117,7 @@ class Lease:
                 _say(f"Taken over: {self.folder} was held by {_named(other)}, which {why}.")
                 break
         self._renewed = time.time()
+        _sweep(self._path)
 
     def _refusal(self, other: _Content) -> Held:
         stop = f"stop it (kill {other.owner.pid})"
@@ -384,11 +386,9 @@ def _successor(path: Path, token: str, content: _Content) -> Iterator[bool]:
     next_path = path.with_name(f"{path.name}.{token}.next")
     if not _made(next_path, content):
         other = _read(next_path)
-        if other is not None:
-            owner, age = other[0].owner, other[1]
-            if (not owner.lives()) if owner.is_visible() else age >= EXPIRY_SECONDS:
-                with suppress(FileNotFoundError):
-                    next_path.unlink()  # killed while it took the lease over
+        if other is not None and _is_stale(other[0].owner, other[1]):
+            with suppress(FileNotFoundError):
+                next_path.unlink()  # killed while it took the lease over
         yield False
         return
     try:
@@ -396,6 +396,19 @@ def _successor(path: Path, token: str, content: _Content) -> Iterator[bool]:
     finally:
         with suppress(FileNotFoundError):
             next_path.unlink()
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes left beside a lease that were killed while they made theirs."""
+    with suppress(OSError):
+        for left in path.parent.glob(f"{glob.escape(path.name)}.*"):
+            found = _read(left)
+            if found is not None and _is_stale(found[0].owner, found[1]):
+                left.unlink(missing_ok=True)
+
+
+def _is_stale(owner: Owner, age: float) -> bool:
+    return not owner.lives() if owner.is_visible() else age >= EXPIRY_SECONDS
 
 
 def _read(path: Path) -> tuple[_Content, float] | None:

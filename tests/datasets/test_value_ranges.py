@@ -225,7 +225,8 @@ def test_a_file_that_is_no_npz_is_named(form, tmp_path):
 
 def test_a_stated_range_is_recorded_and_read_by(tmp_path):
     save(tmp_path / "rows.npz", x_train=BYTES % 101)
-    source = make_source("npz", npz_file=str(tmp_path / "rows.npz"), value_range=[0, 100])
+    rows_file = str(tmp_path / "rows.npz")
+    source = make_source("npz", npz_file=rows_file, value_range=[0, 100], eval_seed=None)
     serialize_source(source, tmp_path / "data", samples_per_record=5)
     manifest = read_manifest(tmp_path / "data")
     assert manifest.source["arguments"]["value_range"] == [0, 100]
