@@ -34,7 +34,7 @@ FLIP = '''
 
     hooks = [FlipOneBit(), *hooks]
     try:
-        _train('''
+        with between_steps()'''
 
 
 class Tree:
@@ -91,7 +91,7 @@ def test_one_bit_of_one_weight_is_found_at_its_step(tree):
     training = tree.root / "reproducible_ml" / "models" / "gan" / "training.py"
     bias = "Generator/Conv/biases:0"
     source = training.read_text()
-    begins = "\n        try:\n            _train("
+    begins = "\n        try:\n            with between_steps()"
     changed = source.replace(begins, textwrap.indent(FLIP.replace("BIAS", repr(bias)), "    "))
     assert changed != source
     training.write_text(changed)

@@ -72,9 +72,9 @@ def test_passwords_are_hidden_in_any_text_from_then_on():
     parse_mongo("mongodb://bob:batterystaple@h/mine")
     assert redact("auth failed: batterystaple") == "auth failed: ***"
     assert redact("mongodb://x:y@h/d and http://u:v@w/") == "mongodb://***@h/d and http://***@w/"
-    assert redact_tree({"k batterystaple": ["batterystaple", 1, ("batterystaple",)]}) == {
-        "k ***": ["***", 1, ("***",)]
-    }
+    # A gap in a key would rename a setting.
+    nested = {"batterystaple": ["batterystaple", 1, ("batterystaple",)]}
+    assert redact_tree(nested) == {"batterystaple": ["***", 1, ("***",)]}
     assert redact("nothing here") == "nothing here"
 
 

@@ -67,7 +67,9 @@ def test_m_delivers_the_run_and_still_writes_it_locally(project, tmp_path, mongo
 def test_every_form_of_m_names_its_database(address, shown):
     storage = Storage({"--mongo_db": address})
     assert storage.mongo.shown == shown
-    assert storage.shown() == {"--mongo_db": shown}
+    # What a later command must be given again, since it is kept nowhere.
+    password = {"--mongo-from": "FILE"} if ":pw@" in address else {}
+    assert storage.shown() == {"--mongo_db": shown, **password}
 
 
 @pytest.mark.parametrize(
