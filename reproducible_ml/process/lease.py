@@ -33,6 +33,7 @@ from typing import Any
 
 from reproducible_ml.process.owner import Owner, this_process
 from reproducible_ml.utils.errors import ConfigError, TrackingError
+from reproducible_ml.utils.text import neutral
 
 RENEWAL_SECONDS = 10.0
 EXPIRY_SECONDS = 60.0
@@ -449,7 +450,8 @@ def _named(content: _Content) -> str:
 
 
 def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+    # It names what a file of another process says.
+    print(neutral(sentence), file=sys.stderr, flush=True)
 
 
 @atexit.register

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -39,6 +40,8 @@ from reproducible_ml.utils.redaction import without_secrets
 from reproducible_ml.utils.text import counted
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from reproducible_ml.tracking.runs import Run
 
 # Errors of sections for records that are damaged, truncated or written by another program.
@@ -63,16 +66,7 @@ def make_report(runs: Sequence[Run]) -> str:
     Args:
         runs: The runs, which may be in different stores.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("reproducible_ml.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(breakable=breakable, counted=counted)
+    environment = _templates()
     loader = environment.loader
     assert loader is not None
     script = loader.get_source(environment, "report.js")[0]
@@ -86,6 +80,22 @@ def make_report(runs: Sequence[Run]) -> str:
     )
     # JSON can hold half a surrogate pair, which UTF-8 cannot encode.
     return page.encode("utf-8", "replace").decode("utf-8")
+
+
+@cache
+def _templates() -> Environment:
+    """Return the environment of the template, whose compilation takes the most of a report."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("reproducible_ml.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(breakable=breakable, counted=counted)
+    return environment
 
 
 def breakable(name: Any) -> Markup:

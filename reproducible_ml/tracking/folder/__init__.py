@@ -28,10 +28,10 @@ if TYPE_CHECKING:
         JournalReader,
     )
     from reproducible_ml.tracking.folder.layout import (
-        DELIVERY_NAME,
         PENDING_NAME,
         RESOURCES_NAME,
         RUN_LINE,
+        Deliveries,
         artifact_path,
         keep_for_delivery,
         read_json,
@@ -69,7 +69,6 @@ else:
 
 __all__ = [
     "COMPLETED",
-    "DELIVERY_NAME",
     "EXACT_CONFIG",
     "JOURNAL_NAME",
     "KILLED_STATUS",
@@ -79,6 +78,7 @@ __all__ = [
     "RUN_LINE",
     "ArtifactAdded",
     "Beat",
+    "Deliveries",
     "Ended",
     "Entry",
     "Event",

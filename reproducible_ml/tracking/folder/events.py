@@ -227,7 +227,11 @@ class Unknown(Event):
     @property
     def time(self) -> str:
         """When it happened; "" if it doesn't say."""
-        return str(self.data.get("time", ""))
+        try:
+            datetime.fromisoformat(self.data["time"])
+            return str(self.data["time"])
+        except (KeyError, TypeError, ValueError):
+            return ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object that was read."""
@@ -274,11 +278,21 @@ def event_of(data: dict[str, Any]) -> Event:
             raise TypeError(f"{name} is a {type(value).__name__}")
     if isinstance(event, Metrics):
         _check_points(event)
-    elif isinstance(event, (Started, Beat, Ended)):
+    elif isinstance(event, (Started, Beat, Ended, Resumed)):
         datetime.fromisoformat(event.time)
+        if isinstance(event, Started):
+            _check_sources(event.experiment.get("sources", []))
+    elif isinstance(event, SourcesAdded):
+        _check_sources(event.sources)
     elif isinstance(event, ResourceAdded) and not _MD5.fullmatch(event.md5):
         raise ValueError(f"md5 is {event.md5[:40]!r}")
     return event
+
+
+def _check_sources(sources: list[Any]) -> None:
+    for one in sources:
+        if not isinstance(one, list) or len(one) < 2 or not all(isinstance(x, str) for x in one):
+            raise TypeError("a source file is not a name and the path of a copy")
 
 
 def _check_points(event: Metrics) -> None:

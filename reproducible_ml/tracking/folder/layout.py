@@ -29,7 +29,7 @@ from typing import Any
 
 from reproducible_ml.tracking.folder.journal import JOURNAL_NAME
 from reproducible_ml.utils.errors import TrackingError
-from reproducible_ml.utils.files import copy_whole, md5_of, open_file
+from reproducible_ml.utils.files import copy_whole, md5_of, open_file, write_json
 
 DELIVERY_NAME = "delivery.json"
 PENDING_NAME = "pending"
@@ -86,6 +86,39 @@ def read_json(
             f"{path} is not JSON ({reason}); restore it from a backup, or let reproducible-ml sync "
             "write it again from the run's journal."
         ) from error
+
+
+class Deliveries:
+    """What a run's ``delivery.json`` says of each database.
+
+    Args:
+        directory: the run's folder.
+
+    Attributes:
+        path: the file; there is none before the first delivery.
+        targets: a database's address as ``MongoTarget.shown`` -> run_id, sequence and complete.
+
+    Raises:
+        TrackingError: the file is damaged.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / DELIVERY_NAME
+        found = read_json(self.path, {"targets": {}})
+        targets = found.get("targets") if isinstance(found, dict) else None
+        if not isinstance(targets, dict) or not all(
+            isinstance(one, dict) for one in targets.values()
+        ):
+            raise TrackingError(
+                f"{self.path} does not list databases as this program does; restore it from a "
+                "copy, or remove it and name the run's database with -m: what is there is not "
+                "delivered twice."
+            )
+        self.targets: dict[str, dict[str, Any]] = targets
+
+    def write(self) -> None:
+        """Replace the file."""
+        write_json(self.path, {"targets": self.targets})
 
 
 def store_once(path: Path, directory: Path, name: str | None = None) -> tuple[Path, str]:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.text import neutral
 
 _READ_BYTES = 1 << 16
 # A pipe takes writes of up to this length as a whole (POSIX).
@@ -48,9 +49,9 @@ class OneWriter:
             self._refused.add(subject)
             # A fork may have no handlers of logging, or its parent's locks on them.
             print(
-                f"Not recorded: {subject}, because process {os.getpid()} was forked from the one "
-                f"that records the run ({self._process}). Return such values to that process, and "
-                "record them there.",
+                f"Not recorded: {neutral(subject)}, because process {os.getpid()} was forked from "
+                f"the one that records the run ({self._process}). Return such values to that "
+                "process, and record them there.",
                 file=sys.stderr,
                 flush=True,
             )

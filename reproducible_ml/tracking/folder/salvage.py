@@ -26,9 +26,10 @@ from reproducible_ml.tracking.folder.events import (
     ResourceAdded,
     SourcesAdded,
     Started,
+    event_of,
 )
 from reproducible_ml.tracking.folder.journal import Entry, Journal, JournalReader
-from reproducible_ml.tracking.folder.layout import DELIVERY_NAME, artifact_path, read_json
+from reproducible_ml.tracking.folder.layout import Deliveries, artifact_path, read_json
 from reproducible_ml.tracking.folder.names import to_microseconds
 from reproducible_ml.tracking.folder.state import QUEUED, RunState
 from reproducible_ml.utils.errors import TrackingError
@@ -71,9 +72,9 @@ def add_what_files_hold(directory: Path, journal: Journal) -> int:
 
 def _delivered(directory: Path) -> dict[str, Any]:
     try:
-        targets = read_json(directory / DELIVERY_NAME, {}).get("targets", {})
+        targets = Deliveries(directory).targets
         return {name: one for name, one in targets.items() if one.get("run_id") is not None}
-    except (TrackingError, AttributeError):
+    except TrackingError:
         return {}
 
 
@@ -124,6 +125,8 @@ class _Merge:
 
     def _place(self, event: Event, after: int, before: int) -> None:
         """Give an event a number that is missing between two others, or add it at the end."""
+        if not _readable(event):
+            return
         number = next((one for one in self._free if after < one < before), None)
         if number is None:
             self._tail.append(event)
@@ -162,23 +165,27 @@ class _Merge:
     def _add_files(self) -> None:
         run, state = self._run, self._state
         experiment = state.experiment()
-        listed = {str(name) for name, *_ in experiment.get("sources") or ()}
+        listed = {name for name, _ in _pairs(experiment.get("sources"))}
         found = _mapping(run.get("experiment"))
-        late = [one for one in found.get("sources") or () if str(one[0]) not in listed]
-        known = experiment.get("changed_sources") or []
-        changed = [one for one in found.get("changed_sources") or () if one not in known]
+        late = [[name, copy] for name, copy in _pairs(found.get("sources")) if name not in listed]
+        known = _strings(experiment.get("changed_sources"))
+        changed = [one for one in _strings(found.get("changed_sources")) if one not in known]
         if late or changed:
-            self._tail.append(SourcesAdded(late, changed))
-        known = {(one.name, one.md5) for one in state.resources}
-        for name, copy in run.get("resources") or ():
-            md5 = _STORED_MD5.search(str(copy))
-            if md5 is not None and (name, md5.group(1)) not in known:
-                self._tail.append(ResourceAdded(name, md5.group(1)))
-        for name in run.get("artifacts") or ():
-            path = self._artifact(str(name))
+            self._append(SourcesAdded(late, changed))
+        stored = {(one.name, one.md5) for one in state.resources}
+        for name, copy in _pairs(run.get("resources")):
+            md5 = _STORED_MD5.search(copy)
+            if md5 is not None and (name, md5.group(1)) not in stored:
+                self._append(ResourceAdded(name, md5.group(1)))
+        for name in _strings(run.get("artifacts")):
+            path = self._artifact(name)
             if name not in state.artifacts and path is not None:
-                kind = mimetypes.guess_type(str(name))[0]
-                self._tail.append(ArtifactAdded(name, path.stat().st_size, None, kind))
+                kind = mimetypes.guess_type(name)[0]
+                self._append(ArtifactAdded(name, path.stat().st_size, None, kind))
+
+    def _append(self, event: Event) -> None:
+        if _readable(event):
+            self._tail.append(event)
 
     def _artifact(self, name: str) -> Path | None:
         try:
@@ -196,13 +203,45 @@ class _Merge:
             return
         info = _whole(self._directory / "info.json")
         if isinstance(info, dict) and info != state.info:
-            self._tail.append(InfoChanged(info))
+            self._append(InfoChanged(info))
         output = self._directory / "cout.txt"
         size = output.stat().st_size if output.is_file() else 0
-        self._tail.append(Beat(beat or state.heartbeat, size, run.get("result")))
+        beat = beat if _is_time(beat) else state.last_time
+        self._append(Beat(beat, size, run.get("result")))
         if ended:
-            stop = str(run.get("stop_time") or beat)
-            self._tail.append(Ended(str(status), stop, run.get("result"), run.get("fail_trace")))
+            # The end itself is what matters; its time and its reason may be damaged.
+            stop, trace = str(run.get("stop_time")), run.get("fail_trace")
+            stop = stop if _is_time(stop) else beat
+            trace = trace if isinstance(trace, list) else None
+            self._append(Ended(str(status), stop, run.get("result"), trace))
+
+
+def _readable(event: Event) -> bool:
+    """Say whether a reader of the journal takes this event; a file may hold anything."""
+    try:
+        event_of(event.as_json())
+    except (KeyError, TypeError, ValueError):
+        return False
+    return True
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _strings(value: Any) -> list[str]:
+    """Return the strings of a list; of anything else, none."""
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _pairs(value: Any) -> list[tuple[str, str]]:
+    """Return the pairs of strings that a list of rows begins with; of anything else, none."""
+    rows = [_strings(one) for one in value] if isinstance(value, list) else []
+    return [(row[0], row[1]) for row in rows if len(row) >= 2]
 
 
 def _mapping(value: Any) -> dict[str, Any]:

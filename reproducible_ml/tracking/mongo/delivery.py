@@ -20,15 +20,14 @@ from typing import Any
 from bson.errors import InvalidDocument
 
 from reproducible_ml.tracking.folder import (
-    DELIVERY_NAME,
     JOURNAL_NAME,
     ArtifactAdded,
+    Deliveries,
     Entry,
     JournalReader,
     ResourceAdded,
     SourcesAdded,
     Started,
-    read_json,
 )
 from reproducible_ml.tracking.mongo import claims as mongo_claims
 from reproducible_ml.tracking.mongo.address import MongoTarget
@@ -44,7 +43,6 @@ from reproducible_ml.tracking.mongo.gridfs import make_indexes
 from reproducible_ml.tracking.mongo.metric_parts import MetricParts, Mismatch
 from reproducible_ml.tracking.mongo.run_files import RunFiles
 from reproducible_ml.utils.errors import TrackingError
-from reproducible_ml.utils.files import write_json
 
 BATCH_BYTES = 4 << 20
 # If a write breaks the connection this often while the server answers, the server refuses it.
@@ -300,8 +298,6 @@ def note_target(
     complete: bool = False,
 ) -> None:
     """Record in a run's ``delivery.json`` how much of it a database has."""
-    path = directory / DELIVERY_NAME
-    record = read_json(path, {"targets": {}})
-    facts = {"run_id": run_id, "sequence": sequence, "complete": complete}
-    record["targets"][target.shown] = facts
-    write_json(path, record)
+    found = Deliveries(directory)
+    found.targets[target.shown] = {"run_id": run_id, "sequence": sequence, "complete": complete}
+    found.write()

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from reproducible_ml.tracking.folder import (
-    DELIVERY_NAME,
     JOURNAL_NAME,
     KILLED_STATUS,
+    Deliveries,
     Ended,
     Journal,
     JournalLocked,
@@ -33,7 +33,7 @@ from reproducible_ml.tracking.mongo import claims as mongo_claims
 from reproducible_ml.tracking.mongo.address import MongoTarget, parse_mongo
 from reproducible_ml.tracking.mongo.delivery import Delivery
 from reproducible_ml.tracking.mongo.given import with_credentials
-from reproducible_ml.utils.errors import TrackingError
+from reproducible_ml.utils.errors import ConfigError, TrackingError
 from reproducible_ml.utils.files import write_json
 
 MOST_COMPARISONS = 3
@@ -59,9 +59,17 @@ class Outcome:
 
 
 def known_targets(directory: Path) -> list[MongoTarget]:
-    """Return the databases in a run's ``delivery.json`` that don't have all of it."""
-    targets = read_json(directory / DELIVERY_NAME, {"targets": {}})["targets"]
-    return [parse_mongo(shown) for shown, record in targets.items() if not record["complete"]]
+    """Return the databases in a run's ``delivery.json`` that don't have all of it.
+
+    Raises:
+        TrackingError: the file is damaged.
+    """
+    found = Deliveries(directory)
+    lacking = [shown for shown, record in found.targets.items() if not record.get("complete")]
+    try:
+        return list(map(parse_mongo, lacking))
+    except ConfigError as error:
+        raise TrackingError(f"{found.path} names no database: {error}") from None
 
 
 def sync_runs(runs_dir: Path, target: MongoTarget | None = None) -> Iterator[Outcome]:
@@ -99,9 +107,15 @@ def sync_run(directory: Path, target: MongoTarget) -> list[Outcome]:
 def _sync_run(
     directory: Path, target: MongoTarget | None, clients: dict[MongoTarget, Any]
 ) -> Iterator[Outcome]:
-    record = read_json(directory / DELIVERY_NAME, {"targets": {}})["targets"]
+    try:
+        # Before anything is written: what databases have decides on how a journal is mended.
+        record = Deliveries(directory).targets
+        targets = [target] if target else list(map(with_credentials, known_targets(directory)))
+    except TrackingError as error:
+        yield Outcome(directory, target, "failed", str(error))
+        return
     if target and record.get(target.shown, {}).get("complete"):
-        detail = f"run {record[target.shown]['run_id']}"
+        detail = f"run {record[target.shown].get('run_id')}"
         yield Outcome(directory, target, "complete", detail)
         return
     try:
@@ -118,7 +132,6 @@ def _sync_run(
         except (TrackingError, OSError) as error:
             yield Outcome(directory, target, "failed", str(error))
             return
-        targets = [target] if target else list(map(with_credentials, known_targets(directory)))
         if not targets:
             yield Outcome(directory, None, "complete" if record else "local", "")
         for one in targets:

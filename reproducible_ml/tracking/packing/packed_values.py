@@ -13,7 +13,6 @@ import base64
 import json
 import sys
 from collections import UserDict
-from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, EnumMeta
@@ -39,20 +38,17 @@ _NUMBERS = (Decimal, Fraction, UUID, slice, range, frozenset)
 
 def depth_of(value: Any, limit: int = DEEPEST) -> int:
     """Return how deep dictionaries and lists are nested: 0 for a number; at most ``limit`` + 1."""
-    level, depth = [value], 0
-    while depth <= limit:
-        level = [item for one in level for item in _items(one)]
-        if not level:
-            return depth
+    level, depth = _nested([value]), 0
+    while level and depth <= limit:
         depth += 1
+        level = _nested(
+            [item for one in level for item in (one.values() if isinstance(one, dict) else one)]
+        )
     return depth
 
 
-def _items(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        yield from value.values()
-    elif isinstance(value, (list, tuple)):
-        yield from value
+def _nested(values: list[Any]) -> list[Any]:
+    return [one for one in values if isinstance(one, (dict, list, tuple)) and one]
 
 
 def packed(value: Any) -> Any:

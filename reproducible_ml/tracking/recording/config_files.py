@@ -82,8 +82,8 @@ def read_safely() -> None:
     for extension in (".yaml", ".yml"):
         if extension in handlers:
             handlers[extension].load = _read_yaml
-    arg_parser.restore = _read_argument
-    config_files.restore = unpacked
+    arg_parser.restore = _read_argument  # type: ignore[attr-defined]
+    config_files.restore = unpacked  # type: ignore[attr-defined]
 
 
 def _read_json(file: IO[str]) -> Any:
@@ -91,7 +91,7 @@ def _read_json(file: IO[str]) -> Any:
 
 
 def _read_yaml(file: IO[str]) -> Any:
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     return _read(file, yaml.safe_load, "YAML")
 

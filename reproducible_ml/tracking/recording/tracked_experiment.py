@@ -304,7 +304,7 @@ class TrackedExperiment(sacred.Experiment):
         words = words_of(sys.argv if argv is None else argv)
         wrong = mistake(self, words)
         if wrong:
-            print(f"Error: {redact(wrong)}", file=sys.stderr)
+            print(f"Error: {neutral(redact(wrong))}", file=sys.stderr)
             sys.exit(1)
         self._on_command_line = True
         self._typed = typed_texts(words)
@@ -376,7 +376,7 @@ class TrackedExperiment(sacred.Experiment):
             said = of_a_run(error)
             if said is None or not self._on_command_line or (options or {}).get("--debug"):
                 raise
-            print(f"Error: {redact(said)}", file=sys.stderr)
+            print(f"Error: {neutral(redact(said))}", file=sys.stderr)
             sys.exit(1)
         except Stopped:
             # From Python, too: who stops a script does not want a traceback.
@@ -421,7 +421,7 @@ class TrackedExperiment(sacred.Experiment):
         for other in self._storage.left_out:
             print(f"Not in {other}: a run has one folder; copy it with: {own_command()} copy")
         if self._incomplete and run.status != "COMPLETED":
-            print(f"Error: {self._incomplete}", file=sys.stderr)
+            print(f"Error: {neutral(self._incomplete)}", file=sys.stderr)
         if not self._on_command_line or self._incomplete:
             return
         command = own_command()
@@ -432,7 +432,7 @@ class TrackedExperiment(sacred.Experiment):
             run.experiment_info, run.meta_info, run.info, run.status, run.fail_trace or ()
         )
         if resuming:
-            print(f"Resume:     {resuming}")
+            print(f"Resume:     {neutral(resuming)}")
 
     def _create_run(
         self,

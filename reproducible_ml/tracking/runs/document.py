@@ -80,6 +80,8 @@ def typed(value: Any, shape: Shape, place: str) -> Any:
         return _one_of(value, shape, place)
     if isinstance(shape, ListOf):
         items = _expected(value, list, place)
+        if isinstance(shape.item, type) and set(map(type, items)) == {shape.item}:
+            return list(items)
         return [typed(item, shape.item, f"{place}[{i}]") for i, item in enumerate(items)]
     if isinstance(shape, MapOf):
         items = _expected(value, dict, place)
@@ -93,7 +95,7 @@ def typed(value: Any, shape: Shape, place: str) -> Any:
         if len(items) < len(shape.items):
             raise Mismatch(f"{place} has {len(items)} items, expected {len(shape.items)}")
         return [
-            typed(item, one, f"{place}[{i}]")
+            item if one is ANYTHING or type(item) is one else typed(item, one, f"{place}[{i}]")
             for i, (item, one) in enumerate(zip(items, shape.items))
         ]
     if isinstance(shape, Record):

@@ -21,8 +21,8 @@ from typing import Any, BinaryIO, Optional
 
 from reproducible_ml.process import held_by, within
 from reproducible_ml.tracking.folder import (
-    DELIVERY_NAME,
     JOURNAL_NAME,
+    Deliveries,
     InfoChanged,
     Journal,
     read_json,
@@ -273,11 +273,23 @@ class FolderStore(Store):
         directory = self.directory(run_id)
         with _writing(directory) as journal:
             info = read_json(directory / "info.json", {})
-            info[key] = [*info.get(key, []), json.loads(json.dumps(value))]
+            present = info.get(key, []) if isinstance(info, dict) else None
+            if not isinstance(present, list):
+                raise TrackingError(
+                    f"{directory / 'info.json'} holds no list {key!r} to add to; restore it from "
+                    "a copy."
+                )
+            # A damaged file of either kind is refused before anything is written.
+            deliveries = Deliveries(directory)
+            info[key] = [*present, json.loads(json.dumps(value))]
             if journal is not None:
                 journal.append(InfoChanged(info))
                 journal.sync()
-                self._deliver_again(directory)
+                # The next ``reproducible-ml sync`` delivers the addition.
+                for target in deliveries.targets.values():
+                    target["complete"] = False
+                if deliveries.targets:
+                    deliveries.write()
             write_json(directory / "info.json", info)
 
     def delete(self, run_id: RunId) -> None:
@@ -295,15 +307,6 @@ class FolderStore(Store):
             ) from None
         except OSError as error:
             raise TrackingError(f"Run {run_id} cannot be deleted: {error}.") from error
-
-    @staticmethod
-    def _deliver_again(directory: Path) -> None:
-        """Make the next ``reproducible-ml sync`` deliver the addition to the databases."""
-        delivery = read_json(directory / DELIVERY_NAME)
-        if delivery is not None:
-            for target in delivery["targets"].values():
-                target["complete"] = False
-            write_json(directory / DELIVERY_NAME, delivery)
 
 
 @contextmanager

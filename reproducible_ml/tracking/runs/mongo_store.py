@@ -125,8 +125,9 @@ class MongoStore(Store):
         return sorted_ids(one["_id"] for one in self._runs.find({}, {"_id": 1}))
 
     @_answered
-    def _find(self, run_id: RunId, fields: Any = None) -> dict[str, Any]:
-        for candidate in _identities(run_id):
+    def _find(self, run_id: RunId, fields: Any = None, listed: bool = False) -> dict[str, Any]:
+        # A typed "5" may be the number or the text; a listed id is what it is.
+        for candidate in [run_id] if listed else _identities(run_id):
             found = self._runs.find_one({"_id": candidate}, fields)
             if found is not None:
                 return dict(found)
@@ -140,7 +141,7 @@ class MongoStore(Store):
         """Yield the documents of all runs."""
         for run_id in self.ids():
             try:
-                yield self.entry(run_id)
+                yield _tidied(self._find(run_id, WITHOUT_OUTPUT, listed=True), self.shown)
             except NotRecorded:
                 continue  # deleted since the ids were listed
             except StoreUnavailable:
@@ -350,7 +351,9 @@ def _identities(run_id: Any) -> list[Any]:
     # Half a surrogate pair, which a terminal gives for bytes that are no UTF-8, is in no id.
     text = str(run_id).encode("utf-8", "replace").decode("utf-8")
     typed = typed_id(text)
-    candidates: list[Any] = []
+    # True and -5 are no numbers of runs, but may be ids.
+    fits = isinstance(run_id, int) and -(2**63) <= run_id < 2**63
+    candidates: list[Any] = [run_id] if fits else []
     if isinstance(typed, int) and -(2**63) <= typed < 2**63:
         candidates.append(typed)
     if ObjectId.is_valid(text):
@@ -393,7 +396,8 @@ def _source_ids(entry: dict[str, Any]) -> set[Any]:
 def _artifacts_in(listed: Any) -> Iterator[dict[str, Any]]:
     """Yield the artifacts in a document, without what is damaged of the list."""
     for one in listed if isinstance(listed, list) else []:
-        if isinstance(one, dict) and "name" in one and isinstance(one.get("file_id"), Hashable):
+        file_id = one.get("file_id") if isinstance(one, dict) else None
+        if file_id is not None and isinstance(file_id, Hashable) and "name" in one:
             yield one
 
 

@@ -5,7 +5,9 @@ import os
 import shutil
 
 import pytest
+from click.testing import CliRunner
 
+from reproducible_ml import cli
 from reproducible_ml.tracking.reproduce.recorded import Recorded
 from reproducible_ml.tracking.runs.run import load_run
 from tests.tracking.toy_project import Project
@@ -273,3 +275,54 @@ def test_a_run_is_reproduced_from_mongodb(tmp_path, mongo_uri):
     with open_store(mongo=mongo_uri) as store:
         verdicts = [run.verdict for run in iterate_runs(store)]
     assert verdicts == ["identical", "identical"]
+
+
+def in_process(project, monkeypatch, *options):
+    """Reproduce run 1 without a terminal; return the exit code and the output."""
+    monkeypatch.chdir(project.root)
+    done = CliRunner().invoke(cli.main, ["reproduce", "1", "-F", str(project.runs), *options])
+    return done.exit_code, done.output
+
+
+def planted(folder):
+    """Return a value by which jsonpickle makes a file."""
+    arguments = {"py/tuple": [["touch", str(folder / "planted")]]}
+    return {"py/reduce": [{"py/type": "subprocess.check_call"}, arguments]}
+
+
+@pytest.mark.parametrize("sources", ["current", "recorded"])
+def test_a_value_that_would_call_a_function_is_refused(project, tmp_path, monkeypatch, sources):
+    project.source.write_text(project.source.read_text() + "\nopen('executed', 'w').close()\n")
+    edit_json(
+        project.runs / "1" / "config.json", lambda config: config.update(rate=planted(tmp_path))
+    )
+    code, output = in_process(
+        project, monkeypatch, "--sources", sources, "--yes", "--allow-altered"
+    )
+    assert code == 2, output
+    assert "an object packed by jsonpickle" in output
+    assert not (tmp_path / "planted").exists()
+    assert not (project.root / "executed").exists()
+
+
+@pytest.mark.parametrize("sources", ["current", "recorded"])
+def test_a_record_from_elsewhere_is_not_run_without_a_word(project, monkeypatch, sources):
+    def elsewhere(entry):
+        entry["host"]["hostname"] = "elsewhere\x1b]52;c;aGk=\x07"
+
+    edit_json(project.runs / "1" / "run.json", elsewhere)
+    project.source.write_text("open('executed', 'w').close()\n" + project.source.read_text())
+    code, output = in_process(project, monkeypatch, "--sources", sources)
+    assert code == 2, output
+    assert r"Run 1 was recorded on elsewhere\x1b]52;c;aGk=\x07 in" in output
+    assert "then repeat with --yes" in output
+    assert not (project.root / "executed").exists()
+    assert [path.name for path in project.runs.iterdir() if path.name.isdigit()] == ["1"]
+
+
+def test_a_record_from_elsewhere_runs_if_told_so(project, monkeypatch):
+    edit_json(project.runs / "1" / "run.json", lambda run: run["host"].update(hostname="elsewhere"))
+    code, output = in_process(project, monkeypatch, "--yes")
+    assert code == 0, output
+    assert "recorded on elsewhere" in output
+    assert "Run 2 executes run 1 again: identical." in output
