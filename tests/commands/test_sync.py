@@ -1,11 +1,14 @@
 """``reproducible-ml sync`` without a database: what it says, once."""
 
+import json
 import socket
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from reproducible_ml.cli import main
+from reproducible_ml.tracking.runs import load_run
 from tests.report.recorded_runs import record_run
 
 
@@ -41,3 +44,45 @@ def test_two_folders_are_one_too_many():
     done = CliRunner().invoke(main, ["sync", "kept", "-F", "runs"])
     assert done.exit_code == 1
     assert done.output == "Error: Runs are read from one place: kept or -F runs, not both.\n"
+
+
+def test_an_odd_delivery_file_fails_its_own_run_and_no_other():
+    for _ in range(2):
+        record_run(steps=1, pictures=0)
+    file = Path("runs/1/delivery.json")
+    for odd in (
+        "[]",
+        "null",
+        "{}",
+        '{"targets": []}',
+        '{"targets": {"sacred": 1}}',
+        "{",
+        "[" * 999,
+    ):
+        file.write_text(odd)
+        done = CliRunner().invoke(main, ["sync"])
+        assert isinstance(done.exception, SystemExit), odd
+        failed, summary, _ = done.output.splitlines()
+        assert failed.startswith("runs/1: failed: runs/1/delivery.json "), odd
+        assert summary == "1 failed, 1 not meant for a database in runs"
+        assert file.read_text() == odd
+    file.write_text('{"targets": {"no address": {}}}')
+    failed, *_ = CliRunner().invoke(main, ["sync"]).output.splitlines()
+    assert failed.startswith("runs/1: failed: runs/1/delivery.json names no database: 'no address'")
+
+
+def test_what_a_damaged_file_says_is_not_added_to_a_journal_that_would_be_unreadable():
+    record_run(steps=2, pictures=0)
+    journal, file = Path("runs/1/journal.log"), Path("runs/1/run.json")
+    # Killed before its end; the end is in the file alone.
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:2]))
+    entry = json.loads(file.read_text())
+    entry.update(heartbeat="now", stop_time=["now"], resources=[None, 3], artifacts=[{}])
+    entry["experiment"].update(sources=[None, ["a"]], changed_sources=5)
+    file.write_text(json.dumps(entry))
+    done = CliRunner().invoke(main, ["sync"])
+    assert (done.exit_code, done.output) == (0, "1 not meant for a database in runs\n")
+    run = load_run(1, "runs")
+    assert run.status == "COMPLETED"
+    assert run.result == entry["result"]
+    assert len(run.points["loss"]["steps"]) == 2

@@ -64,6 +64,13 @@ def test_settings_without_with_are_told_with_the_command_that_was_meant(said, wo
     assert said(*words) == (1, f'Error: settings go after "with": {THIS} {meant}\n')
 
 
+def test_a_pasted_sequence_does_not_reach_the_terminal(said):
+    code, error = said("quick", "name=\x1b]52;c;aGk=\x07")
+    assert code == 1
+    assert not {"\x1b", "\x07"} & set(error)
+    assert r"name=\x1b]52;c;aGk=\x07" in error
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
