@@ -11,11 +11,11 @@ from reproducible_ml.utils.redaction import HIDDEN, without_secrets
     ["TOKEN", "HF_TOKENS", "MYTOKEN", "API_KEY", "ACCESS_KEY_2", "DB_PASSWORD", "PWD", "AUTH"],
 )
 def test_a_secret_is_hidden_in_variables_and_in_keys_alike(name):
-    assert result_variables({f"TF_{name}": "geheimnis"}) == {f"TF_{name}": HIDDEN}
+    assert result_variables({f"XLA_{name}": "geheimnis"}) == {f"XLA_{name}": HIDDEN}
     assert without_secrets({name.lower(): "geheimnis"}) == {name.lower(): HIDDEN}
 
 
 @pytest.mark.parametrize("name", ["TOKENIZER", "AUTHOR", "BYPASS", "COMPASS", "KEYBOARD"])
 def test_what_only_looks_like_a_secret_is_shown(name):
-    assert result_variables({f"TF_{name}": "plain"}) == {f"TF_{name}": "plain"}
+    assert result_variables({f"XLA_{name}": "plain"}) == {f"XLA_{name}": "plain"}
     assert without_secrets({name.lower(): "plain"}) == {name.lower(): "plain"}
