@@ -25,7 +25,7 @@ def commands_in(page):
     return [step.line for step in steps_of(page) if isinstance(step, Command)]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
     "page",
     [
