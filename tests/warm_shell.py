@@ -28,6 +28,8 @@ IMPORTED = [
     "flask",
 ]
 
+BEFORE_TENSORFLOW = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
 # Runs without site-packages, in a few milliseconds. What is no program starts the real Python.
 CLIENT = """#!{python} -ISE
 import json, os, signal, socket, sys
@@ -69,8 +71,7 @@ def commands(folder):
         # What imports warn of.
         stderr=subprocess.DEVNULL,
         text=True,
-        # What `import reproducible_ml` sets before TensorFlow is imported.
-        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**os.environ, **BEFORE_TENSORFLOW},
     )
     try:
         assert server.stdout.readline() == "ready\n"
@@ -119,7 +120,8 @@ def _become(folder, name, words, cwd, environment):
     """Make this process what the interpreter makes of such a call; return what executes it."""
     os.chdir(cwd)
     os.environ.clear()
-    os.environ.update(environment)
+    # The first of these is what `import reproducible_ml` sets where TensorFlow comes after it.
+    os.environ.update({**BEFORE_TENSORFLOW, **environment})
     sys.executable = str(Path(folder) / "python")
     search = list(filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)))
     # What multiprocessing calls this file; a run records every local file that is imported.
