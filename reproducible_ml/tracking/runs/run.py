@@ -178,7 +178,7 @@ class Run:
     @property
     def _repositories(self) -> list[dict[str, Any]]:
         # Earlier versions listed the library's checkout even if the experiment had none.
-        if "git" in self.environment and not self.environment["git"]:
+        if self.environment and not self.environment.get("git"):
             return []
         return (self.entry.get("experiment") or {}).get("repositories") or []
 
