@@ -326,8 +326,7 @@ def writing_run(folder: str | os.PathLike[str]) -> str:
     if found is None:
         return ""
     owner, age = found[0].owner, found[1]
-    lives = owner.lives() if owner.is_visible() else age < EXPIRY_SECONDS
-    return found[0].run if lives and owner != this_process() else ""
+    return "" if _is_stale(owner, age) or owner == this_process() else found[0].run
 
 
 def held_by(path: Path) -> str:

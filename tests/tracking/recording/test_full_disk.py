@@ -1,6 +1,7 @@
 """A disk of runs that fills up or goes away: nothing is lost, and what is missing is told."""
 
 import json
+import logging
 import os
 import random
 import re
@@ -156,7 +157,10 @@ def test_a_disk_that_was_full_for_a_while_costs_nothing(disk, capsys, number):
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_a_removed_folder_is_an_error_and_the_record_is_elsewhere(capsys, again):
+def test_a_removed_folder_is_an_error_and_the_record_is_elsewhere(capsys, caplog, again):
+    # Sacred sets the level of all loggers, and leaves it to the next test.
+    caplog.set_level(logging.WARNING, logger="reproducible_ml")
+
     def act(step, run):
         if step == 700:
             shutil.rmtree("runs")
@@ -169,6 +173,9 @@ def test_a_removed_folder_is_an_error_and_the_record_is_elsewhere(capsys, again)
 
     code, printed, error = command(make(act), "runs", capsys)
     assert (code, "Prove it" in printed) == (1, False)
+    # Where Sacred sets the root logger up, it goes to stderr.
+    told = [text.count("runs/1 was removed while its run goes on") for text in (caplog.text, error)]
+    assert max(told) == 1
     last = error.strip().splitlines()[-1]
     assert last.startswith("Error: Run 1 is not recorded in runs/1, which was removed during the")
     assert "The record without the copies of source files is in" in last
