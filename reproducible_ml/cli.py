@@ -60,7 +60,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command of a command line; say which one was probably meant if there is none."""
+        """Resolve a command's name; for an unknown one, suggest the closest."""
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             ctx.fail(f"There is no command {args[0]!r}{suggestion(args[0], sorted(COMMANDS))}")
         return super().resolve_command(ctx, args)
