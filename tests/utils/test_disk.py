@@ -10,18 +10,14 @@ import tensorflow as tf
 
 from reproducible_ml.tracking import experiment
 from reproducible_ml.utils.disk import DiskError, disk_problem, writing
+from tests.small_disk import small_disk
 
 
 @pytest.fixture
 def disk(tmp_path):
     """A disk of 64 KiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small disk needs more rights than this user has")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with small_disk(tmp_path / "disk", "64k", lazily=True) as place:
+        yield place
 
 
 def save(folder, count=100_000):

@@ -4,7 +4,6 @@ import errno
 import os
 import re
 import signal
-import subprocess
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from reproducible_ml.datasets.sources import make_source
 from reproducible_ml.handlers import ArrayHandler, ImageHandler, LabelHandler
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.datasets.small_data import images_and_labels, start_writer, tree, write
+from tests.small_disk import small_disk
 
 # Writes 4 records a shard for as long as its rows come, and says when the first shard is full.
 WRITER = """
@@ -283,26 +283,20 @@ def test_a_file_larger_than_allowed_is_named(compression, before, tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def disk(tmp_path):
     """A disk of 64 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        disk.rmdir()
-        pytest.skip("mounting a small disk needs more rights than this user has")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with small_disk(tmp_path / "disk", "64k") as place:
+        yield place
 
 
-def test_a_full_disk_is_named_and_the_data_set_on_it_stays(small_disk, before, tmp_path):
-    first = write(small_disk / "records", {"train": 6})
+def test_a_full_disk_is_named_and_the_data_set_on_it_stays(disk, before, tmp_path):
+    first = write(disk / "records", {"train": 6})
     before()
     code, error = finish(start_writer(WRITER, tmp_path, rows=5000, record_dir="disk/records"))
     assert code == 1
     assert "DataError" in error
     assert os.strerror(errno.ENOSPC) in error
-    assert read_manifest(small_disk / "records").fingerprint == first.fingerprint
+    assert read_manifest(disk / "records").fingerprint == first.fingerprint
 
 
 @pytest.mark.parametrize(("exists", "compression"), [(False, ""), (True, "GZIP")])

@@ -16,6 +16,7 @@ from reproducible_ml.tracking.folder import read_metrics, read_state
 from reproducible_ml.tracking.recording import broken_parts, seal_of
 from reproducible_ml.tracking.runs import load_run
 from reproducible_ml.utils.errors import TrackingError
+from tests.small_disk import small_disk
 
 POINTS = 3000
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
@@ -25,21 +26,8 @@ DISK_BYTES = 16 << 20
 @pytest.fixture
 def disk(tmp_path):
     """A folder on a disk of its own, which holds 16 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    options = f"size={DISK_BYTES}"
-    try:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        reason = "" if done.returncode == 0 else done.stderr.strip()
-    except FileNotFoundError as error:
-        reason = str(error)
-    if reason:
-        pytest.skip(f"a small disk can't be mounted here: {reason}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with small_disk(tmp_path / "small", DISK_BYTES, lazily=True) as folder:
+        yield folder
 
 
 def fill(folder):
