@@ -21,6 +21,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import secrets
 import sys
 import threading
@@ -31,7 +32,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.process.owner import Owner, this_process
+from reproducible_ml.process.owner import Owner, is_visibly_gone, this_process
 from reproducible_ml.utils.errors import ConfigError, TrackingError
 from reproducible_ml.utils.text import neutral
 
@@ -39,6 +40,7 @@ RENEWAL_SECONDS = 10.0
 EXPIRY_SECONDS = 60.0
 _LOOK_SECONDS = 0.25
 _LONGEST_NAME_BYTES = 150
+_TEMPORARY = re.compile(r"\.(?P<label>[0-9a-f]{8}-[0-9]+-[0-9a-f]{8})\.[0-9a-f]{12}$")
 
 
 class Held(ConfigError):
@@ -348,7 +350,7 @@ def _renew() -> None:
 
 def _made(path: Path, content: _Content) -> bool:
     """Make the file with its content, unless it exists."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
+    temporary = _temporary(path)
     try:
         temporary.write_bytes(content.as_bytes())
         try:
@@ -375,7 +377,7 @@ def _made_without_links(path: Path, content: _Content) -> bool:
 
 
 def _replace(path: Path, content: _Content) -> None:
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
+    temporary = _temporary(path)
     temporary.write_bytes(content.as_bytes())
     os.replace(temporary, path)
 
@@ -398,10 +400,22 @@ def _successor(path: Path, token: str, content: _Content) -> Iterator[bool]:
             next_path.unlink()
 
 
+def _temporary(path: Path) -> Path:
+    """Return a path for a file that only this process touches, and whose name says so.
+
+    What is left of it may be empty, since a process can be killed at any moment.
+    """
+    return path.with_name(f"{path.name}.{this_process().label}.{secrets.token_hex(6)}")
+
+
 def _sweep(path: Path) -> None:
     """Remove what processes left beside a lease that were killed while they made theirs."""
     with suppress(OSError):
         for left in path.parent.glob(f"{glob.escape(path.name)}.*"):
+            named = _TEMPORARY.search(left.name)
+            if named is not None and is_visibly_gone(named["label"]):
+                left.unlink(missing_ok=True)
+                continue
             found = _read(left)
             if found is not None and _is_stale(found[0].owner, found[1]):
                 left.unlink(missing_ok=True)
@@ -431,7 +445,7 @@ def _read(path: Path) -> tuple[_Content, float] | None:
 
 def _clock(path: Path) -> float:
     """Return the present time of the file system that holds the lease."""
-    probe = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
+    probe = _temporary(path)
     try:
         probe.touch()
         return probe.stat().st_mtime

@@ -8,6 +8,7 @@ not.
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import re
 import socket
@@ -44,11 +45,28 @@ class Owner:
         """Tell whether a visible process lives; a killed one that nobody waited for does not."""
         return _started(self.pid) == self.started
 
+    @property
+    def label(self) -> str:
+        """What names the process in the name of a file, in at most 28 characters."""
+        host = _digest("\n".join((self.host, self.boot, self.namespace)))
+        return f"{host}-{self.pid}-{_digest(self.started)}"
+
 
 def this_process() -> Owner:
     """Return the present process, which after a fork is another one."""
     pid = os.getpid()
     return Owner(socket.gethostname(), _boot(), _namespace(), pid, _started(pid))
+
+
+def is_visibly_gone(label: str) -> bool:
+    """Tell whether a process that ``Owner.label`` named can be seen to live no longer."""
+    host, pid, started = label.split("-")
+    mine = this_process().label.split("-")[0]
+    return host == mine and _digest(_started(int(pid))) != started
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @functools.lru_cache(maxsize=1)

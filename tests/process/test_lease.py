@@ -1,5 +1,6 @@
 """Leases of folders: one process writes, killed ones leave nothing in the way."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 from reproducible_ml import process
 from reproducible_ml.process import beside, hold, this_process, within, writing_run
 from reproducible_ml.process import lease as leases
+from reproducible_ml.process.owner import _started
 from reproducible_ml.utils.errors import ConfigError, TrackingError
 
 HOLDS = """
@@ -221,5 +223,26 @@ def test_a_damaged_lease_counts_until_it_has_expired(monkeypatch):
         pass
     os.utime(path, (1, 1))
     with hold("x", wait=False):
+        pass
+    assert leftovers() == []
+
+
+def test_what_a_process_left_that_was_killed_while_it_made_its_lease_is_removed():
+    done = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True)
+    mine = this_process()
+    gone = dataclasses.replace(mine, pid=int(done.stdout), started="1")
+    elsewhere = dataclasses.replace(mine, host="elsewhere")
+    lives = dataclasses.replace(mine, pid=os.getppid(), started=_started(os.getppid()))
+    for owner in gone, elsewhere, lives:
+        # Nothing is in them yet.
+        Path(f".x.lease.{owner.label}.{6 * '1f'}").touch()
+    with hold("x"):
+        pass
+    assert leftovers() == sorted(
+        f".x.lease.{owner.label}.{6 * '1f'}" for owner in (elsewhere, lives)
+    )
+    for name in leftovers():
+        os.utime(name, (1, 1))
+    with hold("x"):
         pass
     assert leftovers() == []
