@@ -9,9 +9,8 @@
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 SOURCES := reproducible_ml experiments
-# Processes that run tests side by side: as many as the machine has processors, and no more than its
-# memory holds, since each imports TensorFlow and starts trainings. OPTIONS="-n0" takes none.
-PYTEST := $(RUN) pytest -n logical --maxprocesses 4 --dist worksteal
+# Processes that run tests side by side; tests/conftest.py says how many. OPTIONS="-n0" takes none.
+PYTEST := $(RUN) pytest -n logical --dist worksteal
 # PYTHON=/path/to/python3.10 chooses the Python that .venv is made with.
 export PYTHON
 
@@ -27,9 +26,9 @@ test: environment  ## the test suite, long rounds left out; OPTIONS="-x tests/mo
 check: extras lint imports  ## everything that CI checks
 	@$(MAKE) --no-print-directory -j2 check-tests check-parts
 
+# One session for all tests: it collects them once.
 check-tests:
-	@$(MAKE) --no-print-directory test-slow
-	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test OPTIONS="-m 'slow or not slow' $(OPTIONS)"
 
 # Beside the tests, which wait for it nowhere: it waits for network and disk.
 check-parts:

@@ -5,6 +5,7 @@ import importlib.util
 import ipaddress
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,32 @@ def pytest_configure():
     socket.getaddrinfo = getaddrinfo
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Return how many processes run tests: three for two processors.
+
+    A test waits for servers and for processes that it has started in two fifths of its time. The
+    memory bounds their number, since each imports TensorFlow and starts trainings.
+    """
+    return min(4, max(1, (os.cpu_count() or 1) * 3 // 2))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Let each process begin with its share of the long tests, so that none is the last one left."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    short = [item for item in items if not item.get_closest_marker("slow")]
+    if not slow or not short:
+        return
+    bounds = [number * len(short) // processes for number in range(processes + 1)]
+    items[:] = [
+        item
+        for number in range(processes)
+        for item in slow[number::processes] + short[bounds[number] : bounds[number + 1]]
+    ]
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item):
     """Let a test that is marked ``alone`` wait for the other processes, and these for it."""
@@ -71,5 +98,14 @@ def pytest_runtest_protocol(item):
 
 @pytest.fixture(autouse=True)
 def _folder_of_its_own(tmp_path, monkeypatch):
-    """Run each test in its own empty folder, so that none leaves files in the checkout."""
+    """Run each test in its own empty folder, so that none leaves files in the checkout.
+
+    Nor does one leave modules that it imported from there: runs of later tests would record them.
+    """
     monkeypatch.chdir(tmp_path)
+    before = set(sys.modules)
+    yield
+    for name in sys.modules.keys() - before:
+        file = getattr(sys.modules[name], "__file__", None)
+        if isinstance(file, str) and tmp_path in Path(file).parents:
+            del sys.modules[name]

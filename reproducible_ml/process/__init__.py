@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         within,
         writing_run,
     )
-    from reproducible_ml.process.own_code import LIBRARY, LoadedCode, loaded_code
+    from reproducible_ml.process.own_code import LIBRARY, LoadedCode, is_readable, loaded_code
     from reproducible_ml.process.owner import Owner, this_process
     from reproducible_ml.process.stopping import (
         GRACE_SECONDS,
@@ -59,6 +59,7 @@ __all__ = [
     "hold_until_end",
     "lease_of",
     "listening",
+    "is_readable",
     "loaded_code",
     "main_has_returned",
     "release_of",

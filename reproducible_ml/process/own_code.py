@@ -36,12 +36,14 @@ class LoadedCode:
     Attributes:
         files: Its files: source files, compiled modules, archives.
         roots: The folders and archives that its modules are imported from, in order.
-        without_file: What is executed but in no file, or in none that can be read, in words.
+        without_file: What is executed but in no file, in words.
+        unreadable: Files of its modules that are gone by now or can't be read.
     """
 
     files: set[Path] = field(default_factory=set)
     roots: list[Path] = field(default_factory=list)
     without_file: list[str] = field(default_factory=list)
+    unreadable: set[Path] = field(default_factory=set)
 
 
 def loaded_code(base_dir: Path) -> LoadedCode:
@@ -56,8 +58,11 @@ def loaded_code(base_dir: Path) -> LoadedCode:
         root = _root(name, module, path)
         if root is not None and _holds_installed(root):
             continue
-        found.files.add(path)
         roots.update([root] if root is not None else [])
+        if not is_readable(path):
+            found.unreadable.add(path)
+            continue
+        found.files.add(path)
         if path.suffix != ".py" and path.suffix not in _ARCHIVE_SUFFIXES:
             found.without_file.append(f"the source code of {path.name} (the file is recorded)")
         _add_functions(name, module, found)
@@ -70,6 +75,11 @@ def loaded_code(base_dir: Path) -> LoadedCode:
     found.roots = sorted(roots, key=lambda one: (order.get(str(one), len(order)), str(one)))
     found.without_file = sorted(set(found.without_file))
     return found
+
+
+def is_readable(path: Path) -> bool:
+    """Tell whether a path is that of a file that this process may read."""
+    return path.is_file() and os.access(path, os.R_OK)
 
 
 def _modules(base_dir: Path) -> Iterator[tuple[str, Any, Path]]:
@@ -162,7 +172,7 @@ def _add_functions(name: str, module: Any, found: LoadedCode) -> None:
         elif file.endswith(".py") and os.path.isfile(file):
             path = Path(os.path.realpath(file))
             if not _is_installed(str(path.parent), path.parent):
-                found.files.add(path)
+                (found.files if is_readable(path) else found.unreadable).add(path)
 
 
 def _mapped(base_dir: Path) -> set[Path]:

@@ -47,7 +47,8 @@ def code_digests() -> dict[str, str]:
     root = Path(reproducible_ml.__file__).parent
     parts = [root / part for part in _COMPUTES]
     files = [file for part in parts for file in ([part] if part.is_file() else part.rglob("*.py"))]
-    return parsed_code(sorted(files), reproducible_ml.__name__)
+    # An editor's link to nothing holds no code.
+    return parsed_code(sorted(filter(Path.exists, files)), reproducible_ml.__name__)
 
 
 def checkpoint_step(model_dir: str | Path) -> int | None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from reproducible_ml.process import LIBRARY as LIBRARY
-from reproducible_ml.process import LoadedCode, loaded_code
+from reproducible_ml.process import LoadedCode, is_readable, loaded_code
 from reproducible_ml.utils.files import md5_of
 from reproducible_ml.utils.text import counted
 
@@ -117,7 +117,8 @@ def source_files(origin: Origin, loaded: LoadedCode) -> list[Path]:
 
     Args:
         origin: Where it is defined.
-        loaded: The user's own code that the process has loaded.
+        loaded: The user's own code that the process has loaded. Files of its packages that can't be
+            read are added to ``unreadable``.
     """
     packages = {LIBRARY}
     files = set() if origin.file is None else {origin.file}
@@ -130,7 +131,8 @@ def source_files(origin: Origin, loaded: LoadedCode) -> list[Path]:
         else:
             files.add(path)
     for package in packages:
-        files.update(_python_files(package))
+        for file in _python_files(package):
+            (files if is_readable(file) else loaded.unreadable).add(file)
     return sorted(files)
 
 
@@ -152,8 +154,10 @@ def _python_files(package: Path) -> Iterator[Path]:
     for directory, names, files in os.walk(package):
         names[:] = [name for name in names if name not in _SKIPPED and not name.startswith(".")]
         for name in files:
-            if name.endswith(".py"):
-                yield Path(directory, name).resolve()
+            path = Path(directory, name)
+            # A link to nothing holds no code; Emacs makes one for each file that is being edited.
+            if name.endswith(".py") and path.exists():
+                yield path.resolve()
 
 
 def recorded_sources(files: Iterable[Path], base_dir: Path) -> list[tuple[str, str]]:

@@ -233,6 +233,8 @@ class TrackedExperiment(sacred.Experiment):
         self.captured_out_filter: Any = redact
         self._on_command_line = False
         self._typed: dict[str, str] = {}
+        # Source files that the present run has recorded, or will.
+        self._recorded: set[Path] = set()
         self._storage: Storage | None = None
         # What the run's folder lacks after its end, in a sentence.
         self._incomplete = ""
@@ -240,6 +242,7 @@ class TrackedExperiment(sacred.Experiment):
     def get_experiment_info(self) -> dict[str, Any]:
         """Return name, source files, packages and repositories as they are now."""
         base_dir = self.origin.base_dir
+        self._recorded.clear()
         files = self._source_files()
         ignored = [] if self._storage is None else [self._storage.folder]
         self._git = {
@@ -277,8 +280,13 @@ class TrackedExperiment(sacred.Experiment):
         if self.origin.file is None:
             self._loaded.without_file.append("what a notebook's cells, or a prompt, defined")
         files = sources.source_files(self.origin, self._loaded)
+        self._loaded.without_file += [
+            f"{path}, which is gone or can't be read"
+            for path in sorted(self._loaded.unreadable - self._recorded)
+        ]
         for ingredient, _ in self.traverse_ingredients():
             files += [Path(one.filename) for one in ingredient.sources if ingredient is not self]
+        self._recorded.update(files)
         return sorted(set(files))
 
     def _late_files(self, run: Any) -> list[Path]:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import textwrap
 import zipfile
 from pathlib import Path
 
@@ -131,6 +132,39 @@ def test_a_rerun_that_imports_todays_code_all_the_same_is_no_verdict(tmp_path):
     assert code == 2, output
     assert "Run 2 executed a different _outside" in output
     assert "helper.py from the one that run 1 recorded" in output
+
+
+def test_code_whose_file_is_gone_is_said_and_hinders_no_run(tmp_path):
+    """Removed or renamed in a notebook's session; being edited in Emacs; not readable."""
+    package = tmp_path / "project" / "experiments"
+    write(package / "__init__.py", "")
+    write(package / "gone.py", "VALUE = 1\n")
+    write(package / "later.py", "VALUE = 2\n")
+    (package / ".#train.py").symlink_to("me@host.123:456")
+    program = """
+        import pathlib
+        from reproducible_ml.tracking import experiment
+        from experiments import gone, later
+
+        pathlib.Path(gone.__file__).unlink()
+        ex = experiment("train")
+
+        @ex.automain
+        def main():
+            pathlib.Path(later.__file__).unlink()
+            return gone.VALUE + later.VALUE
+        """
+    write(package / "train.py", textwrap.dedent(program))
+    done = toy_project.run([sys.executable, "-m", "experiments.train"], tmp_path / "project")
+    assert done.returncode == 0, done.stderr
+    run = load_run(1, tmp_path / "project" / "runs")
+    assert run.result == 3
+    recorded = run.entry["experiment"]["sources"]
+    names = {name for name, _ in recorded if name.startswith("experiments/")}
+    assert names == {"experiments/__init__.py", "experiments/later.py", "experiments/train.py"}
+    (said,) = run.facts["unrecorded"]
+    assert said == f"{package / 'gone.py'}, which is gone or can't be read"
+    assert done.stderr.count("gone.py") == 1
 
 
 @pytest.fixture
