@@ -48,12 +48,13 @@ def main() -> None:
     from reproducible_ml.models.gan import GAN_TYPES
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--npz-file", required=True, help="MNIST")
+    parser.add_argument("--npz-file", help="MNIST; default: the bundled digits")
     parser.add_argument(
         "--classifier", required=True, help="folder of experiments.mnist_classifier"
     )
     parser.add_argument("--types", default=",".join([REAL, RECIPE, EXAMPLE, *GAN_TYPES]))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--samples", type=int, default=SAMPLES, help="that are evaluated")
     parser.add_argument("--critic-updates", type=int, default=15_000)
     parser.add_argument("--compute-dtype", default="float32")
     parser.add_argument("--work", help="folder of data and models; default: a temporary one")
@@ -89,6 +90,7 @@ def _all(given: argparse.Namespace) -> None:
                 "compute_dtype": given.compute_dtype,
                 "protocol": PROTOCOL,
                 "classifier": classifier,
+                "samples": given.samples,
             }
             if any(key.items() <= one.items() for one in found):
                 continue
@@ -103,7 +105,8 @@ def _all(given: argparse.Namespace) -> None:
 
 def _in_a_process(name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.quality", "--child", name, str(seed)]
-    command += ["--npz-file", given.npz_file, "--classifier", given.classifier]
+    command += ["--classifier", given.classifier, "--samples", str(given.samples)]
+    command += ["--npz-file", given.npz_file] if given.npz_file else []
     command += ["--work", given.work, "--critic-updates", str(given.critic_updates)]
     command += ["--compute-dtype", given.compute_dtype]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -133,7 +136,7 @@ def train_and_judge(name: str, seed: int, given: argparse.Namespace) -> dict[str
     test, train = (split_outputs(classifier, data, split) for split in ("test", "train"))
     compared = len(train.features)
     if name == REAL:
-        rows = drawn_rows(compared, SAMPLES, seed)
+        rows = drawn_rows(compared, given.samples, seed)
         # Each leaves out itself.
         compared -= 1
         judged = judge_floor(train, rows, judge(test, test, train.features).test_distances)
@@ -158,13 +161,13 @@ def _samples(name: str, data: Path, seed: int, given: argparse.Namespace) -> tup
 
     from reproducible_ml.utils.images import save_grid
 
-    label = f"{name}-{seed}-{given.critic_updates}-{given.compute_dtype}"
+    label = f"{name}-{seed}-{given.critic_updates}-{given.compute_dtype}-{given.samples}"
     kept = Path(given.work) / "samples" / f"{label}.npz"
     if not kept.exists():
         labels = None
         if name in (RECIPE, EXAMPLE):
             critic = _our_critic(seed) if name == RECIPE else _example_critic
-            drawn = _recipe(critic, data, seed, given.critic_updates)
+            drawn = _recipe(critic, data, seed, given.critic_updates, given.samples)
         else:
             drawn, labels = _ours(name, data, Path(given.work) / label, seed, given)
         save_grid(drawn[:GRID], Path(given.work) / "grids" / f"{label}.png")
@@ -185,10 +188,10 @@ def _ours(name: str, data: Path, folder: Path, seed: int, given: argparse.Namesp
     cadence = Cadence(steps, grid_every_steps=steps, checkpoint_every_steps=500)
     train_gan(data, folder, settings, cadence)
     gan = TrainedGAN(folder, data)
-    return gan.draw(SAMPLES, seed), gan.labels(SAMPLES) if gan.classes else None
+    return gan.draw(given.samples, seed), gan.labels(given.samples) if gan.classes else None
 
 
-def _recipe(critic: Any, data: Path, seed: int, steps: int) -> Any:
+def _recipe(critic: Any, data: Path, seed: int, steps: int, count: int) -> Any:
     """Train like TF-GAN's example for MNIST, with this project's generator, and draw samples."""
     import numpy as np
     import tensorflow as tf
@@ -202,7 +205,7 @@ def _recipe(critic: Any, data: Path, seed: int, steps: int) -> Any:
 
     class Draw(tf.estimator.SessionRunHook):
         def end(self, session: Any) -> None:
-            while sum(map(len, drawn)) < SAMPLES:
+            while sum(map(len, drawn)) < count:
                 drawn.append(session.run(samples, {number: len(drawn)}))
 
     with tf.Graph().as_default():
@@ -230,7 +233,7 @@ def _recipe(critic: Any, data: Path, seed: int, steps: int) -> Any:
             save_checkpoint_secs=None,
             save_summaries_steps=None,
         )
-    return np.concatenate(drawn)[:SAMPLES]
+    return np.concatenate(drawn)[:count]
 
 
 def _our_critic(seed: int) -> Any:

@@ -35,20 +35,15 @@ def run(module, *options):
     return done.stdout
 
 
-@pytest.fixture
-def mnist():
-    """A file in MNIST's form, of noise."""
+def test_data():
     draw = np.random.default_rng(0)
     arrays = {}
     for split, count in (("train", 55_100), ("test", 100)):
         arrays[f"x_{split}"] = draw.integers(0, 256, (count, 28, 28), np.uint8)
         arrays[f"y_{split}"] = np.arange(count) % 10
     np.savez("mnist.npz", **arrays)
-    return "--npz-file=mnist.npz"
-
-
-def test_data(mnist):
-    run("benchmarks.data", mnist, "--records=300", "--rounds=1", "--largest=10000", "--json=d.json")
+    options = ("--records=300", "--rounds=1", "--largest=10000", "--json=d.json")
+    run("benchmarks.data", "--npz-file=mnist.npz", *options)
     with open("d.json", encoding="utf-8") as file:
         found = json.load(file)
     titles = set(found["parts"])
@@ -72,26 +67,27 @@ def test_determinism():
 
 
 def test_kill_and_resume():
-    printed = run("benchmarks.kill_and_resume", "--steps=20", "--rounds=1", "--critic-steps=1")
+    printed = run("benchmarks.kill_and_resume", "--steps=10", "--rounds=1", "--critic-steps=1")
     assert printed.splitlines()[-1] == "1 of 1 digests are equal"
 
 
-def test_quality(mnist):
+def test_quality():
     chosen = ("digits", "max_steps=2", "classifier_dir=judge")
     run("experiments.mnist_classifier", "-u", "with", *chosen)
-    options = ("--types=real digits", "--seeds=1", "--json=quality.json")
-    printed = run("benchmarks.quality", mnist, "--classifier=judge", *options)
+    options = ("--types=real digits", "--seeds=1", "--samples=200", "--json=quality.json")
+    printed = run("benchmarks.quality", "--classifier=judge", *options)
     assert "| real digits |" in printed
     with open("quality.json", encoding="utf-8") as file:
         (found,) = json.load(file)
     # Each of the drawn training images is compared with all others.
-    assert (found["samples"], found["references"]) == (10_000, {"test": 100, "train": 54_999})
+    assert (found["samples"], found["references"]) == (200, {"test": 150, "train": 1499})
     assert found["origin"] == "train split, drawn with seed 1"
     assert found["figures"]["nearest_training_distance"] > 0
     assert 0 <= found["figures"]["memorized_share"] < 0.2
-    printed = run("benchmarks.floor", mnist, "--classifier=judge", "--json=floor.json")
+    printed = run("benchmarks.floor", "--classifier=judge", "--json=floor.json")
     assert "| drawn, seeds 1 to 10 |" in printed
     with open("floor.json", encoding="utf-8") as file:
         found = json.load(file)
-    assert (found["samples"], found["references"]) == (10_000, {"test": 100})
+    # At most half of the training images, so that the choices differ.
+    assert (found["samples"], found["references"]) == (750, {"test": 150})
     assert all(distance >= 0 for one in found["distances"].values() for distance in one)
