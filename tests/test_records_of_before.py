@@ -172,6 +172,8 @@ def made_again(project):
     return {
         run_id: project.command(
             *("reproduce", run_id, "--input", f"{key}={project.root / path}", "--keep", "kept"),
+            # Another machine recorded them.
+            "--yes",
             measured=False,
         )
         for run_id, (key, path) in places.items()

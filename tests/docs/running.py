@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from tests import warm_shell
+from tests.docs import warm_shell
 from tests.docs.comparing import LOG, difference
 from tests.docs.pages import ROOT, Command, File, steps_of
 from tests.docs.scaled_down import scaled_down
@@ -146,7 +146,7 @@ def run_page(page, folder, mongo="", is_warm=False):
         page: The page's path.
         folder: An empty folder.
         mongo: The address of a database, for pages that record into one.
-        is_warm: Whether processes start warm (`tests.warm_shell`).
+        is_warm: Whether processes start warm (`tests.docs.warm_shell`).
     """
     work, environment = surroundings(folder)
     steps = to_steps(page, folder / "files", mongo)

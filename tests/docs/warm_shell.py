@@ -63,7 +63,7 @@ def commands(folder):
         path = folder / name
         path.write_text(CLIENT.format(python=sys.executable, folder=str(folder)))
         path.chmod(0o755)
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     server = subprocess.Popen(
         [sys.executable, __file__, folder],
         cwd=root,
