@@ -58,7 +58,7 @@ coverage: extras  ## `make test`, and the share of lines and branches that it ru
 	@$(MAKE) --no-print-directory test \
 		OPTIONS="--cov --cov-report=term-missing:skip-covered --cov-fail-under=90 $(OPTIONS)"
 
-wheel: environment  ## build sdist and wheel, install and use them; PYTHONS="3.9 3.10" in these too
+wheel: environment  ## build sdist and wheel, install and use them; PYTHONS="3.10 3.12" in these too
 	@sh scripts/check_wheel.sh $(VENV) $(PYTHONS)
 
 docs: extras  ## the documentation site, in build/docs; warnings are errors
@@ -80,7 +80,7 @@ pages: environment  ## write the tables of docs/gan-types.md from GAN_TYPES
 	@$(VENV)/bin/python scripts/gan_types_page.py
 
 # What the three locks have in common. The hashes are those of every file that the index has of a version.
-COMPILE = uv pip compile --quiet --universal --python-version 3.9 --generate-hashes $(LOCK) \
+COMPILE = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes $(LOCK) \
 	--custom-compile-command "make lock"
 
 lock:  ## make the locks again from setup.py (needs uv); LOCK=--upgrade takes newer packages

@@ -10,14 +10,25 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).resolve().parent
 
 INSTALL = [
-    # 2.15 is the last TensorFlow with tf.estimator, which Reproducible-ML trains with.
-    "tensorflow>=2.15,<2.16",
+    # A line of Pythons has one series of TensorFlow. 2.15 is the last with tf.estimator and has no
+    # wheel for 3.12; reproducible_ml.tensorflow_lines gives the others theirs back.
+    "tensorflow>=2.15,<2.16; python_version < '3.12'",
+    "tensorflow>=2.19,<2.20; python_version == '3.12'",
+    "tensorflow>=2.21,<2.22; python_version >= '3.13'",
     "tensorflow-estimator>=2.15,<2.16",
+    # Keras 2, which tf.estimator and TF-GAN build on; the Keras of TensorFlow 2.16 and later is 3.
+    "tf-keras>=2.19,<2.20; python_version == '3.12'",
+    "tf-keras>=2.21,<2.22; python_version >= '3.13'",
     "tensorflow-gan==2.1.0",
-    # TF-GAN asks for any; 0.24 and later need TensorFlow 2.16.
-    "tensorflow-probability==0.23.*",
+    # TF-GAN asks for any; 0.24 and later need TensorFlow 2.16, 0.25 needs 2.18.
+    "tensorflow-probability==0.23.*; python_version < '3.12'",
+    "tensorflow-probability==0.25.*; python_version >= '3.12'",
+    # TF-Probability's own dependency: 0.1.8 has no wheel for 3.13. The lock of the others stays.
+    "dm-tree<0.1.9; python_version < '3.13'",
+    "dm-tree>=0.1.9; python_version >= '3.13'",
     "tf-slim>=1.1,<2",
-    "numpy>=1.26,<2",
+    "numpy>=1.26,<2; python_version < '3.12'",
+    "numpy>=2,<3; python_version >= '3.12'",
     "scipy>=1.11",
     "scikit-learn>=1.3",
     "pandas>=2.1",
@@ -27,9 +38,7 @@ INSTALL = [
     "pymongo>=4.6,<5",
     # The board's server; older ones fail with today's Werkzeug and Python.
     "flask>=2.2",
-    "gevent>=23.9; python_version >= '3.10'",
-    # 26 comes without a wheel for Python 3.9.
-    "gevent>=23.9,<26; python_version < '3.10'",
+    "gevent>=23.9",
     # Sacred and Sacredboard import pkg_resources, which setuptools 81 dropped.
     "setuptools>=75.8,<81",
     "click>=8.1",
@@ -51,13 +60,15 @@ EXTRAS = {
     # Serialization on more than one machine. google-crc32c is what Beam checks its shards with.
     "beam": ["apache-beam>=2.60", "google-crc32c>=1.5"],
     "search": ["optuna>=3.6"],
+    # Configuration files in YAML, which Sacred reads where this is installed.
+    "yaml": ["pyyaml>=6"],
     # The source that reads Parquet files.
     "parquet": ["pyarrow>=15"],
     # The source that reads data sets of TensorFlow Datasets: only where its tensorflow-metadata
-    # shares protobuf and absl with TensorFlow 2.15, so not before Python 3.11 nor from 1.16 on.
+    # shares protobuf and absl with TensorFlow: with 2.15 not before Python 3.11 nor from 1.16 on.
     "tfds": [
         "tensorflow-datasets>=4.9; python_version >= '3.11'",
-        "tensorflow-metadata<1.16; python_version >= '3.11'",
+        "tensorflow-metadata<1.16; python_version == '3.11'",
         # TFDS imports it without asking for it.
         "importlib-resources>=6; python_version >= '3.11'",
     ],
@@ -90,10 +101,10 @@ EXTRAS = {
     # installed: its package index wheel brings 2 GB of CUDA along.
     "bench": [
         "tensorflow-datasets>=4.9; python_version >= '3.11'",
-        "tensorflow-metadata<1.16; python_version >= '3.11'",
+        "tensorflow-metadata<1.16; python_version == '3.11'",
         "importlib-resources>=6; python_version >= '3.11'",
-        "array-record>=0.5; sys_platform == 'linux' and python_version >= '3.10'",
-        "grain>=0.2; sys_platform == 'linux' and python_version >= '3.10'",
+        "array-record>=0.5; sys_platform == 'linux'",
+        "grain>=0.2; sys_platform == 'linux'",
     ],
 }
 
@@ -122,7 +133,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     license_files=["LICENSE"],
-    python_requires=">=3.9,<3.12",
+    python_requires=">=3.10,<3.14",
     # experiments/ is run from a checkout: a run records those files as they stand there.
     packages=find_packages(include=["reproducible_ml", "reproducible_ml.*"]),
     package_data={
@@ -146,9 +157,10 @@ setup(
         "Intended Audience :: Science/Research",
         "Operating System :: POSIX :: Linux",
         "Operating System :: MacOS",
-        "Programming Language :: Python :: 3.9",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
     ],

@@ -1,5 +1,6 @@
 """Changes to libraries that users import themselves, made at their import.
 
+* TensorFlow after 2.15 gets its ``tf.estimator`` back, see ``estimator_port``.
 * TF-GAN 2.1.0 calls ``inspect.getargspec``, which older Pythons deprecate and Python 3.11 removed.
   Only the modules that call it get a substitute; ``inspect`` itself is unchanged.
 * ``tf.estimator.Estimator.train`` within a running experiment is recorded, see
@@ -20,6 +21,7 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
+from reproducible_ml import estimator_port
 from reproducible_ml.utils import running
 
 _ESTIMATOR = "tensorflow_estimator.python.estimator"
@@ -39,6 +41,8 @@ def install() -> None:
     except ModuleNotFoundError:
         # TensorFlow needs it, too: without it there is nothing to change.
         return
+    # Before the others, which find it in place.
+    estimator_port.install(wrapt)
     for name in _CALL_GETARGSPEC:
         wrapt.register_post_import_hook(_with_argspec, f"{_TF_GAN}.{name}")
     wrapt.register_post_import_hook(_prepare, "tensorflow")

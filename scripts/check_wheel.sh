@@ -2,7 +2,7 @@
 # Build sdist and wheel, install the wheel into empty environments outside the checkout, use it.
 #
 #   scripts/check_wheel.sh .venv                    with the Python of .venv
-#   scripts/check_wheel.sh .venv 3.9 3.10 3.11      and with these versions, if the machine has them
+#   scripts/check_wheel.sh .venv 3.10 3.11 3.12     and with these versions, if the machine has them
 set -eu
 
 root=$PWD
@@ -56,7 +56,7 @@ check_wheel() {
     "$1" -m venv "$work/clean"
     cd "$work"
     pip="./clean/bin/python -m pip --disable-pip-version-check"
-    # pip 21.2, which Python 3.9 and 3.10 bring, cannot read today's wheels of every package.
+    # pip 21.2, which Python 3.10 may bring, cannot read today's wheels of every package.
     quietly $pip install --upgrade "pip>=23"
     # The lock as constraint: the ranges of the wheel decide what comes, the lock in which version.
     # Python compiles what it imports, which is less than all that comes.

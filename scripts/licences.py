@@ -24,6 +24,7 @@ PAGE = ROOT / "docs" / "licences.md"
 READ_IN_FILES = {
     # The GPL is that of an Emacs mode among its sources; no part of what is installed.
     "docutils": "Public Domain AND BSD-2-Clause AND PSF-2.0",
+    "namex": "Apache-2.0",
     "ptyprocess": "ISC",
     # For Windows alone.
     "pywin32": "PSF-2.0",
@@ -31,7 +32,8 @@ READ_IN_FILES = {
 
 # What asks nothing of code that imports it, beyond keeping its notice.
 PERMISSIVE = re.compile(
-    r"MIT|BSD|Apache|ISC|PSF|Python Software Foundation|ZPL|HPND|Zlib|Unlicense|CNRI|Public Domain"
+    r"MIT|BSD|Apache|ISC|PSF|Python Software Foundation|ZPL|HPND|Zlib|Unlicense|CNRI|CC0"
+    r"|Public Domain"
 )
 # What asks that changes to the package itself stay open; code that imports it is free.
 OPEN_CHANGES = re.compile(r"LGPL|Lesser General Public|MPL|Mozilla")

@@ -14,16 +14,16 @@ set -eu
 
 venv=$1
 lock=$2
-wanted="Python 3.9, 3.10 or 3.11"
+wanted="Python 3.10 to 3.13"
 
 die() {
     echo "Error: $*" >&2
     exit 1
 }
 
-# 0 when this command starts a Python that TensorFlow 2.15 has wheels for.
+# 0 when this command starts a Python that setup.py names a TensorFlow for.
 fits() {
-    "$@" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null
+    "$@" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
 }
 
 has_venv() {
@@ -33,7 +33,7 @@ has_venv() {
 # Print the first Python that fits; take one into the checkout where there is none. A name on the PATH may be a shim that fails, so each is run.
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
-        fits "$PYTHON" || die "PYTHON=$PYTHON is no $wanted, which TensorFlow 2.15 needs; name one that is."
+        fits "$PYTHON" || die "PYTHON=$PYTHON is no $wanted, for which there is a TensorFlow; name one that is."
         has_venv "$PYTHON" || die "PYTHON=$PYTHON has no venv module; install it (Debian and Ubuntu: python3-venv)."
         echo "$PYTHON"
         return
@@ -101,7 +101,7 @@ fi
 echo $$ >"$venv/installing"
 rm -f "$venv/installed"
 pip="$venv/bin/python -m pip --disable-pip-version-check"
-echo "Installing $lock into $venv: 475 MB for TensorFlow alone, so a few minutes the first time."
+echo "Installing $lock into $venv: about 500 MB for TensorFlow alone, so a few minutes the first time."
 {
     # Older pips know neither today's wheels nor editable installs from pyproject.toml.
     $pip install --quiet --require-hashes --requirement requirements-build.txt &&

@@ -3,7 +3,7 @@
 #
 #   scripts/take_python.sh 3.11
 #
-# For machines whose own Pythons are too new, as those of Debian 13 and Ubuntu 24.04 are. uv is the
+# For machines whose own Pythons are too old or too new, as that of Debian 11 is. uv is the
 # one on the PATH, else it is installed from the package index into .uv by whatever Python there is.
 # The Python goes into .python; `make clean` leaves both, since a download is slow. uv's own
 # variables say where it is downloaded from (UV_PYTHON_INSTALL_MIRROR).

@@ -18,7 +18,12 @@ from reproducible_ml.commands.layout import ALWAYS, echo, store_options
 from reproducible_ml.utils.errors import ReproducibleMLError
 
 DISTRIBUTION = "reproducible-ml"
-PYTHONS = ((3, 9), (3, 11))
+# Series of TensorFlow -> what its line promises, beside what every line does: that a run repeats.
+PROMISES = {
+    "2.15": "the line whose digests the pages name, with an Estimator of its own",
+    "2.19": "Estimator from tensorflow-estimator; with onednn=False trainings have 2.15's bits",
+    "2.21": "Estimator from tensorflow-estimator; bits of its own, since its tanh is another",
+}
 # TensorFlow starts within 20 s on a slow disk.
 TENSORFLOW_SECONDS = 120
 # A run of MNIST with its checkpoints takes a few hundred MB.
@@ -34,19 +39,23 @@ class Finding(NamedTuple):
 
 
 def check_python() -> Finding:
-    """Check that TensorFlow 2.15 exists for this Python."""
+    """Check that there is a line of TensorFlow for this Python."""
+    from reproducible_ml.utils.tensorflow_version import describe_lines, series_for
+
     found = ".".join(map(str, sys.version_info[:3]))
-    if PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
-        return Finding("ok", f"Python {found} ({sys.executable})")
-    return Finding("fail", f"Python {found}: TensorFlow 2.15 exists for 3.9 to 3.11; install one.")
+    if series_for(sys.version_info[:2]) is None:
+        return Finding("fail", f"Python {found}: {describe_lines()}; install one of these.")
+    return Finding("ok", f"Python {found} ({sys.executable})")
 
 
 def check_tensorflow() -> Finding:
-    """Check that TensorFlow is of the last series with Estimator, without importing it."""
+    """Check that TensorFlow is of the series for this Python, without importing it."""
     from reproducible_ml.utils.tensorflow_version import require_tensorflow
 
     try:
-        return Finding("ok", f"TensorFlow {require_tensorflow()}")
+        found = require_tensorflow()
+        series = found.rpartition(".")[0]
+        return Finding("ok", f"TensorFlow {found}: {PROMISES[series]}")
     except ReproducibleMLError as error:
         return Finding("fail", str(error))
 

@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import sys
 sys.path[:] = [sys.argv[1], sys.argv[2]] + [p for p in sys.path if "site-packages" not in p]
+sys.version_info = (*map(int, sys.argv[3].split(".")), 1)
 from reproducible_ml.utils.errors import ConfigError
 from reproducible_ml.utils.tensorflow_version import require_tensorflow
 try:
@@ -20,9 +21,9 @@ print("imported" if "tensorflow" in sys.modules else "not imported")
 """
 
 
-def ask(folder):
-    """Run the check in a process whose only installed distributions lie in ``folder``."""
-    command = [sys.executable, "-S", "-c", SCRIPT, str(folder), str(ROOT)]
+def ask(folder, python="3.11"):
+    """Run the check where only what lies in ``folder`` is installed, for this version of Python."""
+    command = [sys.executable, "-S", "-c", SCRIPT, str(folder), str(ROOT), python]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
     answer, imported = done.stdout.splitlines()
     assert imported == "not imported"
@@ -43,15 +44,41 @@ def test_tensorflow_2_15_is_taken_whatever_its_distribution_is_called(tmp_path, 
     assert ask(tmp_path) == "2.15.1"
 
 
-@pytest.mark.parametrize("version", ["2.14.1", "2.16.0", "2.150.0", "3.15.0"])
-def test_another_tensorflow_is_refused_with_what_to_install(tmp_path, version):
+LINES = {"3.10": "2.15.1", "3.11": "2.15.0", "3.12": "2.19.1", "3.13": "2.21.0"}
+
+
+@pytest.mark.parametrize("python", LINES)
+def test_each_python_has_one_tensorflow(tmp_path, python):
+    plant(tmp_path, "tensorflow", LINES[python])
+    assert ask(tmp_path, python) == LINES[python]
+
+
+@pytest.mark.parametrize(
+    ("python", "version", "needed"),
+    [
+        *(("3.11", other, "2.15,<2.16") for other in ("2.14.1", "2.16.0", "2.150.0", "3.15.0")),
+        ("3.12", "2.15.1", "2.19,<2.20"),
+        ("3.12", "2.21.0", "2.19,<2.20"),
+        ("3.13", "2.19.1", "2.21,<2.22"),
+    ],
+)
+def test_another_tensorflow_is_refused_with_what_to_install(tmp_path, python, version, needed):
     plant(tmp_path, "tensorflow", version)
-    answer = ask(tmp_path)
-    assert answer.startswith(f"refused: TensorFlow {version} is installed")
-    assert answer.endswith("pip install 'tensorflow>=2.15,<2.16'")
+    answer = ask(tmp_path, python)
+    assert answer.startswith(f"refused: TensorFlow {version} is installed, but on Python {python}")
+    assert answer.endswith(f"pip install 'tensorflow>={needed}'")
 
 
 def test_a_missing_tensorflow_is_named_with_what_to_install(tmp_path):
     answer = ask(tmp_path)
     assert answer.startswith("refused: TensorFlow is not installed")
     assert answer.endswith("pip install 'tensorflow>=2.15,<2.16'")
+
+
+@pytest.mark.parametrize("python", ["3.9", "3.14"])
+def test_a_python_without_a_line_is_told_which_there_are(tmp_path, python):
+    plant(tmp_path, "tensorflow", "2.15.1")
+    assert ask(tmp_path, python) == (
+        f"refused: Python {python} is not supported; TensorFlow 2.15 runs on Python 3.10 and 3.11, "
+        "TensorFlow 2.19 runs on Python 3.12, TensorFlow 2.21 runs on Python 3.13."
+    )
