@@ -20,9 +20,9 @@ from reproducible_ml.utils.errors import ReproducibleMLError
 DISTRIBUTION = "reproducible-ml"
 # Series of TensorFlow -> what its line promises, beside what every line does: that a run repeats.
 PROMISES = {
-    "2.15": "the line whose digests the pages name, with an Estimator of its own",
-    "2.19": "Estimator from tensorflow-estimator; with onednn=False trainings have 2.15's bits",
-    "2.21": "Estimator from tensorflow-estimator; bits of its own, since its tanh is another",
+    "2.15": "with an Estimator of its own; the digests of the pages are of it",
+    "2.19": "Estimator put back; bits of its own, and 2.15's with onednn=False",
+    "2.21": "Estimator put back; bits of its own",
 }
 # TensorFlow starts within 20 s on a slow disk.
 TENSORFLOW_SECONDS = 120

@@ -27,6 +27,7 @@ _PACKAGES = {
     "tensorflow-probability": _ANY_BIT,
     "tf-slim": _ANY_BIT,
     "keras": _ANY_BIT,
+    "tf-keras": _ANY_BIT,
     "numpy": "may change the latents of the sample grids, and " + _DATA[4:],
     "pillow": _DATA,
     "scipy": _DATA,
@@ -40,6 +41,8 @@ _LEFT_OUT_GROUPS = ("git.", "library_git.", "threads.tensorflow_", "packages.rep
 # Known only once a run has loaded the libraries of NumPy and others: compared after the rerun.
 _POOLS = "threads.pools."
 _HASH_SEED = "PYTHONHASHSEED"
+# Series of TensorFlow between which trainings without oneDNN were equal (docs/determinism.md).
+_EQUAL_WITHOUT_ONEDNN = ({"2.15", "2.19"},)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,31 @@ def environment_differences(
         if left.get(name) != right.get(name)
     ]
     return sorted(found, key=lambda one: (one.effect == NOTHING, one.name))
+
+
+def other_tensorflow(
+    recorded: Mapping[str, Any], now: Mapping[str, Any], config: Mapping[str, Any]
+) -> str:
+    """Return what to expect of a rerun on another series of TensorFlow; empty on the same one.
+
+    Args:
+        recorded: ``info["environment"]`` of a run.
+        now: What ``describe_environment`` returns.
+        config: The run's configuration.
+    """
+    then, here = ((one.get("tensorflow") or {}).get("version") for one in (recorded, now))
+    series = {str(one).rpartition(".")[0] for one in (then, here)}
+    # A configuration without it is of an experiment that does not compute with TensorFlow.
+    if not then or not here or len(series) == 1 or "onednn" not in config:
+        return ""
+    if not config["onednn"] and series in _EQUAL_WITHOUT_ONEDNN:
+        expected = "with onednn=False trainings were equal bit for bit, so expect 'identical'"
+    else:
+        expected = "trainings differed, so expect 'differs'"
+    return (
+        f"Recorded on TensorFlow {then} (Python {recorded['python']['version']}), executed on "
+        f"{here}: where these were compared, {expected}. Data and latents are the same on both."
+    )
 
 
 def library_differences(

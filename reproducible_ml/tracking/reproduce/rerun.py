@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from reproducible_ml.tracking.reproduce.environments import (
     environment_differences,
     hash_seed_remark,
     library_differences,
+    other_tensorflow,
 )
 from reproducible_ml.tracking.reproduce.evidence import Evidence, needed_evidence
 from reproducible_ml.tracking.reproduce.origin import agree
@@ -93,6 +94,10 @@ class Rerun:
         agree(self.recorded.run, self.request.sources, self.request.confirm)
         for difference in self.environment:
             self.echo(difference.describe())
+        if expected := other_tensorflow(
+            self.recorded.run.environment, self._environment_now, self.recorded.run.config
+        ):
+            self.echo(expected)
         try:
             self.work.mkdir()
         except FileExistsError:
@@ -107,9 +112,13 @@ class Rerun:
         return process_environment(self.recorded.run.environment.get("variables") or {})
 
     @cached_property
+    def _environment_now(self) -> dict[str, Any]:
+        return describe_environment(self._variables)
+
+    @cached_property
     def environment(self) -> tuple[EnvironmentDifference, ...]:
         """What differs between the recorded environment and that of the rerun."""
-        now = describe_environment(self._variables)
+        now: Mapping[str, Any] = self._environment_now
         recorded = self.recorded.run.environment
         if self.recorded.is_plain:
             recorded = plain_environment(self.recorded.run)

@@ -6,7 +6,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from reproducible_ml.tracking.reproduce.environments import hash_seed_remark, library_differences
+from reproducible_ml.tracking.reproduce.environments import (
+    hash_seed_remark,
+    library_differences,
+    other_tensorflow,
+)
 from reproducible_ml.tracking.reproduce.first_difference import in_arrays, in_bytes, in_results
 from reproducible_ml.tracking.reproduce.process import process_environment
 
@@ -109,3 +113,19 @@ def test_another_kernel_and_a_random_hash_seed_are_named():
     fixed = {"variables": {"PYTHONHASHSEED": "0"}}
     assert hash_seed_remark(fixed, fixed) == ""
     assert "was set as 0 / random: " in hash_seed_remark(fixed, again)
+
+
+def test_a_run_of_another_tensorflow_says_what_to_expect():
+    def of(tensorflow, python):
+        return {"tensorflow": {"version": tensorflow}, "python": {"version": python}}
+
+    old, new, newest = of("2.15.1", "3.11.7"), of("2.19.1", "3.12.1"), of("2.21.0", "3.13.0")
+    without, usual = {"onednn": False}, {"onednn": True}
+    said = other_tensorflow(old, new, without)
+    assert said.startswith("Recorded on TensorFlow 2.15.1 (Python 3.11.7), executed on 2.19.1: ")
+    assert "expect 'identical'" in said
+    for recorded, now, config in ((old, new, usual), (new, newest, without), (newest, old, usual)):
+        assert "expect 'differs'" in other_tensorflow(recorded, now, config)
+    assert other_tensorflow(old, of("2.15.0", "3.10.13"), usual) == ""
+    assert other_tensorflow(old, new, {"seed": 1}) == ""
+    assert other_tensorflow({"python": {"version": "3.11.7"}}, new, usual) == ""
