@@ -44,7 +44,9 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=10_000_000, help="records of scale")
     parser.add_argument("--work", help="folder on the disk to measure; default: a temporary one")
     parser.add_argument("--json", type=Path, help=f"default: {RESULTS.name}, if MNIST was measured")
-    parser.add_argument("--page", type=Path, help="put the tables there, such as README.md")
+    parser.add_argument(
+        "--page", type=Path, help="put the tables there, such as docs/benchmarks.md"
+    )
     arguments = parser.parse_args()
     npz_file = arguments.npz_file or data_rows.cached_mnist()
     if npz_file is None:
@@ -70,7 +72,7 @@ def _how_to_get_it() -> str:
 
 
 def page_text(found: dict[str, Any]) -> str:
-    """Return the figures as the README shows them: table, machine, and growth with the size."""
+    """Return the figures as the docs show them: table, machine, and growth with the size."""
     parts = [markdown(found["figures"]), f"Machine: {machine_line(found['machine'])}."]
     if found["scale"]:
         parts.append(data_scale.table(found["scale"]))

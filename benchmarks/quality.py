@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--compute-dtype", default="float32")
     parser.add_argument("--work", help="folder of data and models; default: a temporary one")
     parser.add_argument("--json", type=Path, default=RESULTS)
-    parser.add_argument("--page", type=Path, help="put the table there, such as README.md")
+    parser.add_argument("--page", type=Path, help="put the table there, such as docs/benchmarks.md")
     parser.add_argument("--child", nargs=2, metavar=("TYPE", "SEED"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:

@@ -75,7 +75,9 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--cost-rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, default=RESULTS)
-    parser.add_argument("--page", type=Path, help="put the tables there, such as README.md")
+    parser.add_argument(
+        "--page", type=Path, help="put the tables there, such as docs/benchmarks.md"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), arguments)
@@ -87,7 +89,7 @@ def main() -> None:
 
 
 def page_text(found: dict[str, Any]) -> str:
-    """Return the figures as the README shows them: table, speeds, share of the peak, machine."""
+    """Return the figures as the docs show them: table, speeds, share of the peak, machine."""
     parts = {title: Part.from_json(title, part) for title, part in found["parts"].items()}
     texts = [markdown(found["figures"])]
     if "peak" in found:

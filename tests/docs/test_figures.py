@@ -38,7 +38,7 @@ def printed_figures(page):
 
 
 def test_the_tables_are_those_of_the_results(rows):
-    assert f"\n{quality.table(rows)}\n" in text("README.md")
+    assert f"\n{quality.table(rows)}\n" in text("docs/benchmarks.md")
     choices = json.loads((RESULTS / "floor.json").read_text(encoding="utf-8"))
     assert f"\n{floor.table(choices)}\n" in text("docs/evaluation.md")
 
