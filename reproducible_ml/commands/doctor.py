@@ -199,7 +199,8 @@ def check_tensorflow_runs() -> Finding:
     """Import TensorFlow in a separate process and let it compute something."""
     code = (
         "import tensorflow as tf; x = tf.ones([64, 64]); assert float(tf.reduce_sum(x @ x)) == "
-        "64.0**3; import tensorflow_gan, tensorflow_probability; print(tf.__version__)"
+        "64.0**3; import tensorflow_gan, tensorflow_probability; "
+        "print(tf.__version__, len(tf.config.list_physical_devices('GPU')))"
     )
     try:
         ended = subprocess.run(
@@ -217,7 +218,14 @@ def check_tensorflow_runs() -> Finding:
             "fail",
             f"TensorFlow does not run: {last}. Run pip install -r requirements.txt again.",
         )
-    return Finding("ok", f"TensorFlow {ended.stdout.split()[-1]} and TF-GAN load and compute")
+    found, gpus = ended.stdout.split()[-2:]
+    used = (
+        "it sees no GPU, so runs use the CPU"
+        if gpus == "0"
+        else f"it sees {gpus} GPU(s) and uses them, where no run was ever measured: bits differ "
+        "from a CPU's and may not repeat; CUDA_VISIBLE_DEVICES=-1 keeps to the CPU"
+    )
+    return Finding("ok", f"TensorFlow {found} and TF-GAN load and compute; {used}")
 
 
 def _version(name: str) -> str | None:

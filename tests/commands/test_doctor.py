@@ -130,3 +130,5 @@ def test_the_deep_examination_lets_tensorflow_compute():
     code, found = examine("--deep", "-m", f"127.0.0.1:{nobody_listens()}:x")
     assert code == 0
     assert found["computing"][0] == "ok"
+    # The tests run on machines without a GPU; with one the sentence warns.
+    assert "sees no GPU, so runs use the CPU" in found["computing"][1]
