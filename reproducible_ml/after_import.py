@@ -7,7 +7,7 @@
   ``stages.autolog``, and a ``RunConfig`` without a seed takes the run's.
 * TensorFlow takes the settings that fix its bits, before it computes anything in a running
   experiment.
-* TF-GAN's estimator tells the training that is recorded its two losses and its generator.
+* TF-GAN's estimator tells the training that is recorded its losses and its networks.
 """
 
 from __future__ import annotations

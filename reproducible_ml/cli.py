@@ -24,7 +24,7 @@ COMMANDS = {
     "completion": "Print a completion script for bash, zsh or fish.",
     "copy": "Copy runs into another folder of runs.",
     "doctor": "Check this installation and say what to fix.",
-    "export": "Export a trained generator as a SavedModel.",
+    "export": "Export a trained model as a SavedModel.",
     "new": "Write a small experiment repository of your own.",
     "repair": "Rewrite damaged shards of a data set.",
     "report": "Write one HTML file about runs.",

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -91,3 +92,38 @@ def test_a_package_loads_its_modules_on_first_use():
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+# Modules outside ``models/gan`` that speak of a GAN's two networks, and why.
+SPEAK_OF_GANS = {
+    "input_fn/gan.py": "the input function of GANs, whose argument is critic_steps",
+    "models/__init__.py": "lists the public names generator_fn and critic_fn",
+    "models/evaluation/evaluate.py": "records hold the digest of the generator by that name",
+    "models/evaluation/while_training.py": "is called with the generator that trains",
+    "models/exact/step_log.py": "files of version 1.0 hold the two losses without their names",
+    "models/export/gan.py": "exports the generator",
+    "models/export/saved_generator.py": "exports the generator",
+}
+# Modules in which a generator is Python's, NumPy's or a random stream's.
+OTHER_GENERATORS = {
+    "datasets/rows.py",
+    "datasets/serialize/encoding/encoder.py",
+    "datasets/serialize/writing/parallel.py",
+    "datasets/serialize/writing/records.py",
+    "input_fn/noise.py",
+    "tracking/recording/config_check.py",
+    "tracking/recording/draws.py",
+    "utils/seeds.py",
+}
+
+
+def test_what_serves_every_estimator_names_no_generator_and_no_critic():
+    found = set()
+    for path in MODULES:
+        name = path.relative_to(LIBRARY).as_posix()
+        words = ["critic(?!al)", "discriminator"]
+        words += [] if name in OTHER_GENERATORS else ["generator"]
+        if re.search(rf"(?i)(?<![a-z])({'|'.join(words)})", path.read_text(encoding="utf-8")):
+            found.add(name)
+    found = {name for name in found if not name.startswith("models/gan/")}
+    assert found == SPEAK_OF_GANS.keys()

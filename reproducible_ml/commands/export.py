@@ -1,4 +1,4 @@
-"""``reproducible-ml export``: export a trained generator as a SavedModel with its provenance."""
+"""``reproducible-ml export``: export a trained model as a SavedModel with its provenance."""
 
 from __future__ import annotations
 
@@ -38,10 +38,12 @@ def command(
     step: int | None,
     overwrite: bool,
 ) -> None:
-    """Export the generator of a run, or of a folder of checkpoints, as a SavedModel.
+    """Export the trained GAN of a run, or of a folder of checkpoints, as a SavedModel.
 
     It takes latents [n, noise_dims] and returns images [n, height, width, channels] in [-1, 1].
     tf.saved_model.load loads it without this project. provenance.json beside it records its origin.
+
+    Only its own code can export an Estimator of your own: set export_dir, or call export_estimator.
     """
     from reproducible_ml.models.exact import quiet_tensorflow
     from reproducible_ml.models.export import check_output, choose_checkpoint, export_gan

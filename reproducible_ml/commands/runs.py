@@ -168,7 +168,7 @@ def _table(runs: list[Run]) -> list[str]:
 
 
 def _short_verdict(verdict: str, narrow: bool) -> str:
-    # "differs at step 3: generator_loss …" and "differs between step 3 (equal) and step 5: …"
+    # "differs at step 3: loss …" and "differs between step 3 (equal) and step 5: …"
     text = verdict.partition(":")[0].replace(" (equal)", "") or "-"
     return text.replace(" up to step ", " to ").replace(" at step ", " at ") if narrow else text
 

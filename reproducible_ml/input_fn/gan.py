@@ -23,9 +23,11 @@ class GANInputFn(InputFn):
     Attributes:
         noise_dims: Length of a latent vector.
         label_key: Feature that holds the label, or None.
+        critic_steps: Critic updates per element; None for plain batches.
     """
 
     _reads_images = True
+    _substeps_name = "critic_steps"
 
     def __init__(
         self,
@@ -33,13 +35,25 @@ class GANInputFn(InputFn):
         noise_dims: int,
         image_key: str,
         label_key: str | None,
+        critic_steps: int | None,
         **reading: Any,
     ) -> None:
         """Open the data set and check it; ``reading`` is for ``InputFn``."""
         need_whole("noise_dims", noise_dims, 1)
         self.noise_dims, self.label_key = noise_dims, label_key
         keys = [image_key] + ([label_key] if label_key is not None else [])
-        super().__init__(record_dir, keys, image_key=image_key, **reading)
+        super().__init__(record_dir, keys, image_key=image_key, substeps=critic_steps, **reading)
+
+    @property
+    def critic_steps(self) -> int | None:
+        """Critic updates per element; None for plain batches."""
+        return self.substeps
+
+    def _build(self, input_context: Any | None) -> Any:
+        dataset = super()._build(input_context)
+        # Lets an estimator tell steps from batches even if a user's function wraps this one.
+        dataset.critic_steps = self.critic_steps
+        return dataset
 
     def _check_features(self) -> None:
         self._image_shape()

@@ -28,7 +28,7 @@ def latents(
     Args:
         seed: Root seed of the run.
         step: Training step >= 0, an integer or an integer tensor.
-        substep: 0 for the generator's update, ``1 + j`` for critic update ``j``; below 4096.
+        substep: Number of the draw within its step; below 4096.
         batch_size: Number of latent vectors.
         noise_dims: Length of a latent vector.
         worker: Index of the worker, 0 to 4095, an integer or an integer tensor.

@@ -35,14 +35,16 @@ class InputFn:
     Attributes:
         manifest: The data set's manifest, checked against the shards.
         features: Schemas of the features that are read, by name.
-        critic_steps: Critic updates per element; None for plain batches.
-        batch_size: Samples per network update of one worker.
+        substeps: Batches per element, which is a whole step; None for plain batches.
+        batch_size: Samples per batch of one worker.
         seed: Root seed of the run.
         reader: The chosen reader: memory, memmap or stream.
     """
 
     # Whether an element holds images even if nothing changes them.
     _reads_images = False
+    # What the argument is called that says how many batches an element holds.
+    _substeps_name = "substeps"
 
     def __init__(
         self,
@@ -52,7 +54,7 @@ class InputFn:
         split: str,
         batch_size: int,
         seed: int,
-        critic_steps: int | None,
+        substeps: int | None,
         image_key: str,
         shuffle: bool,
         repeat: bool,
@@ -66,15 +68,15 @@ class InputFn:
         """Open the data set and check it; ``keys`` are read, all else is as for ``input_fn``."""
         need_whole("batch_size", batch_size, 1)
         need_whole("seed", seed)
-        if critic_steps is not None:
-            need_whole("critic_steps", critic_steps, 1, MAX_SUBSTEPS - 1)
+        if substeps is not None:
+            need_whole(self._substeps_name, substeps, 1, MAX_SUBSTEPS - 1)
         if memory_budget_bytes is not None:
             need_whole("memory_budget_bytes", memory_budget_bytes, 0)
         need_whole("num_workers", num_workers, 1, MAX_WORKERS)
         need_whole("worker_index", worker_index, 0, num_workers - 1)
         self.manifest: Manifest = read_manifest(record_dir)
         self.split, self.batch_size = split, batch_size
-        self.seed, self.critic_steps = seed, critic_steps
+        self.seed, self.substeps = seed, substeps
         self.image_key, self.shuffle, self.repeat, self.augment = (
             image_key,
             shuffle,
@@ -111,7 +113,7 @@ class InputFn:
         # The shards may have changed since they were checked; comparing sizes costs nothing.
         check_shards(self.manifest, self.split, "size")
         usual = _global_step() if self.repeat else 0
-        start = take_start(usual, self.critic_steps is not None)
+        start = take_start(usual, self.substeps is not None)
         positions = self._positions(input_context, start)
         dataset = open_reader(
             self.reader,
@@ -124,8 +126,6 @@ class InputFn:
             shuffle=self.shuffle,
         )
         dataset = dataset.prefetch(PREFETCH_BATCHES).with_options(deterministic_options())
-        # Lets an estimator tell steps from batches even if a user's function wraps this one.
-        dataset.critic_steps = self.critic_steps
         note_taken(dataset, self.manifest)
         return dataset
 
@@ -156,20 +156,20 @@ class InputFn:
                     )
         positions = Positions(
             batch_size=self.batch_size,
-            substeps=self.critic_steps or 1,
+            substeps=self.substeps or 1,
             num_workers=num_workers,
             first_worker=first_worker,
             workers=workers,
             start=start,
             records=None if self.repeat else self.manifest.splits[self.split].records,
-            whole_steps=self.critic_steps is not None,
+            whole_steps=self.substeps is not None,
         )
         if not self.repeat and positions.stop() == 0:
             raise ConfigError(
                 f"repeat is False, but the {positions.records} records of split {self.split!r} "
                 f"give worker {first_worker} of {num_workers} nothing to read: a step takes "
                 f"{positions.samples_per_step} samples. Use a smaller batch_size, fewer workers "
-                "or fewer critic_steps."
+                f"or fewer {self._substeps_name}."
             )
         return positions
 

@@ -1,8 +1,8 @@
 """The global positions that each worker reads at each step.
 
-All samples of a run are numbered consecutively. A step takes ``critic_steps`` batches, and each
+All samples of a run are numbered consecutively. A step takes ``substeps`` batches, and each
 batch is divided among the workers: in sub-step ``j`` of step ``s``, worker ``w`` of ``W`` reads the
-positions ``((s * critic_steps + j) * W + w) * batch_size + i``. For any ``W``, the workers'
+positions ``((s * substeps + j) * W + w) * batch_size + i``. For any ``W``, the workers'
 positions are disjoint and together complete. ``W`` workers with batches of ``B`` read what one
 worker with batches of ``W * B`` would read.
 """

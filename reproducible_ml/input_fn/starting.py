@@ -51,7 +51,7 @@ def starting_at(element: Any, batches: int = 1) -> Iterator[Place]:
 
     Args:
         element: Number of elements consumed so far by each worker, an integer or a scalar integer
-            tensor. With ``critic_steps`` an element is a whole step, else it is one batch.
+            tensor. An element is a batch, or with ``substeps`` a whole step.
         batches: Plain batches of which the consumer makes one element.
 
     Yields:

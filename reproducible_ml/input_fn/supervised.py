@@ -39,7 +39,7 @@ class SupervisedInputFn(InputFn):
             )
         self.feature_keys, self.label_key = tuple(feature_keys), label_key
         keys = self.feature_keys if label_key is None else (*self.feature_keys, label_key)
-        super().__init__(record_dir, keys, critic_steps=None, **reading)
+        super().__init__(record_dir, keys, substeps=None, **reading)
 
     def _check_features(self) -> None:
         check_scalable(self.features)

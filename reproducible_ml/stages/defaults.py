@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from reproducible_ml.models.gan import type_values
+from reproducible_ml.models.gan import LOSS_NAMES, type_values
 
 
 def fill_in_defaults(config: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
@@ -30,7 +30,7 @@ def gan_metrics(config: Mapping[str, Any]) -> Collection[str]:
     Args:
         config: Keys as in ``experiments.mnist_wgan``.
     """
-    names = {"step", "generator_loss", "critic_loss", "steps_per_second"}
+    names = {"step", *LOSS_NAMES, "steps_per_second"}
     if config.get("classifier_dir") is not None:
         from reproducible_ml.models.evaluation import PREFIX, figure_names
 

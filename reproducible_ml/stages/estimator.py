@@ -9,7 +9,7 @@ from typing import Any
 
 from reproducible_ml.models.exact import Determinism, apply_determinism, set_environment
 from reproducible_ml.stages.parts import default_dir, need_data, source_inputs, values_of
-from reproducible_ml.tracking.recording import record_stage
+from reproducible_ml.tracking.recording import record_digest, record_stage
 from reproducible_ml.utils.errors import ConfigError
 from reproducible_ml.utils.text import SHORT_DIGEST
 
@@ -25,6 +25,7 @@ def train(
     max_steps: int | None = None,
     evaluate_every_steps: int | None = None,
     hooks: Any = None,
+    serving_input_receiver_fn: Callable[[], Any] | None = None,
 ) -> dict[str, Any]:
     """Train an Estimator up to a step, or resume its training; evaluate and record it.
 
@@ -35,8 +36,9 @@ def train(
         run: The running Sacred run.
         config: The run's configuration. Of its keys these are read if they exist: ``model_dir``,
             ``max_steps``, ``evaluate_every_steps``, ``log_every_steps``, ``digest_every_steps``,
-            ``grid_every_steps``, ``allow_changed``, those of ``Determinism``, and with
-            ``serialize`` ``record_dir`` and the source's.
+            ``grid_every_steps``, ``allow_changed``, those of ``Determinism``, with ``serialize``
+            ``record_dir`` and the source's, and ``export_dir``: a folder to which the trained
+            model is exported, see ``models.export.export_estimator``; None for no export.
         make_estimator: Function from ``model_dir`` to the Estimator.
         train_input: Function without arguments that returns the training's ``tf.data.Dataset``, or
             an ``input_fn`` that does. It is called when the data set exists.
@@ -47,6 +49,8 @@ def train(
         evaluate_every_steps: Steps between two evaluations during training; None for the
             configuration's, and without one for the last step alone.
         hooks: Hooks of the training.
+        serving_input_receiver_fn: As for ``Estimator.export_saved_model``; None for the features of
+            the training as tensors.
 
     Returns:
         The run's result: the step, the losses of the last step, the figures of the last evaluation
@@ -61,19 +65,16 @@ def train(
     max_steps = _whole("max_steps", max_steps, config)
     every = None
     if evaluate_input is not None:
-        every = _whole("evaluate_every_steps", evaluate_every_steps, config)
-    if every is not None and max_steps is None:
-        raise ConfigError(
-            f"evaluate_every_steps is {every}, but nothing says where training ends: give "
-            "max_steps too."
-        )
+        every = _every(evaluate_every_steps, config, max_steps)
     # Serialization may load TensorFlow, which reads the environment when it is imported.
     set_environment(determinism)
     inputs: list[str] = []
     if serialize is not None:
         manifest = need_data(run, config, serialize)
         inputs += ["record_dir", *source_inputs(config, manifest.source)]
-    outputs = ("model_dir",) if "model_dir" in config else ()
+    export_dir = config.get("export_dir")
+    _check_export(export_dir, config.get("model_dir"))
+    outputs = [name for name in ("model_dir", "export_dir") if name in config]
     record_stage(run, inputs=inputs, outputs=outputs)
     apply_determinism(determinism, config["seed"])
 
@@ -103,10 +104,60 @@ def train(
                     trainings.points.scalar(name, value, end.step)
         if last is not None and end.step < last:
             break  # the data has ended
+    if export_dir is not None:
+        _export(run, estimator, evaluate_read or read, export_dir, serving_input_receiver_fn)
     shown = "  ".join(f"{name} {value:.4f}" for name, value in {**end.losses, **figures}.items())
     print(f"Step {end.step}, digest {end.digests['run'][:SHORT_DIGEST]}: {shown}")
     print(f"Checkpoint:  {end.checkpoint}")
     return {"step": end.step, **end.losses, **figures, "digest": end.digests["run"]}
+
+
+def _every(given: int | None, config: Mapping[str, Any], max_steps: int | None) -> int | None:
+    every = _whole("evaluate_every_steps", given, config)
+    if every is not None and max_steps is None:
+        raise ConfigError(
+            f"evaluate_every_steps is {every}, but nothing says where training ends: give "
+            "max_steps too."
+        )
+    return every
+
+
+def _check_export(export_dir: str | None, model_dir: str | None) -> None:
+    """Refuse a folder for an export that holds anything but an earlier one of this training."""
+    if export_dir is None:
+        return
+    from reproducible_ml.models.export import check_output, is_export_of
+
+    check_output(export_dir, model_dir is not None and is_export_of(export_dir, model_dir))
+
+
+def _export(
+    run: Any,
+    estimator: Any,
+    read: Callable[[], Any],
+    export_dir: str,
+    serving_input_receiver_fn: Callable[[], Any] | None,
+) -> None:
+    from reproducible_ml.models.export import export_estimator, is_export_of
+
+    if not estimator.config.is_chief:
+        return
+    facts = {
+        "id": run._id,
+        "experiment": run.experiment_info["name"],
+        "digest": run.info["digest"],
+        "data": run.info.get("dataset"),
+    }
+    done = export_estimator(
+        estimator,
+        read,
+        export_dir,
+        overwrite=is_export_of(export_dir, estimator.model_dir),
+        run=facts,
+        serving_input_receiver_fn=serving_input_receiver_fn,
+    )
+    record_digest(run, {"predictions": done.digest})
+    print(f"Export:      {export_dir}")
 
 
 def _whole(name: str, given: int | None, config: Mapping[str, Any]) -> int | None:

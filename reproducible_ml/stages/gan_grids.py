@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reproducible_ml.models.exact import GridHook
-from reproducible_ml.models.gan import GRID_COLUMNS, generate, grid_inputs, noted_gan_model
+from reproducible_ml.models.gan import GRID_COLUMNS, image_sampler
 from reproducible_ml.tracking.recording import record_image
 
 
@@ -26,15 +26,13 @@ class GridsOfAnyGAN:
         self._every_steps = every_steps
 
     def hooks(self) -> Sequence[Any]:
-        """Return the hook for the present graph; none if it generates no images from latents."""
-        gan_model = noted_gan_model()
-        if gan_model is None or not _makes_images(gan_model):
+        """Return the hook for the present graph; none if it makes no images from latents."""
+        draw = image_sampler(self._run.config["seed"])
+        if draw is None:
             return ()
-        noise_dims = int(gan_model.generator_inputs.shape[-1])
-        shown = grid_inputs(self._run.config["seed"], noise_dims)
         return (
             GridHook(
-                lambda: generate(gan_model, shown),
+                draw,
                 self._folder,
                 self._every_steps,
                 self._written,
@@ -45,11 +43,3 @@ class GridsOfAnyGAN:
 
     def _written(self, path: Path, step: int) -> None:
         record_image(self._run, path, f"samples-{step:08d}.png", step)
-
-
-def _makes_images(gan_model: Any) -> bool:
-    latents, images = gan_model.generator_inputs, gan_model.generated_data
-    # Labels and other inputs have shapes that nobody but the user can fill.
-    if not hasattr(latents, "shape") or latents.shape.rank != 2 or not latents.dtype.is_floating:
-        return False
-    return images.shape.rank == 4 and images.shape[-1] in (1, 3) and latents.shape[-1] is not None

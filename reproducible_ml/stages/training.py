@@ -108,8 +108,7 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
     _say_where(result, record_dir)
     return {
         "step": result.step,
-        "generator_loss": result.generator_loss,
-        "critic_loss": result.critic_loss,
+        **result.losses,
         "digest": result.digests["run"],
     }
 

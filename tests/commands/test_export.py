@@ -13,12 +13,8 @@ from click.testing import CliRunner
 
 from reproducible_ml.cli import main
 from reproducible_ml.datasets.serialize import read_manifest
-from reproducible_ml.models.export.export import (
-    _put_in_place,
-    check_output,
-    choose_checkpoint,
-    export_gan,
-)
+from reproducible_ml.models.export import check_output, choose_checkpoint, export_gan
+from reproducible_ml.models.export.folder import _put_in_place
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests import warm

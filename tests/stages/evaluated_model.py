@@ -13,7 +13,8 @@ from reproducible_ml.stages import serialize_stage, train
 from reproducible_ml.tracking import experiment
 
 written = experiment("write")
-ex = experiment("evaluated_model", types={"model_dir": (str, None), "max_steps": (int, None)})
+TYPES = {"model_dir": (str, None), "export_dir": (str, None), "max_steps": (int, None)}
+ex = experiment("evaluated_model", types=TYPES)
 
 
 @written.config
@@ -36,6 +37,7 @@ def config():
     seed = 1
     record_dir = "data"
     model_dir = None
+    export_dir = None
     max_steps = 9
     evaluate_every_steps = 5
     log_every_steps = 4
@@ -55,6 +57,8 @@ def main(_run, _config, record_dir, repeat):
             pixels = tf.nn.dropout(pixels, 0.3)
         weights = tf.compat.v1.get_variable("weights", [28 * 28, 10])
         scores = tf.matmul(pixels, weights)
+        if mode == tf.estimator.ModeKeys.PREDICT:
+            return tf.estimator.EstimatorSpec(mode, predictions={"scores": scores})
         loss = tf.compat.v1.losses.sparse_softmax_cross_entropy(labels, scores)
         step = tf.compat.v1.train.get_global_step()
         rate = tf.compat.v1.train.exponential_decay(0.01, step, 5, 0.5)

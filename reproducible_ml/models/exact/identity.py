@@ -122,6 +122,12 @@ def read_identity(model_dir: str | Path) -> dict[str, Any]:
             "they are of. Name the model_dir of a training of this project."
         ) from error
     except KeyError as error:
+        if error.args == ("gan_type",):
+            raise DataError(
+                f"{model_dir} holds the training of an Estimator that only its own code can build. "
+                "Export it from there, with export_dir in the configuration of stages.train or by "
+                "export_estimator."
+            ) from error
         raise _damaged(path, error) from error
     if not all(found):
         raise _damaged(path, ValueError("empty values"))

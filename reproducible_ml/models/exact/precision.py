@@ -23,8 +23,8 @@ def computing_in(network: Callable[..., Any], compute_dtype: str) -> Callable[..
     """Make a network compute in another dtype.
 
     Args:
-        network: A generator ``(inputs)`` or a critic ``(images, conditioning)``; either may also
-            take ``mode``.
+        network: Function of tensors, such as ``(inputs)`` or ``(images, conditioning)``; it may
+            also take ``mode``.
         compute_dtype: "float32" returns the network itself; "bfloat16".
 
     Returns:

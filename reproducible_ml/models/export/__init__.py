@@ -1,4 +1,4 @@
-"""Export of a trained generator as a SavedModel with its provenance."""
+"""Export of a trained model as a SavedModel with its provenance."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from reproducible_ml.models.export.export import (
+    from reproducible_ml.models.export.estimator import export_estimator
+    from reproducible_ml.models.export.folder import (
         Export,
         check_output,
         checkpoint_files,
         choose_checkpoint,
-        export_gan,
+        is_export_of,
     )
+    from reproducible_ml.models.export.gan import export_gan
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
@@ -22,5 +24,7 @@ __all__ = [
     "check_output",
     "checkpoint_files",
     "choose_checkpoint",
+    "export_estimator",
     "export_gan",
+    "is_export_of",
 ]

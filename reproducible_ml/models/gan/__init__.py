@@ -25,16 +25,23 @@ if TYPE_CHECKING:
         latents_of_batch,
     )
     from reproducible_ml.models.gan.settings import Cadence, GANSettings, settings_from, type_values
-    from reproducible_ml.models.gan.stock import generate, noted_gan_model
+    from reproducible_ml.models.gan.stock import image_sampler
     from reproducible_ml.models.gan.tf_gan import tfgan
     from reproducible_ml.models.gan.training import Watcher, follow_training, train_gan
-    from reproducible_ml.models.gan.types import GAN_TYPES, Defaults, GanType, gan_type_row
+    from reproducible_ml.models.gan.types import (
+        GAN_TYPES,
+        LOSS_NAMES,
+        Defaults,
+        GanType,
+        gan_type_row,
+    )
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "GAN_TYPES",
     "GRID_COLUMNS",
+    "LOSS_NAMES",
     "NETWORKS",
     "OPTIMIZERS",
     "Cadence",
@@ -52,13 +59,12 @@ __all__ = [
     "evaluation_latents",
     "follow_training",
     "gan_type_row",
-    "generate",
     "generator_fn",
     "grid_inputs",
     "grid_latents",
+    "image_sampler",
     "latents_of_batch",
     "make_gan_estimator",
-    "noted_gan_model",
     "settings_from",
     "tfgan",
     "train_gan",

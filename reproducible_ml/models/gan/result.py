@@ -8,6 +8,7 @@ from typing import Any
 
 from reproducible_ml.models.exact import losses_digest, read_steps
 from reproducible_ml.models.gan.grids import GRID_COLUMNS
+from reproducible_ml.models.gan.types import LOSS_NAMES
 from reproducible_ml.utils.digests import array_digest, combined_digest, variable_digests
 from reproducible_ml.utils.files import write_json
 from reproducible_ml.utils.images import save_grid
@@ -36,6 +37,11 @@ class TrainingResult:
     digests: dict[str, str]
     grid: str
     checkpoint: str
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """The losses of the last step by name, in the order of ``LOSS_NAMES``."""
+        return dict(zip(LOSS_NAMES, (self.generator_loss, self.critic_loss)))
 
 
 def finish_training(

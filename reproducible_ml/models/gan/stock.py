@@ -7,11 +7,14 @@ after the updates, on one more batch.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from reproducible_ml.models.exact import publish_losses
+from reproducible_ml.models.gan.grids import grid_inputs
+from reproducible_ml.models.gan.types import LOSS_NAMES
 
 _GAN_MODEL = "reproducible_ml/gan_model"
 
@@ -26,12 +29,8 @@ def tell_training(module: Any) -> None:
 
     @functools.wraps(stock)
     def get_train_estimator_spec(gan_model: Any, gan_loss: Any, *args: Any, **kwargs: Any) -> Any:
-        publish_losses(
-            {
-                "generator_loss": gan_loss.generator_loss,
-                "critic_loss": gan_loss.discriminator_loss,
-            }
-        )
+        losses = (gan_loss.generator_loss, gan_loss.discriminator_loss)
+        publish_losses(dict(zip(LOSS_NAMES, losses)))
         note_gan_model(gan_model)
         return stock(gan_model, gan_loss, *args, **kwargs)
 
@@ -43,10 +42,27 @@ def note_gan_model(gan_model: Any) -> None:
     tf.compat.v1.get_collection_ref(_GAN_MODEL).append(gan_model)
 
 
-def noted_gan_model() -> Any:
-    """Return the ``GANModel`` of the present graph; None if it is no GAN's."""
+def image_sampler(seed: int) -> Callable[[], tf.Tensor] | None:
+    """Return what draws the samples of the present graph's grids.
+
+    Args:
+        seed: The run's root seed.
+
+    Returns:
+        A function that adds the samples [64, height, width, channels] to the graph; None unless it
+        is that of a GAN that makes images from latents.
+    """
     found = tf.compat.v1.get_collection(_GAN_MODEL)
-    return found[0] if found else None
+    if not found:
+        return None
+    latents, images = found[0].generator_inputs, found[0].generated_data
+    # Labels and other inputs have shapes that nobody but the user can fill.
+    if not hasattr(latents, "shape") or latents.shape.rank != 2 or not latents.dtype.is_floating:
+        return None
+    if images.shape.rank != 4 or images.shape[-1] not in (1, 3) or latents.shape[-1] is None:
+        return None
+    shown = grid_inputs(seed, int(latents.shape[-1]))
+    return functools.partial(generate, found[0], shown)
 
 
 def generate(gan_model: Any, inputs: Any) -> tf.Tensor:

@@ -12,6 +12,9 @@ from typing import Any
 
 from reproducible_ml.utils.errors import ConfigError, chosen
 
+# Names of the losses of a step, in the order in which they are logged.
+LOSS_NAMES = ("generator_loss", "critic_loss")
+
 
 @dataclass(frozen=True)
 class Defaults:

@@ -189,7 +189,7 @@ def broken_parts(seal: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]
         found: The seal of the run as it is now.
 
     Returns:
-        Subjects for a sentence, such as "metric critic_loss"; empty if nothing was changed.
+        Subjects for a sentence, such as "metric loss"; empty if nothing was changed.
     """
     broken = []
     for part, words in _PARTS.items():

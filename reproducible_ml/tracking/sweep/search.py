@@ -62,7 +62,7 @@ def check_space(space: Space) -> None:
     if not [key for key in space.varied if key != SEED]:
         raise ConfigError(
             "There is nothing to search: give a key several values (gan_type=wgan,lsgan) or a "
-            "range (gen_lr=log:1e-5..1e-3, critic_steps=1..5)."
+            "range (gen_lr=log:1e-5..1e-3, batch_size=16..64)."
         )
 
 

@@ -20,7 +20,7 @@ from reproducible_ml.utils.errors import DataError, ReproducibleMLError
 ROWS, PER_SHARD = 7, 3
 MANIFEST = "dataset.json"
 # Of each of the four kinds of file, so that all are 2,000.
-DEFAULT, MANY = 40, 500
+DEFAULT, MANY = 40, 200
 
 UNPACKED = {"": bytes, "GZIP": gzip.decompress, "ZLIB": zlib.decompress}
 PACKED = {"": bytes, "GZIP": gzip.compress, "ZLIB": zlib.compress}

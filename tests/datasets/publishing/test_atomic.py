@@ -28,7 +28,7 @@ def test_a_killed_writer_leaves_the_old_data_set_or_none(workers, rounds, tmp_pa
 @pytest.mark.timeout(600)
 # With four workers, each a fresh Python, a round takes several seconds. What is put in place, and
 # when, is decided by the process that started them, as with one.
-@pytest.mark.parametrize(("workers", "rounds"), [(1, 50), (4, 12)])
+@pytest.mark.parametrize(("workers", "rounds"), [(1, 20), (4, 6)])
 def test_a_writer_killed_at_many_moments_leaves_the_old_data_set_or_none(workers, rounds, tmp_path):
     outcomes = check(tmp_path, rounds, workers)
     # Otherwise the kills came all too early or all too late to tell anything.

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from reproducible_ml.models.exact.identity import wait_for_identity
-from reproducible_ml.models.export.export import export_gan
+from reproducible_ml.models.export import export_gan
 from reproducible_ml.models.gan.sampling import TrainedGAN
 from reproducible_ml.utils.errors import DataError
 from tests.models import training_processes as training
