@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from reproducible_ml.process.forked_info import ForkedInfo
     from reproducible_ml.process.lease import (
         EXPIRY_SECONDS,
         RENEWAL_SECONDS,
@@ -45,6 +46,7 @@ __all__ = [
     "LIBRARY",
     "RENEWAL_SECONDS",
     "STOPPED_EXIT",
+    "ForkedInfo",
     "Held",
     "Lease",
     "LoadedCode",

@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
-from reproducible_ml.process import undisturbed
+from reproducible_ml.process import ForkedInfo, undisturbed
 from reproducible_ml.tracking.folder import (
     COMPLETED,
     QUEUED,
@@ -125,11 +126,18 @@ class LocalStore(RunObserver):
         """
         self._attached = run
         run._metrics = _JournaledMetrics(self)
+        _attached.add(self)
         copyreg.pickle(type(run), OneWriter.refuse_pickling)
 
     def __reduce__(self) -> Any:
         """Refuse to be passed to another process."""
         return OneWriter.refuse_pickling(self)
+
+    def refuse_info(self) -> None:
+        """Say of each key of ``run.info`` that this process, a fork, sets: it is not recorded."""
+        writer, run = self._writer, self._attached
+        if writer is not None and run is not None:
+            run.info = ForkedInfo(run.info, functools.partial(writer.refuses, "info"))
 
     @property
     def is_forked(self) -> bool:
@@ -454,6 +462,18 @@ class LocalStore(RunObserver):
                 run = getattr(thread.func, "__self__", None)
                 if any(observer is self for observer in getattr(run, "observers", ())):
                     thread.join(HEARTBEAT_SECONDS)
+
+
+# The stores that a Sacred run of this process is attached to.
+_attached: WeakSet[LocalStore] = WeakSet()
+
+
+def _refuse_info() -> None:
+    for store in list(_attached):
+        store.refuse_info()
+
+
+os.register_at_fork(after_in_child=_refuse_info)
 
 
 def make_exactly(runs_dir: Path, run_id: Any) -> None:

@@ -26,7 +26,11 @@ def work(number):
     run.log_scalar("worker.loss", number, number)
     Path(f"{number}.txt").write_text("made")
     run.add_artifact(f"{number}.txt")
+    run.open_resource(__file__).close()
     run.info["number"] = number
+    run.info.update(other=number)
+    run.info.setdefault("third", number)
+    run.info |= {"fourth": number}
     return number
 
 
@@ -78,7 +82,15 @@ def test_what_workers_log_is_refused_in_a_sentence_and_the_run_stays_whole(task,
     assert numbers == list(range(1, len(numbers) + 1))
     (said,) = run.info["unrecorded"]
     assert said.startswith("what forked processes tried to record: artifact '")
-    assert "metric 'worker.loss'" in said
+    keys = ("number", "other", "third", "fourth")
+    for refused in (
+        "metric 'worker.loss'",
+        f"resource {__file__!r}",
+        *(f"info {k!r}" for k in keys),
+    ):
+        assert refused in said
+    assert not set(keys) & set(run.info)
+    assert type(run.info) is dict
     errors = capfd.readouterr().err + run.log
     assert "Not recorded: metric 'worker.loss', because process" in errors
     assert CliRunner().invoke(cli, ["show", "1"]).exit_code == 0
