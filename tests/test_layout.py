@@ -103,6 +103,7 @@ SPEAK_OF_GANS = {
     "models/exact/step_log.py": "files of version 1.0 hold the two losses without their names",
     "models/export/gan.py": "exports the generator",
     "models/export/saved_generator.py": "exports the generator",
+    "stages/own_gan.py": "its arguments are networks and losses of a GAN",
 }
 # Modules in which a generator is Python's, NumPy's or a random stream's.
 OTHER_GENERATORS = {

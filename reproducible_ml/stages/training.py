@@ -29,6 +29,7 @@ from reproducible_ml.models.gan import (
     train_gan,
 )
 from reproducible_ml.stages.origins import record_origin
+from reproducible_ml.stages.own_gan import OwnGAN, train_own_gan
 from reproducible_ml.stages.parts import (
     Points,
     default_dir,
@@ -50,7 +51,7 @@ from reproducible_ml.utils.errors import ConfigError
 from reproducible_ml.utils.text import SHORT_DIGEST
 
 
-def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, Any]:
+def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any, **own: Any) -> dict[str, Any]:
     """Train a GAN; serialize its data set first if there is none yet.
 
     Args:
@@ -58,10 +59,19 @@ def gan_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dict[str, 
         config: Keys as in ``experiments.mnist_wgan``; those that name the source may be missing
             if ``serialize`` does not need them.
         serialize: The Sacred experiment that writes ``record_dir``.
+        **own: Networks, losses and optimizers as functions of your own in place of the GAN type's,
+            or a whole estimator: the fields of ``stages.own_gan.OwnGAN``.
 
     Returns:
         The run's result: last step, losses and digests.
+
+    Raises:
+        ConfigError: A setting is invalid, or ``model_dir`` belongs to another training.
+        DataError: The data set is missing or damaged.
+        TrainingDiverged: A loss is not finite.
     """
+    if own:
+        return train_own_gan(run, config, serialize, OwnGAN(**own))
     determinism = Determinism(**values_of(Determinism, config))
     # Serialization may load TensorFlow, which reads the environment when it is imported.
     set_environment(determinism)

@@ -141,6 +141,65 @@ def test_a_model_dir_takes_neither_other_code_nor_settings_nor_data(whole, folde
     assert "code: main was changed" in printed
 
 
+OF_TWO_FOLDERS = """
+from reproducible_ml.tracking import experiment
+
+ex = experiment("mine")
+
+
+@ex.config
+def config():
+    seed, model_dir, max_steps = 1, "model", 2
+
+
+@ex.automain
+def main(model_dir, max_steps):
+    import tensorflow as tf
+    from my_model import model_fn
+
+    data = tf.data.Dataset.from_tensors
+    estimator = tf.estimator.Estimator(model_fn, model_dir)
+    estimator.train(lambda: data(([[1.0]], [[2.0]])).repeat(), max_steps=max_steps)
+"""
+MODEL = """
+import tensorflow as tf
+
+
+def model_fn(features, labels, mode):
+    weight = tf.compat.v1.get_variable("weight", [], initializer=tf.zeros_initializer())
+    loss = tf.reduce_mean((features * weight - labels) ** 2)
+    optimizer = tf.compat.v1.train.GradientDescentOptimizer(0.1)
+    train_op = optimizer.minimize(loss, tf.compat.v1.train.get_global_step())
+    return tf.estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)
+"""
+
+
+def test_own_code_of_a_folder_on_the_path_belongs_to_the_model_dir(tmp_path):
+    project, shared = tmp_path / "project", tmp_path / "shared"
+    project.mkdir()
+    shared.mkdir()
+    (project / "mine.py").write_text(OF_TWO_FOLDERS, encoding="utf-8")
+    model = shared / "my_model.py"
+    model.write_text(MODEL, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{shared}"}
+
+    def trained(max_steps):
+        command = ("-m", "mine", "with", f"max_steps={max_steps}")
+        python = warm.Python(*command, cwd=project, environment=environment)
+        printed = "".join(python.communicate(timeout=240))
+        return python.returncode, printed
+
+    code, printed = trained(2)
+    assert code == 0, printed
+    model.write_text(MODEL.replace("** 2", "** 4"), encoding="utf-8")
+    code, printed = trained(3)
+    assert code == 1
+    assert "code: model_fn was changed" in printed
+    model.write_text(f"# A comment changes nothing.\n{MODEL}", encoding="utf-8")
+    code, printed = trained(3)
+    assert code == 0, printed
+
+
 def test_a_recorded_training_is_executed_again_from_its_record_alone(whole, folder):
     shutil.copytree(whole("dropout"), folder, dirs_exist_ok=True)
     (folder / "own_models.py").write_text("raise RuntimeError('changed')\n", encoding="utf-8")

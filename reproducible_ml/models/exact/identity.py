@@ -19,6 +19,8 @@ from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.files import write_json
 
 IDENTITY_FILE = "training.json"
+# The steps of each call of ``train``; only a training of an Estimator of one's own writes it.
+CALLS_FILE = "calls.json"
 _LOOK_SECONDS = 0.2
 # What the bits of a training can depend on, below the package. The code that wrote the data is not
 # among it: the data's fingerprint stands for its bytes.
@@ -110,8 +112,15 @@ def read_identity(model_dir: str | Path) -> dict[str, Any]:
     """Return the settings, data and code that ``training.json`` states.
 
     Raises:
-        DataError: It is missing or damaged.
+        DataError: It is missing or damaged, or does not determine the networks.
     """
+    if (Path(model_dir) / CALLS_FILE).exists():
+        raise DataError(
+            f"{model_dir} holds the training of an Estimator that only its own code can build: its "
+            "settings do not tell what its networks are. Export it from there, with export_dir in "
+            "the configuration of stages.train or by export_estimator; an evaluation takes GANs "
+            "whose configuration names all of it (docs/how-to/own-gan.md)."
+        )
     path = Path(model_dir) / IDENTITY_FILE
     try:
         identity = _load(path)
@@ -122,12 +131,6 @@ def read_identity(model_dir: str | Path) -> dict[str, Any]:
             "they are of. Name the model_dir of a training of this project."
         ) from error
     except KeyError as error:
-        if error.args == ("gan_type",):
-            raise DataError(
-                f"{model_dir} holds the training of an Estimator that only its own code can build. "
-                "Export it from there, with export_dir in the configuration of stages.train or by "
-                "export_estimator."
-            ) from error
         raise _damaged(path, error) from error
     if not all(found):
         raise _damaged(path, ValueError("empty values"))

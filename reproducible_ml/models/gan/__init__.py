@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from reproducible_ml.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from reproducible_ml.models.gan.build import make_gan_estimator
+    from reproducible_ml.models.gan.build import decayed_rate, make_gan_estimator
     from reproducible_ml.models.gan.estimator import GANEstimator
     from reproducible_ml.models.gan.grids import (
         GRID_COLUMNS,
@@ -55,6 +55,7 @@ __all__ = [
     "Watcher",
     "add_samples",
     "critic_fn",
+    "decayed_rate",
     "draw_samples",
     "evaluation_latents",
     "follow_training",

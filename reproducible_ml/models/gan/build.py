@@ -30,6 +30,7 @@ def make_gan_estimator(
     image_shape: Sequence[int],
     classes: int = 0,
     strategy: Any = None,
+    checkpoint_every_steps: int | None = None,
     **estimator_arguments: Any,
 ) -> GANEstimator:
     """Make the estimator of a GAN type for images of one shape.
@@ -40,14 +41,21 @@ def make_gan_estimator(
         image_shape: (height, width, channels).
         classes: Number of classes; only conditional types use it.
         strategy: A ``tf.distribute.Strategy``, see ``distribution``; None for one device.
-        **estimator_arguments: Other arguments of ``GANEstimator``, such as ``warm_start_from``.
+        checkpoint_every_steps: Steps between two checkpoints, where ``ExactSaverHook`` does not
+            write them; None for TensorFlow's interval.
+        **estimator_arguments: Arguments of ``GANEstimator``: others, such as ``warm_start_from``,
+            or networks, losses and optimizers in place of those of the settings.
 
     Returns:
         The estimator; ``ExactSaverHook`` writes its checkpoints.
     """
     row = gan_type_row(settings.gan_type)
     # In a cluster, TensorFlow would also write checkpoints, beside those of ExactSaverHook.
-    checkpoints = {"save_checkpoints_secs": None} if settings.strategy == MULTI_WORKER else {}
+    checkpoints: dict[str, Any] = {}
+    if settings.strategy == MULTI_WORKER:
+        checkpoints = {"save_checkpoints_secs": None}
+    elif checkpoint_every_steps is not None:
+        checkpoints = {"save_checkpoints_steps": checkpoint_every_steps}
     penalty = None
     if row.penalty is not None and settings.penalty_weight is not None:
         penalty = critic_penalty(row.penalty, settings.penalty_weight, settings.seed)
@@ -65,20 +73,22 @@ def make_gan_estimator(
             train_distribute=strategy,
             session_config=_session_config(settings),
         )
+        of_settings: dict[str, Any] = {
+            "generator_fn": generator_fn(*network),
+            "discriminator_fn": critic_fn(*network),
+            "generator_loss_fn": row.generator_loss_fn,
+            "discriminator_loss_fn": row.critic_loss_fn,
+            "generator_optimizer": _optimizer(settings, settings.gen_optimizer, settings.gen_lr),
+            "discriminator_optimizer": _optimizer(
+                settings, settings.crit_optimizer, settings.crit_lr
+            ),
+            "critic_steps": settings.critic_steps,
+            "critic_weight_clip": settings.critic_weight_clip,
+            "critic_penalty": penalty,
+            "compute_dtype": settings.compute_dtype,
+        }
         estimator = GANEstimator(
-            model_dir=str(model_dir),
-            generator_fn=generator_fn(*network),
-            discriminator_fn=critic_fn(*network),
-            generator_loss_fn=row.generator_loss_fn,
-            discriminator_loss_fn=row.critic_loss_fn,
-            generator_optimizer=_optimizer(settings, settings.gen_optimizer, settings.gen_lr),
-            discriminator_optimizer=_optimizer(settings, settings.crit_optimizer, settings.crit_lr),
-            critic_steps=settings.critic_steps,
-            critic_weight_clip=settings.critic_weight_clip,
-            critic_penalty=penalty,
-            compute_dtype=settings.compute_dtype,
-            config=config,
-            **estimator_arguments,
+            model_dir=str(model_dir), config=config, **{**of_settings, **estimator_arguments}
         )
     estimator.classes = classes if row.conditional else 0
     return estimator
@@ -93,15 +103,23 @@ def _optimizer(settings: GANSettings, name: str | None, rate: float) -> Any:
         row.defaults(settings.defaults),
         **{key: value for key, value in given.items() if value is not None},
     )
+    if settings.lr_decay is None:
+        return make(rate, values)
+    return lambda: make(decayed_rate(settings, rate), values)
+
+
+def decayed_rate(settings: GANSettings, rate: float) -> Any:
+    """Return the learning rate of the present step: a number, or a tensor if the rates decay.
+
+    Args:
+        settings: ``lr_decay`` and ``lr_decay_steps`` of the training.
+        rate: The rate at step 0.
+    """
     decay, steps = settings.lr_decay, settings.lr_decay_steps
     if decay is None or steps is None:
-        return make(rate, values)
-
-    def decaying() -> Any:
-        step = tf.compat.v1.train.get_or_create_global_step()
-        return make(tf.compat.v1.train.exponential_decay(rate, step, steps, decay), values)
-
-    return decaying
+        return rate
+    step = tf.compat.v1.train.get_or_create_global_step()
+    return tf.compat.v1.train.exponential_decay(rate, step, steps, decay)
 
 
 def _session_config(settings: GANSettings) -> tf.compat.v1.ConfigProto:

@@ -137,17 +137,14 @@ def source_files(origin: Origin, loaded: LoadedCode) -> list[Path]:
 
 
 def loaded_files(base_dir: Path) -> list[Path]:
-    """Return the user's own files that this process has imported, without this library, sorted.
+    """Return the user's own source files that this process has imported, sorted.
+
+    These are the Python files of ``loaded_code``, wherever they lie, without this library's.
 
     Args:
         base_dir: The directory that holds the experiment's top-level package.
     """
-    root = base_dir.resolve()
-    return sorted(
-        file
-        for file in loaded_code(base_dir).files
-        if file.suffix == ".py" and root in file.parents
-    )
+    return sorted(file for file in loaded_code(base_dir).files if file.suffix == ".py")
 
 
 def _python_files(package: Path) -> Iterator[Path]:

@@ -29,7 +29,7 @@ from reproducible_ml.models.exact.any_estimator.counted_data import (
 from reproducible_ml.models.exact.any_estimator.stateless_draws import make_draws_stateless
 from reproducible_ml.models.exact.checkpoints import ExactSaverHook, StepLogHook
 from reproducible_ml.models.exact.hooks import ProgressHook, ScalarHook, StopHook, replay
-from reproducible_ml.models.exact.identity import check_identity, checkpoint_step
+from reproducible_ml.models.exact.identity import CALLS_FILE, check_identity, checkpoint_step
 from reproducible_ml.models.exact.step import (
     has_outcome,
     outcome_of,
@@ -44,7 +44,6 @@ from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.files import write_json
 from reproducible_ml.utils.running import recorded_elsewhere
 
-CALLS_FILE = "calls.json"
 _NEVER = 2**62
 _THEN = "start it again to resume from the last checkpoint"
 _TRAIN = tf.estimator.ModeKeys.TRAIN
@@ -253,8 +252,9 @@ class ExactTraining:
         if number is None:
             number = tf.cast(tf.compat.v1.train.get_global_step().read_value(), tf.int64)
         make_draws_stateless(watched.seed, number)
-        self._check_identity()
+        # TensorFlow makes it before this only where it writes summaries.
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._check_identity()
         write_json(self.folder / CALLS_FILE, self._starts)
         self._log = StepLog(self.folder, self._restored or 0, tuple(published_outcome().losses))
         self._replay(self._log.steps)
