@@ -14,8 +14,6 @@ from reproducible_ml.utils.text import counted, table
 if TYPE_CHECKING:
     from reproducible_ml.tracking.sweep import Request, Space, Sweep
 
-INTERRUPTED_EXIT = 130
-
 
 @click.command()
 @click.argument("module", metavar="MODULE", shell_complete=experiment_modules)
@@ -84,7 +82,8 @@ def command(module: str, arguments: tuple[str, ...], **options: Any) -> None:
     that give the same configuration one is run. With --search, values are drawn from ranges such
     as 2..5, 0.1..0.9 or log:1e-5..1e-3.
 
-    Exit code: 0 if every member completed; 1 if one failed; 130 after Ctrl-C, which stops them.
+    Exit code: 0 if every member completed; 1 if one failed; 130 after Ctrl-C and 143 after SIGTERM,
+    which stop them.
     """
     from reproducible_ml.tracking.runs import DEFAULT_FOLDER
     from reproducible_ml.tracking.sweep import FAILED, Request, parse_space
@@ -105,12 +104,12 @@ def command(module: str, arguments: tuple[str, ...], **options: Any) -> None:
     if options["dry_run"]:
         _say_what_would_run(request, space, options)
         return
-    sweep, interrupted = _execute(request, space, options)
+    sweep, stopped_by = _execute(request, space, options)
     if sweep.members:
         _show(sweep, space, options["direction"])
-    if interrupted:
+    if stopped_by is not None:
         echo("Interrupted; run the same command again to resume.", err=True)
-        raise SystemExit(INTERRUPTED_EXIT)
+        raise SystemExit(128 + stopped_by)
     failed = [one for one in sweep.members if one.status == FAILED]
     if failed:
         echo(f"{len(failed)} of {len(sweep.members)} members failed.", err=True)
@@ -133,8 +132,8 @@ def _check_options(options: dict[str, Any], searching: bool) -> None:
     require_optuna()
 
 
-def _execute(request: Request, space: Space, options: dict[str, Any]) -> tuple[Sweep, bool]:
-    """Run all members, and return whether they were interrupted."""
+def _execute(request: Request, space: Space, options: dict[str, Any]) -> tuple[Sweep, int | None]:
+    """Run all members, and return the signal that interrupted them; None if none did."""
     import signal
 
     from reproducible_ml.tracking.sweep import Sweep, SweepProgress, need_database, product
@@ -143,7 +142,11 @@ def _execute(request: Request, space: Space, options: dict[str, Any]) -> tuple[S
     need_database(request, members)
     total = len(members) or options["trials"] * len(space.values.get("seed", (None,)))
 
+    stopped_by: int = signal.SIGINT
+
     def stop(number: int, frame: Any) -> None:
+        nonlocal stopped_by
+        stopped_by = number
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)
@@ -162,10 +165,10 @@ def _execute(request: Request, space: Space, options: dict[str, Any]) -> tuple[S
             else:
                 sweep.execute(members)
         except KeyboardInterrupt:
-            return sweep, True
+            return sweep, stopped_by
         finally:
             signal.signal(signal.SIGTERM, before)
-    return sweep, False
+    return sweep, None
 
 
 def _show(sweep: Sweep, space: Space, direction: str | None) -> None:

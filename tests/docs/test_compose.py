@@ -26,7 +26,7 @@ def test_it_keeps_its_runs_in_a_volume_and_names_its_version(mongo):
     service, volumes = mongo
     assert service["volumes"] == ["mongo:/data/db"]
     assert "mongo" in volumes
-    assert re.fullmatch(r"mongo:\d+\.\d+", service["image"])
+    assert re.fullmatch(r"mongo:\d+\.\d+\.\d+@sha256:[0-9a-f]{64}", service["image"])
 
 
 def test_the_variables_that_the_page_sets_are_those_that_it_reads(mongo):

@@ -5,6 +5,7 @@ import json
 from datetime import datetime, timedelta, timezone
 
 import bson
+import pymongo.monitoring
 import pytest
 from pymongo.errors import PyMongoError
 
@@ -147,3 +148,30 @@ def test_documents_of_any_identity_are_listed(mongo_database, mongo_uri):
         assert len(list_runs(store)) == count
         for one in store.ids():
             command("show", "-m", address, "--", str(one))
+
+
+class Asked(pymongo.monitoring.CommandListener):
+    """Counts what is asked of a database."""
+
+    def __init__(self):
+        self.commands = []
+
+    def started(self, event):
+        self.commands.append(event.command_name)
+
+    def succeeded(self, event):
+        pass
+
+    def failed(self, event):
+        pass
+
+
+def test_many_documents_are_read_with_few_questions(mongo_database, mongo_uri):
+    mongo_database.runs.insert_many({**SOUND, "_id": one} for one in range(1, 121))
+    asked = Asked()
+    pymongo.monitoring.register(asked)
+    with open_store(mongo=f"{mongo_uri}/{mongo_database.name}") as store:
+        found = [one["_id"] for one in store.entries()]
+    assert found == list(range(1, 121))
+    # The ids, and three times at most 50 runs.
+    assert asked.commands.count("find") == 4

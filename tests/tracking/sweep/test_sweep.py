@@ -283,7 +283,7 @@ def test_an_interrupted_sweep_ends_its_members_and_keeps_what_is_done(toy, numbe
         time.sleep(0.02)
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
+    assert process.returncode == 128 + number, output
     assert [one["status"] for one in toy.members()] == ["completed", "interrupted"]
     row = toy.rows()[0]
     assert (row["n"], row["failed"], row["unfinished"]) == ("1", "0", "1")
