@@ -27,6 +27,7 @@ from reproducible_ml.models.exact import (
 from reproducible_ml.models.exact.any_estimator import ExactTraining, TrainingEnd, Watched
 from reproducible_ml.stages.gan_grids import GridsOfAnyGAN
 from reproducible_ml.stages.parts import Points, record_probe, values_of
+from reproducible_ml.stages.warm_start import WarmStart, warm_start_of
 from reproducible_ml.tracking.folder import plain
 from reproducible_ml.tracking.recording import (
     loaded_files,
@@ -149,7 +150,7 @@ class RunTrainings:
                 need_number(name, config[name], least=1)
         return Watched(
             seed=config["seed"],
-            identity=self._identity,
+            identity=partial(self._identity, warm_start_of(estimator)),
             write=self.points.scalar,
             log_every_steps=config.get("log_every_steps", Watched.log_every_steps),
             digest_every_steps=config.get("digest_every_steps", Watched.digest_every_steps),
@@ -159,7 +160,7 @@ class RunTrainings:
             ).hooks,
         )
 
-    def _identity(self, manifest: Any) -> dict[str, Any]:
+    def _identity(self, warm_start: WarmStart | None, manifest: Any) -> dict[str, Any]:
         """Return what a resumed training must share: configuration, data and code."""
         run = self._run
         # As a record holds them: it is kept as JSON, and a path counts as the string that it is.
@@ -171,6 +172,12 @@ class RunTrainings:
             stage = run.info["stage"]
             run.info["stage"] = {**stage, "inputs": [*stage["inputs"], *named]}
         settings, data = {}, {} if manifest is None else {"fingerprint": manifest.fingerprint}
+        if warm_start is not None:
+            data["warm_start"] = warm_start.digest
+            record_digest(run, {"warm_start": warm_start.digest})
+            stage = run.info["stage"]
+            named = [key for key, value in values.items() if value == warm_start.path]
+            run.info["stage"] = {**stage, "inputs": [*stage["inputs"], *named]}
         for key, value in values.items():
             if key in FREE or key.endswith(_FREE_ENDING):
                 continue

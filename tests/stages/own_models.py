@@ -8,7 +8,7 @@ import signal
 
 from reproducible_ml.tracking import experiment
 
-ex = experiment("own_models", types={"csv_file": (str, None)})
+ex = experiment("own_models", types={"csv_file": (str, None), "first_weights": (str, None)})
 
 
 @ex.config
@@ -17,6 +17,7 @@ def config():
     kind = "dropout"
     model_dir = "model"
     csv_file = None
+    first_weights = None
     sign = 1.0
     batch_size = 8
     max_steps = 20
@@ -29,7 +30,7 @@ def table():
 
 
 @ex.automain
-def main(kind, model_dir, csv_file, sign, batch_size, max_steps):
+def main(kind, model_dir, csv_file, first_weights, sign, batch_size, max_steps):
     import numpy as np
     import tensorflow as tf
 
@@ -79,7 +80,9 @@ def main(kind, model_dir, csv_file, sign, batch_size, max_steps):
 
     input_fn = own_data
     if kind == "dropout":
-        estimator = tf.estimator.Estimator(model_fn, config=run_config)
+        estimator = tf.estimator.Estimator(
+            model_fn, config=run_config, warm_start_from=first_weights
+        )
     elif kind == "canned":
         estimator = tf.estimator.DNNClassifier([8], columns, dropout=0.3, config=run_config)
     elif kind == "linear":

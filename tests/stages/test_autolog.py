@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tests import warm
 from tests.shared import made_once
+from tests.tracking import toy_project
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("dropout", "canned", "linear", "keras", "stock", "fused")
@@ -215,3 +216,29 @@ def test_a_recorded_training_is_executed_again_from_its_record_alone(whole, fold
     done = warm.run("-c", code, cwd=folder, environment=environment)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "at step 1: loss" in done.stdout
+
+
+def test_first_weights_of_another_training_are_an_input(whole, folder):
+    shutil.copytree(whole("dropout") / "model", folder / "first")
+    warm_start = "first_weights=first"
+    code, printed = run(folder, "dropout", warm_start, "max_steps=14")
+    assert code == 0, printed
+    assert info(folder, 1)["stage"]["inputs"] == ["first_weights"]
+    assert weights(folder / "model") != weights(folder / "first")
+    code, printed = toy_project.command(["reproduce", "1"], folder)
+    assert code == 0, printed
+    (row,) = [line.split() for line in printed.splitlines() if line.startswith("warm_start")]
+    assert row[-1] == "same"
+    # Resumed from its own checkpoint, whatever the crash.
+    shutil.move(folder / "model", folder / "uninterrupted")
+    code, _ = run(folder, "dropout", warm_start, "max_steps=14", kill_at=9)
+    assert code == -9
+    code, printed = run(folder, "dropout", warm_start, "max_steps=14")
+    assert code == 0, printed
+    assert weights(folder / "model") == weights(folder / "uninterrupted")
+    # Another checkpoint is newest there now.
+    shutil.rmtree(folder / "first")
+    shutil.copytree(folder / "uninterrupted", folder / "first")
+    code, printed = run(folder, "dropout", warm_start, "max_steps=15")
+    assert code == 1
+    assert "warm_start was" in printed
