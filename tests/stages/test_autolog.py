@@ -106,7 +106,9 @@ def test_a_killed_training_resumes_to_the_same_bits(kind, whole, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["stock"])
+@pytest.mark.timeout(1200)
+# With KILLS=10, ten kills of each kind.
+@pytest.mark.parametrize("kind", KINDS if "KILLS" in os.environ else ["stock"])
 def test_a_training_killed_again_and_again_ends_with_the_same_bits(kind, whole, folder):
     draw = random.Random(kind)
     for _ in range(ROUNDS):
