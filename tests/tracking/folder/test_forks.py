@@ -80,7 +80,8 @@ def test_what_workers_log_is_refused_in_a_sentence_and_the_run_stays_whole(task,
     assert list(run.artifacts) == []
     numbers = [entry.sequence for entry in JournalReader(Path("runs/1/journal.log")).read_all()]
     assert numbers == list(range(1, len(numbers) + 1))
-    (said,) = run.info["unrecorded"]
+    # Modules of tests that ran before in this process may have functions without a file.
+    (said,) = [one for one in run.info["unrecorded"] if one.startswith("what forked")]
     assert said.startswith("what forked processes tried to record: artifact '")
     keys = ("number", "other", "third", "fourth")
     for refused in (
