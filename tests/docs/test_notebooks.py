@@ -27,7 +27,7 @@ def outputs_of(notebook):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
 def test_a_notebook_runs_in_its_own_folder_and_shows_pictures_and_progress_and_no_warning(
     path, tmp_path, monkeypatch

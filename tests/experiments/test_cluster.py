@@ -43,7 +43,7 @@ def test_what_a_cluster_needs_is_said_before_anything_starts(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_two_workers_leave_one_record_that_one_machine_executes_again(tmp_path):
     source = ["source=digits", "record_dir=data/smoke"]
     code, output = experiment("mnist_serialize", tmp_path, "-u", "with", *source)
