@@ -114,7 +114,7 @@ def batch_of(picked):
 
 def test_a_batch_is_the_rows_that_the_order_names(folder):
     fn = supervised_input_fn(folder / "all", KEYS, "label", batch_size=8, seed=5)
-    assert (fn.reader, fn.label_key, fn.critic_steps) == ("memory", "label", None)
+    assert (fn.reader, fn.label_key, fn.substeps) == ("memory", "label", None)
     all_rows = rows()
     for step, found in enumerate(values(fn(), 14)):
         drawn = [simon.record_at(p, RECORDS, 5) for p in range(8 * step, 8 * step + 8)]
