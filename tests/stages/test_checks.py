@@ -1,8 +1,10 @@
 """A wrong setting of a bundled experiment is refused before its run begins: no failed run stays."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from reproducible_ml.stages import check_training
 from reproducible_ml.tracking import experiment
 from reproducible_ml.utils.errors import ConfigError
 
+ROOT = Path(__file__).parents[2]
 INTERVALS = [f"{name}_every_steps" for name in ("log", "grid", "checkpoint", "digest", "evaluate")]
 # A missing folder is told first.
 FOLDERS = {"model_dir": "m", "classifier_dir": "c"}
@@ -94,4 +97,5 @@ def test_the_checks_leave_tensorflow_to_be_imported_with_the_runs_own_settings()
         "e.ex._create_run(config_updates={'model_dir': 'a', 'classifier_dir': 'b'})\n"
         "assert 'tensorflow' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=120)
