@@ -74,7 +74,9 @@ def train(
         inputs += ["record_dir", *source_inputs(config, manifest.source)]
     export_dir = config.get("export_dir")
     _check_export(export_dir, config.get("model_dir"))
-    outputs = [name for name in ("model_dir", "export_dir") if name in config]
+    outputs = ["model_dir"] if "model_dir" in config else []
+    # A run that exported nothing is executed again without an export.
+    outputs += [] if export_dir is None else ["export_dir"]
     record_stage(run, inputs=inputs, outputs=outputs)
     apply_determinism(determinism, config["seed"])
 
