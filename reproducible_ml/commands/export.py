@@ -93,7 +93,7 @@ def _model_of(run_id: str, folder: str | None, mongo: str | None) -> tuple[Run, 
 
 def _check_unchanged(run: Run, step: int, prefix: Path) -> None:
     """Refuse a recorded checkpoint whose files have changed."""
-    from reproducible_ml.models.export import checkpoint_files
+    from reproducible_ml.utils.digests import checkpoint_files
     from reproducible_ml.utils.errors import DataError
 
     recorded = run.facts["checkpoint"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.utils.digests import combined_digest, file_digest
+from reproducible_ml.utils.digests import checkpoint_files, combined_digest
 
 MISSING = "missing"
 
@@ -34,6 +34,6 @@ def warm_start_of(estimator: Any) -> WarmStart | None:
         return None
     given = os.fspath(settings.ckpt_to_initialize_from)
     prefix = tf.train.latest_checkpoint(given) if os.path.isdir(given) else given
-    files = [] if prefix is None else Path(prefix).parent.glob(f"{Path(prefix).name}.*")
-    digests = {path.suffix: file_digest(path) for path in files}
+    files = {} if prefix is None else checkpoint_files(Path(prefix))
+    digests = {Path(name).suffix: facts["sha256"] for name, facts in files.items()}
     return WarmStart(given, combined_digest(digests) if digests else MISSING)

@@ -52,6 +52,23 @@ def file_digest(path: str | Path) -> str:
     return hashed(path, hashlib.sha256())
 
 
+def checkpoint_files(prefix: Path) -> dict[str, dict[str, Any]]:
+    """Return the size and the SHA-256 of a checkpoint's files.
+
+    Args:
+        prefix: Prefix in TensorFlow's sense, or the path of a checkpoint that is a single file.
+
+    Returns:
+        Name -> ``bytes`` and ``sha256``, sorted; empty if there are none.
+    """
+    files = sorted(
+        one
+        for one in prefix.parent.glob("*")
+        if one.is_file() and (one == prefix or one.name.startswith(prefix.name + "."))
+    )
+    return {one.name: {"bytes": one.stat().st_size, "sha256": file_digest(one)} for one in files}
+
+
 def combined_digest(parts: Mapping[str, str]) -> str:
     """Digest a group of named digests, independently of their order.
 

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from reproducible_ml.models.export.folder import (
         Export,
         check_output,
-        checkpoint_files,
         choose_checkpoint,
         is_export_of,
     )
@@ -22,7 +21,6 @@ else:
 __all__ = [
     "Export",
     "check_output",
-    "checkpoint_files",
     "choose_checkpoint",
     "export_estimator",
     "export_gan",

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import reproducible_ml
-from reproducible_ml.utils.digests import file_digest
+from reproducible_ml.utils.digests import checkpoint_files, file_digest
 from reproducible_ml.utils.disk import writing
 from reproducible_ml.utils.environment import describe_environment
 from reproducible_ml.utils.errors import ConfigError, DataError
@@ -74,7 +74,7 @@ def choose_checkpoint(model_dir: str | Path, step: int | None) -> tuple[int, Pat
     """
     if not Path(model_dir).is_dir():
         raise DataError(
-            f"There is no folder {model_dir}. Name the folder to which a training wrote its "
+            f"There is no folder {model_dir}. Name the folder where a training wrote its "
             "checkpoints (model_dir in its configuration)."
         )
     kept = kept_checkpoints(model_dir)
@@ -91,14 +91,6 @@ def choose_checkpoint(model_dir: str | Path, step: int | None) -> tuple[int, Pat
             "Choose one of them with --step."
         )
     return step, kept[step]
-
-
-def checkpoint_files(prefix: Path) -> dict[str, dict[str, Any]]:
-    """Return the size and the SHA-256 of a checkpoint's files, by name."""
-    return {
-        path.name: {"bytes": path.stat().st_size, "sha256": file_digest(path)}
-        for path in sorted(prefix.parent.glob(glob_safe(prefix.name) + ".*"))
-    }
 
 
 def check_output(output: str | Path, overwrite: bool) -> None:

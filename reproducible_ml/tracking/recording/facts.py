@@ -15,7 +15,7 @@ from typing import Any
 from reproducible_ml.tracking.folder import read_json, run_directories
 from reproducible_ml.tracking.recording.observer import LocalStore
 from reproducible_ml.tracking.recording.options import FOLDER, MONGO
-from reproducible_ml.utils.digests import file_digest
+from reproducible_ml.utils.digests import checkpoint_files
 from reproducible_ml.utils.errors import TrackingError
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
@@ -120,19 +120,13 @@ def record_checkpoint(run: Any, path: str | Path | None, step: int) -> None:
         run.info["checkpoint"] = None
         return
     prefix = Path(path).absolute()
-    files = sorted(
-        one
-        for one in prefix.parent.glob("*")
-        if one.is_file() and (one == prefix or one.name.startswith(prefix.name + "."))
-    )
+    files = checkpoint_files(prefix)
     if not files:
         raise TrackingError(f"There is no checkpoint {prefix} to record.")
     run.info["checkpoint"] = {
         "path": str(prefix),
         "step": int(step),
-        "files": {
-            one.name: {"bytes": one.stat().st_size, "sha256": file_digest(one)} for one in files
-        },
+        "files": files,
     }
 
 
