@@ -50,12 +50,11 @@ def check_python() -> Finding:
 
 def check_tensorflow() -> Finding:
     """Check that TensorFlow is of the series for this Python, without importing it."""
-    from reproducible_ml.utils.tensorflow_version import require_tensorflow
+    from reproducible_ml.utils.tensorflow_version import require_tensorflow, series_of
 
     try:
         found = require_tensorflow()
-        series = found.rpartition(".")[0]
-        return Finding("ok", f"TensorFlow {found}: {PROMISES[series]}")
+        return Finding("ok", f"TensorFlow {found}: {PROMISES[series_of(found)]}")
     except ReproducibleMLError as error:
         return Finding("fail", str(error))
 

@@ -29,8 +29,13 @@ def installed_tensorflow() -> str | None:
     return None
 
 
+def series_of(version: str) -> str:
+    """Return the series of a version: "2.15" for "2.15.1" and for "2.15.0.post1"."""
+    return ".".join(version.split(".")[:2])
+
+
 def series_for(python: tuple[int, int]) -> str | None:
-    """Return the series of TensorFlow for a version of Python; None if there is no line for it.
+    """Return the TensorFlow series that a version of Python gets; None if it gets none.
 
     Args:
         python: Such as ``(3, 12)``.
@@ -58,7 +63,7 @@ def require_tensorflow() -> str:
     found = installed_tensorflow()
     if found is None:
         raise ConfigError(f"TensorFlow is not installed; {install}")
-    if found.split(".")[:2] != [major, minor]:
+    if series_of(found) != series:
         raise ConfigError(
             f"TensorFlow {found} is installed, but on Python {shown} Reproducible-ML needs "
             f"{series}; {install}"

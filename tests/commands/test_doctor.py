@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from reproducible_ml.commands.doctor import check_folder, check_script, command
 from reproducible_ml.tracking.board.main import main as board_main
+from reproducible_ml.utils.tensorflow_version import series_for
 
 
 def examine(*options, **environment):
@@ -81,6 +82,14 @@ def test_another_tensorflow_or_package_fails_with_what_to_do(tmp_path):
     assert "pip install" in found["tensorflow"][1]
     assert found["packages"][0] == "fail"
     assert "sacredboard 0.3 is not ==0.4.2" in found["packages"][1]
+
+
+def test_a_post_release_of_tensorflow_is_of_its_series(tmp_path):
+    series = series_for(sys.version_info[:2])
+    distribution(tmp_path, "tensorflow", f"{series}.0.post1")
+    _, found = examine("-m", f"127.0.0.1:{nobody_listens()}:x", PYTHONPATH=str(tmp_path))
+    assert found["tensorflow"][0] == "ok"
+    assert f"TensorFlow {series}.0.post1: " in found["tensorflow"][1]
 
 
 @pytest.mark.parametrize(

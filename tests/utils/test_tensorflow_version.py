@@ -44,7 +44,7 @@ def test_tensorflow_2_15_is_taken_whatever_its_distribution_is_called(tmp_path, 
     assert ask(tmp_path) == "2.15.1"
 
 
-LINES = {"3.10": "2.15.1", "3.11": "2.15.0", "3.12": "2.19.1", "3.13": "2.21.0"}
+LINES = {"3.10": "2.15.1", "3.11": "2.15.0.post1", "3.12": "2.19.1", "3.13": "2.21.0"}
 
 
 @pytest.mark.parametrize("python", LINES)

@@ -12,6 +12,7 @@ from typing import Any
 
 from reproducible_ml.tracking.runs import flat
 from reproducible_ml.utils.environment import changes_results
+from reproducible_ml.utils.tensorflow_version import series_of
 
 NOTHING = "none expected"
 _ANY_BIT = "may change every bit of a training"
@@ -98,7 +99,7 @@ def other_tensorflow(
         config: The run's configuration.
     """
     then, here = ((one.get("tensorflow") or {}).get("version") for one in (recorded, now))
-    series = {str(one).rpartition(".")[0] for one in (then, here)}
+    series = {series_of(str(one)) for one in (then, here)}
     # A configuration without it is of an experiment that does not compute with TensorFlow.
     if not then or not here or len(series) == 1 or "onednn" not in config:
         return ""
