@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reproducible_ml.models.exact import Determinism, set_environment
-from reproducible_ml.models.gan import Cadence, GANSettings, gan_type_row
+from reproducible_ml.models.exact import Determinism
+from reproducible_ml.models.gan import Cadence, GANSettings
 from reproducible_ml.stages.estimator import train
 from reproducible_ml.stages.parts import values_of
 from reproducible_ml.utils.errors import ConfigError
@@ -85,7 +85,6 @@ def train_own_gan(
             training.
     """
     determinism = Determinism(**values_of(Determinism, config))
-    set_environment(determinism)
     settings = GANSettings(determinism=determinism, **values_of(GANSettings, config))
     cadence = Cadence(**values_of(Cadence, config))
     for key in ("strategy", "classifier_dir"):
@@ -113,16 +112,13 @@ def train_own_gan(
     made: list[Any] = []
 
     def make(model_dir: str) -> Any:
-        from reproducible_ml.input_fn import count_classes, image_shape
-        from reproducible_ml.models.gan import make_gan_estimator
+        from reproducible_ml.input_fn import image_shape
+        from reproducible_ml.models.gan import make_gan_estimator, training_classes
 
         if own.make_estimator is not None:
             made[:] = [own.make_estimator(model_dir)]
             return made[0]
-        record_dir, classes = config["record_dir"], 0
-        if gan_type_row(settings.gan_type).conditional:
-            asking = f"gan_type {settings.gan_type!r}"
-            classes = count_classes(record_dir, settings.label_key, asking)
+        record_dir = config["record_dir"]
         functions = {
             "generator_fn": _of_config(own.generator_fn, config),
             "discriminator_fn": _of_config(own.critic_fn, config),
@@ -135,7 +131,7 @@ def train_own_gan(
                 model_dir,
                 settings,
                 image_shape(record_dir),
-                classes,
+                training_classes(record_dir, settings),
                 checkpoint_every_steps=cadence.checkpoint_every_steps,
                 **{
                     name: function
@@ -147,19 +143,11 @@ def train_own_gan(
         return made[0]
 
     def read() -> Any:
-        from reproducible_ml.input_fn import input_fn
+        from reproducible_ml.models.gan import training_input
 
-        conditional = gan_type_row(settings.gan_type).conditional
+        # A whole estimator of the user's may take plain batches.
         steps = getattr(made[0], "critic_steps", None)
-        return input_fn(
-            str(Path(config["record_dir"])),
-            split="train",
-            batch_size=settings.batch_size,
-            noise_dims=settings.noise_dims,
-            seed=settings.seed,
-            label_key=settings.label_key if conditional else None,
-            **({} if steps is None else {"critic_steps": steps}),
-        )
+        return training_input(Path(config["record_dir"]), settings, steps)
 
     return train(
         run,

@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     from reproducible_ml.models.gan.settings import Cadence, GANSettings, settings_from, type_values
     from reproducible_ml.models.gan.stock import image_sampler
     from reproducible_ml.models.gan.tf_gan import tfgan
-    from reproducible_ml.models.gan.training import Watcher, follow_training, train_gan
+    from reproducible_ml.models.gan.training import (
+        Watcher,
+        follow_training,
+        train_gan,
+        training_classes,
+        training_input,
+    )
     from reproducible_ml.models.gan.types import (
         GAN_TYPES,
         LOSS_NAMES,
@@ -69,5 +75,7 @@ __all__ = [
     "settings_from",
     "tfgan",
     "train_gan",
+    "training_classes",
+    "training_input",
     "type_values",
 ]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import reproducible_ml
 from reproducible_ml.models.exact import MULTI_WORKER, apply_determinism, open_strategy
@@ -28,6 +28,9 @@ from reproducible_ml.process import between_steps, hold, stop_if_asked
 from reproducible_ml.utils.disk import writing
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
 from reproducible_ml.utils.running import recorded_elsewhere
+
+if TYPE_CHECKING:
+    from reproducible_ml.input_fn import GANInputFn
 
 # Warnings of TensorFlow about its own calls. The networks can't silence the second one, since
 # replicas are built in threads.
@@ -245,6 +248,39 @@ def follow_training(
         _train(parts, settings, max_steps, hooks=[])
 
 
+def training_classes(record_dir: str | Path, settings: GANSettings) -> int:
+    """Return the number of classes of a conditional type's data; 0 for the other types."""
+    from reproducible_ml.input_fn import count_classes
+
+    if not gan_type_row(settings.gan_type).conditional:
+        return 0
+    return count_classes(record_dir, settings.label_key, f"gan_type {settings.gan_type!r}")
+
+
+def training_input(
+    record_dir: str | Path, settings: GANSettings, critic_steps: int | None
+) -> GANInputFn:
+    """Return the input function of a training, with labels for a conditional type.
+
+    Args:
+        record_dir: Folder of the data set.
+        settings: Settings of the training.
+        critic_steps: Critic updates per element; None for plain batches.
+    """
+    from reproducible_ml.input_fn import input_fn
+
+    conditional = gan_type_row(settings.gan_type).conditional
+    return input_fn(
+        str(record_dir),
+        split="train",
+        batch_size=settings.batch_size,
+        noise_dims=settings.noise_dims,
+        seed=settings.seed,
+        critic_steps=critic_steps,
+        label_key=settings.label_key if conditional else None,
+    )
+
+
 @dataclass(frozen=True)
 class _Parts:
     """The parts that every process of a training has; the step is None without a checkpoint."""
@@ -262,24 +298,13 @@ def _prepare(
     apply_determinism(settings.determinism, settings.seed)
     strategy = open_strategy(settings.strategy, settings.replicas)
 
-    from reproducible_ml.input_fn import count_classes, image_shape, input_fn
+    from reproducible_ml.input_fn import image_shape
     from reproducible_ml.models.exact import checkpoint_step, code_digests
     from reproducible_ml.models.gan.build import make_gan_estimator
     from reproducible_ml.utils.images import check_channels
 
-    conditional = gan_type_row(settings.gan_type).conditional
-    classes = 0
-    if conditional:
-        classes = count_classes(record_dir, settings.label_key, f"gan_type {settings.gan_type!r}")
-    train_input = input_fn(
-        str(record_dir),
-        split="train",
-        batch_size=settings.batch_size,
-        noise_dims=settings.noise_dims,
-        seed=settings.seed,
-        critic_steps=settings.critic_steps,
-        label_key=settings.label_key if conditional else None,
-    )
+    classes = training_classes(record_dir, settings)
+    train_input = training_input(record_dir, settings, settings.critic_steps)
     manifest = train_input.manifest
     shape = image_shape(record_dir)
     check_channels(shape, f"The images of {record_dir}")
