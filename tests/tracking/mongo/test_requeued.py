@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import gridfs
@@ -13,7 +12,7 @@ import pytest
 from reproducible_ml.tracking.recording import broken_parts, seal_of
 from reproducible_ml.tracking.runs import load_run, open_store
 from tests import warm
-from tests.tracking.mongo.test_faults import ROOT, sync
+from tests.tracking.mongo.test_faults import ROOT, sync, wait_for
 
 STEPS, EVERY, STOPPED_AT = 20, 5, (8, 13)
 # Counts in checkpoints of its own, named as TensorFlow's, and waits where it is to be stopped.
@@ -63,10 +62,8 @@ def start(uri):
 def stop(uri, step, number):
     """Start it, send it a signal at a step; return its exit code and what it printed."""
     python = start(uri)
-    deadline = time.monotonic() + 60
-    while not Path(f"passed-{step}").exists() and python.returncode is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    passed = Path(f"passed-{step}")
+    wait_for(lambda: passed.exists() or python.returncode is not None, f"step {step}")
     if python.returncode is None:
         python.send_signal(number)
     printed = "".join(python.communicate(timeout=60))
