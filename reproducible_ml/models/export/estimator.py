@@ -30,7 +30,6 @@ from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.errors import ConfigError, DataError
 from reproducible_ml.utils.redaction import without_secrets
 
-_ADVICE = "Give serving_input_receiver_fn, a function as for Estimator.export_saved_model."
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
@@ -63,7 +62,7 @@ def export_estimator(
     Raises:
         ConfigError: ``output`` is taken, the features are no tensors of one size but the batch's,
             or the ``model_fn`` builds no predictions.
-        DataError: There is no such checkpoint, no data, or the export predicts something else.
+        DataError: There is no such checkpoint, no data, or the export's predictions differ.
     """
     output = Path(os.path.abspath(output))
     check_output(output, overwrite)
@@ -120,7 +119,7 @@ def _first_features(input_fn: Callable[[], Any]) -> Arrays:
             if not isinstance(value, tf.Tensor) or value.shape.rank in (None, 0):
                 raise ConfigError(
                     f"Feature {name!r} is a {type(value).__name__} of shape {value.shape}, which "
-                    "is no batch of tensors. Make it dense in the input_fn of the export."
+                    "is not a batch of dense tensors. Convert it in the input_fn you export with."
                 )
         try:
             found: Arrays = session.run(named)
@@ -191,7 +190,7 @@ def _compare(
         raise ConfigError(
             "No signature of the SavedModel takes these features and returns predictions of the "
             f"model_fn: it has {', '.join(sorted(model.signatures)) or 'none'}. Let export_outputs "
-            f"hold a PredictOutput of the predictions. {_ADVICE}"
+            "hold a PredictOutput of the predictions, or give serving_input_receiver_fn."
         )
     loaded = signature(**{key: tf.constant(value) for key, value in features.items()})
     for key in compared:

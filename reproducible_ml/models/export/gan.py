@@ -54,7 +54,7 @@ def export_gan(
 
     Raises:
         ConfigError: ``output`` is taken, or TensorFlow's threads can no longer be set.
-        DataError: There is no such checkpoint, or the export draws other samples.
+        DataError: There is no such checkpoint, or the export's samples differ.
     """
     output = Path(os.path.abspath(output))
     check_output(output, overwrite)
