@@ -9,6 +9,26 @@ from typing import Any
 _LINE_SECONDS = 5.0
 
 
+def open_bar(**options: Any) -> Any | None:
+    """Open tqdm's bar where one can be seen: on a terminal or in a notebook.
+
+    Args:
+        options: tqdm's own.
+
+    Returns:
+        The bar; None where lines go into a file or a pipe.
+    """
+    import tqdm.auto
+
+    # A notebook's code runs in a kernel. Having imported ipykernel tells nothing: other packages
+    # import it in plain scripts, for which ``tqdm.auto`` chooses a notebook's bar.
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    if getattr(shell, "kernel", None) is not None:
+        return tqdm.auto.tqdm(dynamic_ncols=True, **options)
+    return tqdm.tqdm(dynamic_ncols=True, **options) if sys.stderr.isatty() else None
+
+
 class Progress:
     """Counts records; a context manager.
 
@@ -27,16 +47,9 @@ class Progress:
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
-        if sys.stderr.isatty() or "ipykernel" in sys.modules:
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(
-                total=self._total,
-                unit="record",
-                unit_scale=True,
-                dynamic_ncols=True,
-                delay=self._bar_seconds,
-            )
+        self._bar = open_bar(
+            total=self._total, unit="record", unit_scale=True, delay=self._bar_seconds
+        )
         return self
 
     def advance(self, records: int) -> None:

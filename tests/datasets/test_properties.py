@@ -265,9 +265,9 @@ def test_any_schema_has_the_bytes_of_the_loop_and_its_values_back(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, suppress_health_check=SLOW, **ROUND)
+@settings(max_examples=100, suppress_health_check=SLOW, **ROUND)
 @given(*ARGUMENTS)
-def test_300_schemas_have_the_bytes_of_the_loop_and_their_values_back(
+def test_100_schemas_have_the_bytes_of_the_loop_and_their_values_back(
     drawn, samples, other, packing, layouts
 ):
     check(drawn, samples, other, packing, layouts)

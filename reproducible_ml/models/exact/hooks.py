@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from reproducible_ml.models.exact.step import StepOutcome, published_outcome
 from reproducible_ml.process import asked_to_stop, lease_of
 from reproducible_ml.utils.images import save_grid
+from reproducible_ml.utils.progress import open_bar
 
 _PLAIN_LINE_SECONDS = 10.0
 
@@ -151,10 +152,7 @@ class ProgressHook(StepHook):
         )
         if self._began is None:
             self._began = (step, now)
-            if _shows_bars():
-                self._bar = tqdm(
-                    total=self._last_step, initial=step - 1, unit="step", dynamic_ncols=True
-                )
+            self._bar = open_bar(total=self._last_step, initial=step - 1, unit="step")
         if self._bar is not None:
             self._bar.set_postfix_str(losses, refresh=False)
             self._bar.update(step - self._bar.n)
@@ -178,10 +176,6 @@ class ProgressHook(StepHook):
         del session
         if self._bar is not None:
             self._bar.close()
-
-
-def _shows_bars() -> bool:
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
 class GridHook(StepHook):

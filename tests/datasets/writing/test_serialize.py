@@ -227,6 +227,14 @@ def test_plain_lines_tell_of_progress_where_there_is_no_terminal(capsys, monkeyp
     assert capsys.readouterr().err == "2,000 of 4,000 records written (50%)\n"
 
 
+def test_a_script_that_imports_a_kernel_prints_lines_all_the_same(capsys, monkeypatch):
+    pytest.importorskip("ipykernel.zmqshell")
+    monkeypatch.setattr("reproducible_ml.utils.progress._LINE_SECONDS", 0.0)
+    with Progress(4) as progress:
+        progress.advance(1)
+    assert capsys.readouterr().err == "1 of 4 records written (25%)\n"
+
+
 def test_a_bar_tells_of_progress_on_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     write("records", {"train": 6})

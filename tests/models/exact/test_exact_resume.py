@@ -59,32 +59,18 @@ def test_several_critic_steps_resume_exactly_across_epochs(tmp_path, small_recor
     assert_equal_to(tmp_path / "whole", tmp_path / "cut")
 
 
-def kill_at_random_and_resume(rounds, tmp_path, straight, small_records, steps=24):
-    draw = random.Random(4)
-    # The rounds' first kills are spread over the training, so that few of them meet all of it.
-    ends = [1 + number * (steps - 1) // rounds for number in range(rounds + 1)]
-    for number in range(rounds):
-        model_dir = tmp_path / str(number)
-        # Half of the rounds are killed twice; a kill after the end is a round all the same.
-        for first, end in [(ends[number], ends[number + 1]), (1, steps)][: 1 + number % 2]:
-            process = training.start(small_records, model_dir, cadence={"max_steps": steps})
-            training.kill_at_step(process, model_dir, draw.randrange(first, end))
-        assert training.run(small_records, model_dir, cadence={"max_steps": steps}) is None
-        assert_equal_to(straight, model_dir)
-        shutil.rmtree(model_dir)  # 240 MB a round.
-
-
-def test_a_killed_run_continues_to_the_same_bits(tmp_path, straight, small_records):
-    kill_at_random_and_resume(3, tmp_path, straight, small_records)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_runs_killed_between_any_two_checkpoints_continue_to_the_same_bits(
+def test_a_run_killed_between_each_two_checkpoints_continues_to_the_same_bits(
     tmp_path, straight, small_records
 ):
-    # Checkpoints are five steps apart, these rounds' kills three.
-    kill_at_random_and_resume(8, tmp_path, straight, small_records)
+    draw = random.Random(4)
+    steps, every = (training.CADENCE[name] for name in ("max_steps", "checkpoint_every_steps"))
+    # One training that is killed in each of its parts: before a checkpoint, after one, after two.
+    for checkpoint in range(0, steps, every):
+        process = training.start(small_records, tmp_path)
+        step = draw.randint(checkpoint + 1, min(checkpoint + every, steps) - 1)
+        assert training.kill_at_step(process, tmp_path, step)
+    assert training.run(small_records, tmp_path) is None
+    assert_equal_to(straight, tmp_path)
 
 
 def test_a_full_disk_during_a_checkpoint_loses_nothing(tmp_path, straight, small_records):
