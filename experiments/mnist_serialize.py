@@ -20,6 +20,8 @@ ex = experiment(
         "value_range": (list, None),
         "csv_file": (str, None),
         "parquet_file": (str, None),
+        "tfds_dir": (str, None),
+        "feature_keys": (list, None),
         "columns": (dict, None),
         "split_column": (str, None),
         "split_fractions": (dict, None),
@@ -31,14 +33,16 @@ ex = experiment(
 @ex.config
 def config() -> None:
     """The full MNIST: 55,000 train, 5,000 eval and 10,000 test records."""
-    source = "mnist"  # source of the rows: mnist, digits, npz, folder, csv or parquet
+    source = "mnist"  # of the rows: mnist, digits, npz, folder, csv, parquet, tfds, tfds:NAME
     npz_file = None  # path of mnist.npz (or of any NPZ for source=npz); None: Keras' cache
     image_dir = None  # for source=folder: a folder with a sub-folder of images per class
     image_shape = [64, 64, 3]  # for source=folder: shape to which images are resized
     image_dtype = None  # for source=folder: uint8 (None), or uint16 to keep 16 bits
-    value_range = None  # for npz and folder: [0, 4095] become -1 and 1; None: from the values
+    value_range = None  # for npz, folder and tfds: [0, 4095] become -1 and 1; None: from the values
     csv_file = None  # for source=csv
     parquet_file = None  # for source=parquet
+    tfds_dir = None  # for source=tfds: the folder of one version of a data set
+    feature_keys = None  # for source=tfds: the features to read; None: all
     columns = None  # for tables: types of columns, {"age": "float32"}; the rest is inferred
     split_column = None  # for tables: a column that says train, eval or test
     split_fractions = None  # for tables: {"eval": 0.1, "test": 0.1} of the rows

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from reproducible_ml.datasets.serialize.shard import RECORD_PATTERN, check_compression, plan_split
-from reproducible_ml.datasets.sources import SOURCES
+from reproducible_ml.datasets.sources import check_source_name
 from reproducible_ml.models.exact import Determinism, refuse_cluster, set_environment
 from reproducible_ml.stages.origins import WRITTEN_BY
 from reproducible_ml.stages.parts import values_of
-from reproducible_ml.utils.errors import ConfigError, chosen, need_number
+from reproducible_ml.utils.errors import ConfigError, need_number
 
 _INTERVALS = (
     "max_steps",
@@ -116,7 +116,7 @@ def check_training(config: Mapping[str, Any]) -> None:
 
 def _check_source(config: Mapping[str, Any]) -> None:
     if "source" in config:
-        chosen(SOURCES, config["source"], "source")
+        check_source_name(config["source"])
 
 
 def _determinism(config: Mapping[str, Any]) -> Determinism:

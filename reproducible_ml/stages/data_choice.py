@@ -16,6 +16,7 @@ from reproducible_ml.datasets.serialize import Manifest
 from reproducible_ml.datasets.sources import (
     SOURCES,
     Source,
+    is_name_of,
     is_path,
     make_source,
     recorded_path,
@@ -96,7 +97,7 @@ def check_place(run: Any, config: Mapping[str, Any]) -> None:
     if "source" not in config:
         return
     source, given = str(config["source"]), _given(run)
-    for key in _all_keys() if source in SOURCES else ():
+    for key in _all_keys() if source.partition(":")[0] in SOURCES else ():
         # A path has no default, so any was asked for; other keys have one for their own source.
         asked = config.get(key) if is_path(key) else given.get(key)
         if asked is not None and asked != "" and key not in source_keys(source):
@@ -109,11 +110,12 @@ def check_place(run: Any, config: Mapping[str, Any]) -> None:
     # "with digits source=folder" would write photographs to the folder of digits.
     of_preset = "source" in given and "record_dir" not in given and "record_dir" in changed
     # But "with digits source=digits" only repeats what digits sets.
-    is_its_own = os.path.basename(str(config["record_dir"])) == source
+    own = source.replace(":", "-").replace("/", "-")
+    is_its_own = os.path.basename(str(config["record_dir"])) == own
     if (of_another or of_preset) and not is_its_own:
         raise ConfigError(
             f"{config['record_dir']} is where the data set of another source goes. Name a folder "
-            f"for source={source} too, for example record_dir=data/{source}."
+            f"for source={source} too, for example record_dir=data/{own}."
         )
 
 
@@ -135,7 +137,7 @@ def check_source(run: Any, config: Mapping[str, Any], manifest: Manifest) -> Non
     if not asked or not written.get("name"):
         return
     arguments = written.get("arguments") or {}
-    if asked.pop("source", written["name"]) == written["name"] and (
+    if is_name_of(str(asked.pop("source", written["name"])), written) and (
         all(_same(key, value, arguments) for key, value in asked.items())
         or _same_rows(manifest, {**arguments, **asked})
     ):

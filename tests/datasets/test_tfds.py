@@ -8,11 +8,33 @@ import pytest
 
 from reproducible_ml.datasets.serialize import serialize_source
 from reproducible_ml.datasets.serialize.checking import repair
-from reproducible_ml.datasets.sources import make_source
+from reproducible_ml.datasets.sources import is_name_of, make_source
 from reproducible_ml.input_fn import supervised_input_fn
 from reproducible_ml.utils.errors import ConfigError, DataError
+from tests import warm
+from tests.experiments.running import environment
 
 # What TFDS and its dependencies warn of is not this project's to mend.
+READS = """
+from experiments import mnist_serialize
+from reproducible_ml.stages.parts import need_data
+from reproducible_ml.tracking import experiment
+
+ex = experiment("reads", types={"tfds_dir": (str, None)})
+
+
+@ex.config
+def config():
+    source = "digits"
+    tfds_dir = None
+    record_dir = "data/digits"
+
+
+@ex.automain
+def main(_run, _config):
+    return sum(one.records for one in need_data(_run, _config, mnist_serialize.ex).splits.values())
+"""
+
 pytestmark = pytest.mark.filterwarnings("default")
 
 
@@ -76,6 +98,44 @@ def test_every_row_is_written_as_it_is_and_repaired(folder):
     (folder / "more").write_text("")
     assert source.digest() != digest
     (folder / "more").unlink()
+
+
+def test_a_data_set_is_chosen_by_its_name_as_tfds_writes_it(folder, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(folder.parents[1]))
+    for name in ("tfds:mine", "tfds:mine:1.0.0"):
+        source = make_source(name, feature_keys=["label"])
+        assert source.describe()["name"] == "tfds"
+        assert source.arguments == {"tfds_dir": str(folder), "feature_keys": ["label"]}
+        assert is_name_of(name, source.describe())
+    assert not is_name_of("tfds:mine:2.0.0", source.describe())
+    assert not is_name_of("tfds:1.0.0", source.describe())
+    with pytest.raises(DataError, match=f"{folder.parents[1]} holds no prepared data set 'other'"):
+        make_source("tfds:other")
+
+
+def test_a_stage_writes_the_data_set_that_is_named_and_then_does_without(folder, tmp_path):
+    (tmp_path / "reads.py").write_text(READS, encoding="utf-8")
+
+    def read(*settings, data_dir=folder.parents[1]):
+        variables = environment(TFDS_DATA_DIR=str(data_dir))
+        done = warm.run("-m", "reads", "with", *settings, cwd=tmp_path, environment=variables)
+        return done.returncode, done.stdout + done.stderr
+
+    code, output = read("source=tfds:mine")
+    assert code == 1
+    assert "for source=tfds:mine too, for example record_dir=data/tfds-mine." in output
+    code, output = read("source=tfds:mine", "record_dir=data/tfds-mine")
+    assert code == 0, output
+    assert "Result: 16" in output
+    code, output = read("source=tfds:mine", "record_dir=data/tfds-mine", data_dir=tmp_path)
+    assert code == 0, output
+    code, output = read("source=tfds:other", "record_dir=data/tfds-mine", data_dir=tmp_path)
+    assert code == 1
+    assert "was written from tfds (" in output
+    assert "not with source=tfds:other" in output
+    code, output = read("source=tfds:mine", f"tfds_dir={folder}", "record_dir=data/more")
+    assert code == 1
+    assert "source=tfds:mine takes no tfds_dir" in output
 
 
 def test_what_cannot_be_read_is_named(folder):

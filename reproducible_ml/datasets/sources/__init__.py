@@ -10,6 +10,8 @@ from reproducible_ml.datasets.sources.mnist import mnist
 from reproducible_ml.datasets.sources.npz import NpzArraySource, npz
 from reproducible_ml.datasets.sources.opening import (
     SOURCES,
+    check_source_name,
+    is_name_of,
     is_path,
     make_source,
     reopen,
@@ -26,9 +28,11 @@ __all__ = [
     "NpzArraySource",
     "Source",
     "TableSource",
+    "check_source_name",
     "csv",
     "digits",
     "folder",
+    "is_name_of",
     "is_path",
     "make_source",
     "mnist",

@@ -23,7 +23,7 @@ from reproducible_ml.datasets.sources.folder import folder
 from reproducible_ml.datasets.sources.mnist import mnist
 from reproducible_ml.datasets.sources.npz import NpzArraySource, npz
 from reproducible_ml.datasets.sources.parquet import parquet
-from reproducible_ml.datasets.sources.tfds import tfds
+from reproducible_ml.datasets.sources.tfds import prepared_folder, tfds
 from reproducible_ml.utils.errors import DataError, chosen
 
 # Name -> function of keyword arguments; it gets those that it takes.
@@ -36,14 +36,52 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "parquet": parquet,
     "tfds": tfds,
 }
+# What stands before the name of a data set that TFDS knows by it: tfds:mnist.
+_TFDS_NAME = "tfds:"
 _PATH_SUFFIXES = ("_file", "_dir")
 # What an argument was before there was any such: a manifest that does not record it means this.
 _BEFORE: dict[str, dict[str, Any]] = {"npz": {"eval_seed": None}}
 
 
 def source_keys(name: str) -> tuple[str, ...]:
-    """Return the arguments that a source takes; empty for an unknown source."""
+    """Return the arguments that a source takes; empty for an unknown source.
+
+    ``tfds:mnist`` says which folder it is, so it takes no ``tfds_dir``.
+    """
+    if name.startswith(_TFDS_NAME):
+        return tuple(key for key in source_keys("tfds") if key != "tfds_dir")
     return _taken(SOURCES[name])[0] if name in SOURCES else ()
+
+
+def check_source_name(name: Any) -> None:
+    """Refuse a name that stands for no source.
+
+    Raises:
+        ConfigError: The source is unknown.
+    """
+    if not (isinstance(name, str) and name.startswith(_TFDS_NAME)):
+        chosen(SOURCES, name, "source")
+
+
+def is_name_of(name: str, recorded: Mapping[str, Any]) -> bool:
+    """Tell whether a source's name is that of a recorded source.
+
+    Args:
+        name: A name in ``SOURCES``, or such as ``tfds:mnist``, ``tfds:mnist:3.0.1`` and
+            ``tfds:glue/cola``. The data need not be there.
+        recorded: The manifest's ``source``.
+    """
+    if not name.startswith(_TFDS_NAME):
+        return bool(name == recorded.get("name"))
+    wanted, _, version = name[len(_TFDS_NAME) :].partition(":")
+    *parents, found = Path((recorded.get("arguments") or {}).get("tfds_dir") or ".").parts or ("",)
+    dataset = wanted.split("/")
+    return (
+        recorded.get("name") == "tfds"
+        and version in ("", found)
+        # Without a name of the configuration, TFDS takes the data set's first.
+        and dataset in (parents[-len(dataset) :], parents[-1 - len(dataset) : -1])
+    )
 
 
 def is_path(key: str) -> bool:
@@ -63,7 +101,8 @@ def make_source(name: str, **arguments: Any) -> Source:
     """Open a source by name.
 
     Args:
-        name: A name in ``SOURCES``, or the one that a manifest records.
+        name: A name in ``SOURCES``, or the one that a manifest records; or ``tfds:mnist`` for a
+            data set that TFDS has prepared in its own folder.
         **arguments: Those of the source, such as ``npz_file`` for mnist and npz, ``image_dir`` and
             ``image_shape`` for folder, ``csv_file`` for csv; those of other sources are ignored.
 
@@ -75,6 +114,9 @@ def make_source(name: str, **arguments: Any) -> Source:
         # Not in the table, since it needs a key, for which commands have no option. `repair` and
         # the check of a named source open it with the arguments that the manifest records.
         return NpzArraySource(**arguments)
+    if name.startswith(_TFDS_NAME):
+        arguments = {**arguments, "tfds_dir": prepared_folder(name[len(_TFDS_NAME) :])}
+        name = "tfds"
     return _opened(chosen(SOURCES, name, "source"), arguments)
 
 

@@ -6,6 +6,7 @@ Nothing is downloaded, and none of the code that once made the data set is neede
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,13 +75,7 @@ class TFDSSource(Source):
         value_range: Sequence[float] | None = None,
     ) -> None:
         self._range = checked_range(value_range)
-        try:
-            import tensorflow_datasets as tfds
-        except ImportError as error:
-            raise ConfigError(
-                f"TensorFlow Datasets can't be imported ({error}). Install it: pip install "
-                "'reproducible-ml[tfds]'."
-            ) from error
+        tfds = _tfds()
         self._folder = Path(tfds_dir)
         if not (self._folder / "dataset_info.json").is_file():
             raise DataError(
@@ -152,6 +147,46 @@ class TFDSSource(Source):
         for path in sorted(one for one in self._folder.iterdir() if one.is_file()):
             digest.update(f"{path.name} {file_digest(path)}\n".encode())
         return digest.hexdigest()
+
+
+def prepared_folder(name: str) -> str:
+    """Find a data set that TFDS has prepared in its own folder.
+
+    That is ``~/tensorflow_datasets``, or the folder that the variable ``TFDS_DATA_DIR`` names.
+
+    Args:
+        name: As TFDS writes it: ``mnist``, ``mnist:3.0.1`` or ``glue/cola``.
+
+    Returns:
+        The folder of its newest version, or of the one that is named.
+
+    Raises:
+        ConfigError: TensorFlow Datasets is not installed.
+        DataError: It is not there.
+    """
+    tfds = _tfds()
+    from tensorflow_datasets.core.read_only_builder import builder_from_files
+
+    # TFDS reads the variable once, when it is imported.
+    place = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    try:
+        return str(builder_from_files(name, data_dir=str(place)).data_path)
+    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        raise DataError(
+            f"{place} holds no prepared data set {name!r}. Prepare it with TFDS (tfds build "
+            f"{name}), set TFDS_DATA_DIR, or name its folder: source=tfds tfds_dir=..."
+        ) from error
+
+
+def _tfds() -> Any:
+    try:
+        import tensorflow_datasets
+    except ImportError as error:
+        raise ConfigError(
+            f"TensorFlow Datasets can't be imported ({error}). Install it: pip install "
+            "'reproducible-ml[tfds]'."
+        ) from error
+    return tensorflow_datasets
 
 
 def tfds(

@@ -96,8 +96,15 @@ def _source(run: Run, config: Mapping[str, Any]) -> dict[str, Used]:
     return {
         key: Used(value, f"from {facts.get('record_dir')}")
         for key, value in written.items()
-        if key in config and not _same(config[key], value, cwd)
+        if key in config and not _same(config[key], value, cwd) and not _named(key, config, source)
     }
+
+
+def _named(key: str, config: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
+    from reproducible_ml.datasets.sources import is_name_of
+
+    # tfds:mnist is recorded as tfds, with the folder that it stands for.
+    return key == "source" and is_name_of(str(config[key]), source)
 
 
 def _same(configured: Any, written: Any, cwd: str) -> bool:

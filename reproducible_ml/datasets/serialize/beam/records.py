@@ -216,7 +216,7 @@ def _parts(rows_gen: Callable[[str], Rows], split: str) -> Reachable:
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-@click.option("--source", required=True, type=click.Choice(list(SOURCES)))
+@click.option("--source", required=True, help=f"{', '.join(SOURCES)}, or tfds:NAME.")
 @click.option("--npz-file", help="For mnist and npz; all workers must be able to reach it.")
 @click.option("--image-dir", help="For folder: a folder with one sub-folder per class.")
 @click.option("--image-shape", default="64,64,3", help="For folder: height,width,channels.")
