@@ -353,6 +353,21 @@ def _own_code(settings: GANSettings) -> dict[str, Any]:
 def _train(parts: _Parts, settings: GANSettings, max_steps: int, hooks: list[Any]) -> None:
     import tensorflow as tf
 
+    from reproducible_ml.models.exact import read_task
+    from reproducible_ml.models.exact.any_estimator import make_draws_stateless
+
+    worker = read_task().index if settings.strategy == MULTI_WORKER else 0
+
+    class StatelessDraws(tf.estimator.SessionRunHook):
+        """Makes the draws of networks that are not this library's exact, or refuses them."""
+
+        def begin(self) -> None:
+            # The losses wait for all draws and the counter for the losses, so a step reads it once.
+            number = tf.cast(tf.compat.v1.train.get_global_step().read_value(), tf.int64)
+            make_draws_stateless(settings.seed, number, worker)
+
+    # Last, since other hooks add to the graph, such as samples to draw.
+    hooks = [*hooks, StatelessDraws()]
     with recorded_elsewhere(), warnings.catch_warnings():
         for said in _SAID_BY_STRATEGIES:
             warnings.filterwarnings("ignore", said, UserWarning)

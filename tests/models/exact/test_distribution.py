@@ -175,8 +175,8 @@ def test_devices_and_workers_give_the_same_bits_and_so_does_a_resume(tmp_path, r
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("gan_type", "compute_dtype"),
-    # wgan's is repeated by the workers that are killed below, acgan's is above.
-    [("hinge", "float32"), ("wgan_gp", "bfloat16")],
+    # acgan's is above.
+    [("wgan", "float32"), ("hinge", "float32"), ("wgan_gp", "bfloat16")],
 )
 def test_every_kind_of_update_repeats_on_devices_and_workers(
     tmp_path, records, gan_type, compute_dtype
@@ -189,7 +189,8 @@ def test_every_kind_of_update_repeats_on_devices_and_workers(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killed_workers_continue_to_the_same_bits(tmp_path, records):
-    settings = {"gan_type": "wgan", "critic_steps": 1}
+    # Networks with dropout and noise: each worker draws what its device draws.
+    settings = {"critic_steps": 1, "networks": "tests.models.dropout_networks"}
     whole = mirrored_digests(records, tmp_path / "mirrored", settings, 30)
     named = {**settings, "strategy": "multi_worker", "replicas": 2}
     ports, folder = free_ports(2), tmp_path / "cluster"

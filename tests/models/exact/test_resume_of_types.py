@@ -36,6 +36,11 @@ def test_two_halves_are_the_whole(tmp_path, labelled_records, gan_type):
     assert_resumes(tmp_path, labelled_records, {"gan_type": gan_type, "critic_steps": 2})
 
 
+def test_two_halves_are_the_whole_with_networks_that_draw(tmp_path, small_records):
+    settings = {"networks": "tests.models.dropout_networks", "critic_steps": 2}
+    assert_resumes(tmp_path, small_records, settings)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("gan_type", "dtype"),

@@ -94,12 +94,14 @@ _TWINS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def make_draws_stateless(seed: int, number: tf.Tensor) -> list[str]:
+def make_draws_stateless(seed: int, number: tf.Tensor, worker: int = 0) -> list[str]:
     """Replace the random operations of the present graph, before it is executed.
 
     Args:
         seed: The run's root seed.
         number: int64 scalar that is another one at each execution of the operations.
+        worker: Which of the processes that train together this is. It draws what the device of
+            this number draws where one process trains on all.
 
     Returns:
         The names of the operations that were replaced.
@@ -123,7 +125,7 @@ def make_draws_stateless(seed: int, number: tf.Tensor) -> list[str]:
             raise ConfigError(_refusal(op, op.type))
         if op._get_control_flow_context() is not None:
             raise ConfigError(_refusal(op, f"{op.type} in a loop or a branch"))
-        _replace(op, seed, number)
+        _replace(op, seed, number, f"replica_{worker}/{op.name}" if worker else op.name)
         replaced.append(op.name)
     return replaced
 
@@ -173,8 +175,8 @@ def _functions(node: Any) -> list[str]:
     ]
 
 
-def _replace(op: Any, seed: int, number: Any) -> None:
-    first, second = seed_pair(seed, f"draw/{op.name}")
+def _replace(op: Any, seed: int, number: Any, name: str) -> None:
+    first, second = seed_pair(seed, f"draw/{name}")
     with (
         tf.control_dependencies(None),
         tf.name_scope(f"stateless/{op.name}/"),
