@@ -16,6 +16,7 @@ def config():
     seed = 1
     kind = "dropout"
     model_dir = "model"
+    record_dir = "records"
     csv_file = None
     first_weights = None
     sign = 1.0
@@ -30,7 +31,7 @@ def table():
 
 
 @ex.automain
-def main(kind, model_dir, csv_file, first_weights, sign, batch_size, max_steps):
+def main(kind, model_dir, record_dir, csv_file, first_weights, sign, batch_size, max_steps):
     import numpy as np
     import tensorflow as tf
 
@@ -85,6 +86,16 @@ def main(kind, model_dir, csv_file, first_weights, sign, batch_size, max_steps):
         )
     elif kind == "canned":
         estimator = tf.estimator.DNNClassifier([8], columns, dropout=0.3, config=run_config)
+    elif kind == "devices":
+        from reproducible_ml.input_fn import supervised_input_fn
+
+        strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+        two = tf.compat.v1.ConfigProto(device_count={"CPU": 2})
+        run_config = run_config.replace(train_distribute=strategy, session_config=two)
+        keys = ("age", "income")
+        columns = [tf.feature_column.numeric_column(key) for key in keys]
+        estimator = tf.estimator.DNNClassifier([8], columns, dropout=0.3, config=run_config)
+        input_fn = supervised_input_fn(record_dir, keys, "label", batch_size=batch_size, seed=1)
     elif kind == "linear":
         columns = [tf.feature_column.numeric_column(key) for key in ("age", "income")]
         estimator = tf.estimator.LinearClassifier(columns, config=run_config)

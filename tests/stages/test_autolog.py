@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from reproducible_ml.datasets.serialize import serialize_source
+from reproducible_ml.datasets.sources import make_source
 from tests import warm
 from tests.shared import made_once
 from tests.tracking import toy_project
 
 ROOT = Path(__file__).parents[2]
-KINDS = ("dropout", "canned", "linear", "keras", "stock", "fused")
+KINDS = ("dropout", "canned", "linear", "keras", "stock", "fused", "devices")
 ROUNDS = int(os.environ.get("KILLS", "4"))
 PEOPLE = "age,income,label\n" + "".join(
     f"{20 + n * 7 % 50},{(n * 37 % 90) / 10},{int(n % 3 == 0)}\n" for n in range(60)
@@ -33,6 +35,9 @@ def folder(tmp_path):
 def fill(folder):
     shutil.copy(Path(__file__).with_name("own_models.py"), folder / "own_models.py")
     (folder / "people.csv").write_text(PEOPLE, encoding="utf-8")
+    types = {"age": "float32", "income": "float32", "label": "int64"}
+    source = make_source("csv", csv_file=str(folder / "people.csv"), columns=types)
+    serialize_source(source, folder / "records")
 
 
 def run(folder, kind, *updates, kill_at=0):
@@ -72,7 +77,8 @@ def whole(tmp_path_factory):
     return make
 
 
-# What the others add is in the long rounds: a canned Estimator, Keras' saver, a fused step.
+# What the others add is in the long rounds: a canned Estimator, Keras' saver, a fused step, and a
+# canned one on two devices.
 @pytest.mark.parametrize(
     "kind",
     [

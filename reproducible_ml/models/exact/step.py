@@ -60,8 +60,9 @@ def outcome_of(spec: Any) -> StepOutcome:
     """
     named = dict(tf.compat.v1.get_collection(_NAMED)) or {"loss": spec.loss}
     values = mean_of_replicas([tf.cast(loss, tf.float32) for loss in named.values()])
-    # The counter is read after the update that increments it.
-    with tf.control_dependencies([spec.train_op]):
+    # The counter is read after the update that increments it. It waits for the losses, too: a mean
+    # of replicas is there once each of them has executed its part, and only one is asked for it.
+    with tf.control_dependencies([spec.train_op, *values]):
         step = tf.identity(tf.compat.v1.train.get_global_step().read_value(), name="step")
     return StepOutcome(step, dict(zip(named, values)))
 

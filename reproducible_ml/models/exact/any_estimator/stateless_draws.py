@@ -111,10 +111,7 @@ def make_draws_stateless(seed: int, number: tf.Tensor, worker: int = 0) -> list[
             with the line that made it.
     """
     graph = tf.compat.v1.get_default_graph()
-    initializers = {
-        variable.initializer
-        for variable in tf.compat.v1.global_variables() + tf.compat.v1.local_variables()
-    }
+    initializers = _initializers()
     replaced = []
     for op in graph.get_operations():
         for inner in _random_inside(graph, op):
@@ -128,6 +125,20 @@ def make_draws_stateless(seed: int, number: tf.Tensor, worker: int = 0) -> list[
         _replace(op, seed, number, f"replica_{worker}/{op.name}" if worker else op.name)
         replaced.append(op.name)
     return replaced
+
+
+def _initializers() -> set[Any]:
+    """Return the operations that set variables for the first time, on every device."""
+    found: set[Any] = set()
+    variables = tf.compat.v1.global_variables() + tf.compat.v1.local_variables()
+    waiting = [variable.initializer for variable in variables]
+    while waiting:
+        op = waiting.pop()
+        found.add(op)
+        # That of a variable on several devices is a group.
+        if op.type == "NoOp":
+            waiting += op.control_inputs
+    return found
 
 
 def _is_random(kind: str) -> bool:

@@ -405,6 +405,8 @@ class ExactTraining:
             replaced["_get_features_and_labels_from_input_fn"] = counted
         else:
             replaced["_call_input_fn"] = of_a_strategy
+            # The Estimator makes the counter after the data, which need it here.
+            replaced["_create_global_step"] = tf.compat.v1.train.get_or_create_global_step
         estimator.__dict__.update(replaced)
         try:
             yield
