@@ -5,7 +5,6 @@ Each figure is recorded with what it is based on: counts, layer and classifier.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from reproducible_ml.models.exact import (
     apply_determinism,
     set_environment,
 )
+from reproducible_ml.models.gan import result_digests
 from reproducible_ml.stages.checks import check_evaluation
 from reproducible_ml.stages.origins import record_origin
 from reproducible_ml.stages.parts import (
@@ -129,8 +129,8 @@ def evaluation_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
         result = evaluate_gan(
             record_dir, model_dir, classifier_dir, evaluation_dir, config["samples"], config["seed"]
         )
-    trained = _result_digest(model_dir / "result.json", result.step)
-    record_origin(run, "model_dir", model_dir, "run", trained)
+    trained = result_digests(model_dir, result.step) or {}
+    record_origin(run, "model_dir", model_dir, "run", trained.get("run"))
     judge = result.digests["classifier"]
     record_origin(run, "classifier_dir", classifier_dir, "weights", judge)
     run.add_resource(str(classifier_dir / DESCRIPTION_FILE))
@@ -195,15 +195,6 @@ def _against(figure: Any) -> str:
     if figure.floor_references == figure.references:
         return found
     return f"{found} (floor {figure.floor_references:,})"
-
-
-def _result_digest(path: Path, step: int) -> str | None:
-    """Return the digest of a finished training; None if it was interrupted or resumed since."""
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        return str(result["digests"]["run"]) if result["step"] == step else None
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 @contextmanager

@@ -9,7 +9,6 @@ final name is therefore complete and checked.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -73,8 +72,9 @@ def export_gan(
         save_generator,
         signature_of,
     )
-    from reproducible_ml.models.gan import make_gan_estimator
+    from reproducible_ml.models.gan import make_gan_estimator, result_digests
 
+    recorded = result_digests(model_dir, step)
     image_shape = tuple(identity["data"]["image_shape"])
     classes = int(identity["data"].get("classes", 0))
     estimator = make_gan_estimator(model_dir, settings, image_shape, classes)
@@ -93,8 +93,7 @@ def export_gan(
                 "pixels": array_digest(images),
             }
         )
-        recorded = _recorded_digest(model_dir, step)
-        same = None if recorded is None else recorded == digest
+        same = None if recorded is None else recorded["samples"] == digest
         facts = {
             "run": None if run is None else dict(run),
             "data_fingerprint": identity["data"]["fingerprint"],
@@ -127,12 +126,3 @@ def _identity_with_shape(model_dir: str | Path) -> dict[str, Any]:
             "an older version wrote the file, add the shape as [height, width, channels]."
         )
     return identity
-
-
-def _recorded_digest(model_dir: str | Path, step: int) -> str | None:
-    """Return the digest of the samples that the training drew at this step."""
-    try:
-        result = json.loads((Path(model_dir) / "result.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return str(result["digests"]["samples"]) if result.get("step") == step else None

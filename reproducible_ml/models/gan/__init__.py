@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     )
     from reproducible_ml.models.gan.networks import NETWORKS, Networks, critic_fn, generator_fn
     from reproducible_ml.models.gan.optimizers import OPTIMIZERS
-    from reproducible_ml.models.gan.result import TrainingResult
+    from reproducible_ml.models.gan.result import TrainingResult, result_digests
     from reproducible_ml.models.gan.sampling import (
         TrainedGAN,
         add_samples,
@@ -72,6 +72,7 @@ __all__ = [
     "image_sampler",
     "latents_of_batch",
     "make_gan_estimator",
+    "result_digests",
     "settings_from",
     "tfgan",
     "train_gan",

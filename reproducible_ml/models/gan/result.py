@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from reproducible_ml.models.exact import losses_digest, read_steps
 from reproducible_ml.models.gan.grids import GRID_COLUMNS
 from reproducible_ml.models.gan.types import LOSS_NAMES
 from reproducible_ml.utils.digests import array_digest, combined_digest, variable_digests
+from reproducible_ml.utils.errors import DataError
 from reproducible_ml.utils.files import write_json
 from reproducible_ml.utils.images import save_grid
 
@@ -42,6 +44,35 @@ class TrainingResult:
     def losses(self) -> dict[str, float]:
         """The losses of the last step by name, in the order of ``LOSS_NAMES``."""
         return dict(zip(LOSS_NAMES, (self.generator_loss, self.critic_loss)))
+
+
+def result_digests(model_dir: str | Path, step: int) -> dict[str, str] | None:
+    """Read the digests that a training wrote at its end.
+
+    Args:
+        model_dir: Folder of the training.
+        step: The step of a checkpoint.
+
+    Returns:
+        As ``TrainingResult.digests``; None if it has not ended, or at another step.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    path = Path(model_dir) / RESULT_FILE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        digests = {str(name): str(one) for name, one in found["digests"].items()}
+        if found["step"] != step:
+            return None
+        return {name: digests[name] for name in ("weights", "losses", "samples", "run")}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path} can't be read as the result of a training ({error!r}). Restore it from a "
+            "backup, or delete it: then nothing is compared with what the training drew."
+        ) from error
 
 
 def finish_training(

@@ -122,10 +122,14 @@ def equal(a: Any, b: Any) -> bool:
     back.
     """
     if isinstance(a, float) or isinstance(b, float):
+        if isinstance(a, bool) or isinstance(b, bool):
+            return False
         try:
-            return struct.pack("<d", a) == struct.pack("<d", b) or (a != a and b != b)
+            same = struct.pack("<d", a) == struct.pack("<d", b)
         except (struct.error, TypeError, OverflowError):
             return False
+        # An integer beyond 2**53 is rounded when it is packed; Python compares the exact values.
+        return (same and a == b) or (a != a and b != b)
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         return a.keys() == b.keys() and all(equal(a[name], b[name]) for name in a)
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):

@@ -140,7 +140,10 @@ def test_an_edited_point_a_shorter_stream_and_another_status_are_named(folder, c
         ({"a": [math.nan]}, {"a": [math.nan]}, True),
         ({"a": 1}, {"a": 1, "b": 2}, False),
         ("1", 1, False),
+        (True, 1.0, False),
         (2**70, float(2**70), True),
+        # The nearest float of an integer is not always equal to it.
+        (2**53 + 1, float(2**53), False),
         (10**400, math.inf, False),
         (None, 0.0, False),
     ],

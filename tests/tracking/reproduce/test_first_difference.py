@@ -79,7 +79,14 @@ def test_an_array_that_is_not_kept_or_damaged_or_pickled_has_no_first_element():
     ):
         for _ in range(257):
             file.write(bytes(1 << 20))
-    for content in (b"damaged", pickled.getvalue(), huge.getvalue()):
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **{"0": np.arange(1000.0)})
+    garbled, locked = bytearray(packed.getvalue()), bytearray(packed.getvalue())
+    garbled[60:90] = bytes(range(30))
+    # The bit of the central directory that asks for a password.
+    locked[locked.index(b"PK\x01\x02") + 8] |= 1
+    contents = [b"damaged", pickled.getvalue(), huge.getvalue(), bytes(garbled), bytes(locked)]
+    for content in contents:
         assert in_arrays(entry, entry, {"digested-arrays.npz": content}, files) == ""
 
 
