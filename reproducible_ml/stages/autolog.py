@@ -38,7 +38,7 @@ from reproducible_ml.tracking.recording import (
 )
 from reproducible_ml.tracking.runs import flat, hold_folder, record_model_dir
 from reproducible_ml.utils.digests import file_digest
-from reproducible_ml.utils.errors import ConfigError, need_number
+from reproducible_ml.utils.errors import ConfigError, need_bool, need_count
 from reproducible_ml.utils.running import autologged_run
 
 # Settings that no bit of a training depends on, unless it computes with them.
@@ -147,14 +147,16 @@ class RunTrainings:
         config = self._run.config
         for name in ("log_every_steps", "digest_every_steps", "grid_every_steps"):
             if name in config:
-                need_number(name, config[name], least=1)
+                need_count(name, config[name])
+        if "allow_changed" in config:
+            need_bool("allow_changed", config["allow_changed"])
         return Watched(
             seed=config["seed"],
             identity=partial(self._identity, warm_start_of(estimator)),
             write=self.points.scalar,
             log_every_steps=config.get("log_every_steps", Watched.log_every_steps),
             digest_every_steps=config.get("digest_every_steps", Watched.digest_every_steps),
-            allow_changed=_yes_or_no("allow_changed", config.get("allow_changed", False)),
+            allow_changed=config.get("allow_changed", False),
             hooks=GridsOfAnyGAN(
                 self._run, Path(estimator.model_dir), config.get("grid_every_steps", 200)
             ).hooks,
@@ -271,10 +273,3 @@ def _content(path: str) -> Any:
     if entry.st_size > _LARGEST_DIGESTED_BYTES:
         return [entry.st_size, entry.st_mtime_ns]
     return file_digest(path)
-
-
-def _yes_or_no(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        # bool("False") is true.
-        raise ConfigError(f"{name} must be True or False, found {value!r}.")
-    return value

@@ -13,7 +13,7 @@ from reproducible_ml.datasets.sources import check_source_name
 from reproducible_ml.models.exact import Determinism, refuse_cluster, set_environment
 from reproducible_ml.stages.origins import WRITTEN_BY
 from reproducible_ml.stages.parts import values_of
-from reproducible_ml.utils.errors import ConfigError, need_number
+from reproducible_ml.utils.errors import ConfigError, need_count
 
 _INTERVALS = (
     "max_steps",
@@ -38,7 +38,7 @@ def check_data(config: Mapping[str, Any]) -> None:
     check_compression(config.get("compression", ""))
     pattern = config.get("record_pattern", RECORD_PATTERN)
     plan_split("train", 1, config.get("samples_per_record", 1), pattern)
-    need_number("workers", config.get("workers", 1), least=1)
+    need_count("workers", config.get("workers", 1))
 
 
 def check_gan(config: Mapping[str, Any]) -> None:
@@ -111,7 +111,7 @@ def check_training(config: Mapping[str, Any]) -> None:
     _check_intervals(config)
     for name in ("batch_size", "noise_dims"):
         if name in config:
-            need_number(name, config[name], least=1)
+            need_count(name, config[name])
 
 
 def _check_source(config: Mapping[str, Any]) -> None:
@@ -126,4 +126,4 @@ def _determinism(config: Mapping[str, Any]) -> Determinism:
 def _check_intervals(config: Mapping[str, Any]) -> None:
     for name in _INTERVALS:
         if config.get(name) is not None:
-            need_number(name, config[name], least=1)
+            need_count(name, config[name])

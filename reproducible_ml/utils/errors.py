@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, TypeVar
 
 from reproducible_ml.utils.text import did_you_mean
@@ -69,3 +70,29 @@ def need_number(
         raise ConfigError(
             f"{name} must be {expected}{(also and f', {also};') or ','} found {value!r}."
         )
+
+
+def need_count(name: str, value: Any, least: int = 1) -> None:
+    """Refuse a setting that is not an integer, or too small; 2.5 is none, which a cast would cut.
+
+    Args:
+        name: The setting.
+        value: Its value.
+        least: The value must not be less than this.
+
+    Raises:
+        ConfigError: It is not such a number.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ConfigError(f"{name} must be an integer, {least} or more, found {value!r}.")
+    need_number(name, int(value), least=least)
+
+
+def need_bool(name: str, value: Any) -> None:
+    """Refuse a setting that is neither True nor False; the string "False" would count as true.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be True or False, found {value!r}.")

@@ -183,6 +183,25 @@ def model_fn(features, labels, mode):
 """
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("log_every_steps = 0", "log_every_steps must be 1 or more, found 0"),
+        ("digest_every_steps = 2.5", "digest_every_steps must be an integer, 1 or more, found 2.5"),
+        ("allow_changed = 'False'", "allow_changed must be True or False, found 'False'"),
+    ],
+)
+def test_settings_of_the_record_that_can_not_be_are_refused(tmp_path, setting, said):
+    text = OF_TWO_FOLDERS.replace("    seed,", f"    {setting}\n    seed,")
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    (tmp_path / "my_model.py").write_text(MODEL, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = warm.run("-m", "mine", cwd=tmp_path, environment=environment)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
 def test_own_code_of_a_folder_on_the_path_belongs_to_the_model_dir(tmp_path):
     project, shared = tmp_path / "project", tmp_path / "shared"
     project.mkdir()

@@ -15,6 +15,7 @@ from reproducible_ml.utils.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 INTERVALS = [f"{name}_every_steps" for name in ("log", "grid", "checkpoint", "digest", "evaluate")]
+SIZES = ("batch_size", "noise_dims", "critic_steps")
 # A missing folder is told first.
 FOLDERS = {"model_dir": "m", "classifier_dir": "c"}
 
@@ -29,16 +30,16 @@ def refused(one, **settings):
     ("one", "key", "value", "expected"),
     [
         *[(mnist_wgan, key, -1, "1 or more") for key in ["max_steps", *INTERVALS]],
-        *[(mnist_wgan, key, 0, "above 0") for key in ("batch_size", "noise_dims", "critic_steps")],
+        *[(mnist_wgan, key, 0, "1 or more") for key in SIZES],
         *[(mnist_wgan, key, float("inf"), "above 0") for key in ("gen_lr", "crit_lr")],
         (mnist_wgan, "gen_lr", float("nan"), "above 0"),
         (mnist_wgan, "critic_weight_clip", -0.1, "above 0, or None;"),
         (mnist_wgan, "beta1", 1.0, "0 or more and below 1"),
         (mnist_wgan, "replicas", 0, "1 without a strategy"),
         (mnist_wgan, "intra_op_threads", -1, "0 or more"),
-        (mnist_classifier, "max_steps", -1, "above 0"),
+        (mnist_classifier, "max_steps", -1, "1 or more"),
         (mnist_classifier, "learning_rate", float("inf"), "above 0"),
-        (mnist_classifier, "batch_size", 0, "above 0"),
+        (mnist_classifier, "batch_size", 0, "1 or more"),
         (mnist_classifier, "shift_pixels", -1, "0 or more"),
         (mnist_classifier, "log_every_steps", 0, "1 or more"),
         (mnist_classifier, "inter_op_threads", -2, "0 or more"),

@@ -27,7 +27,7 @@ from reproducible_ml.models.evaluation.classifier import (
 from reproducible_ml.models.exact import Determinism, apply_determinism, without_cluster
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.disk import writing
-from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError, need_number
+from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError, need_count, need_number
 from reproducible_ml.utils.running import recorded_elsewhere
 from reproducible_ml.utils.seeds import child_seed
 
@@ -58,9 +58,10 @@ class ClassifierSettings:
     determinism: Determinism = field(default_factory=Determinism)
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "batch_size", "max_steps"):
-            need_number(name, getattr(self, name), above=0)
-        need_number("shift_pixels", self.shift_pixels, least=0)
+        need_number("learning_rate", self.learning_rate, above=0)
+        for name in ("batch_size", "max_steps"):
+            need_count(name, getattr(self, name))
+        need_count("shift_pixels", self.shift_pixels, least=0)
 
 
 @dataclass(frozen=True)

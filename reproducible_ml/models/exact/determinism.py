@@ -13,7 +13,7 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from reproducible_ml.utils.errors import ConfigError, need_number
+from reproducible_ml.utils.errors import ConfigError, need_bool, need_count
 from reproducible_ml.utils.tensorflow_version import require_tensorflow
 
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
@@ -43,7 +43,9 @@ class Determinism:
     def __post_init__(self) -> None:
         # 0, a number chosen by the machine, is what a process without these settings runs with.
         for name in ("intra_op_threads", "inter_op_threads"):
-            need_number(name, getattr(self, name), least=0)
+            need_count(name, getattr(self, name), least=0)
+        for name in ("onednn", "op_determinism"):
+            need_bool(name, getattr(self, name))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as JSON-able values."""

@@ -137,8 +137,8 @@ def read_task(replicas: int | None = None) -> Task:
     foreign = sorted(kinds - {"chief", "worker"}) or ([] if kind in kinds else [kind])
     if foreign:
         raise ConfigError(
-            f"{TF_CONFIG} has tasks of type {foreign[0]!r}. TensorFlow 2.15 can train Estimators "
-            "with MultiWorkerMirroredStrategy on chief and workers only; evaluate the model_dir "
+            f"{TF_CONFIG} has tasks of type {foreign[0]!r}. TensorFlow trains Estimators with "
+            "MultiWorkerMirroredStrategy on chief and workers only; evaluate the model_dir "
             "with experiments.mnist_evaluate instead."
         )
     if not 0 <= index < len(addresses):

@@ -10,7 +10,7 @@ from reproducible_ml.models.exact import COMPUTE_DTYPES, Determinism, check_stra
 from reproducible_ml.models.gan.networks import chosen_networks
 from reproducible_ml.models.gan.optimizers import OPTIMIZERS
 from reproducible_ml.models.gan.types import gan_type_row
-from reproducible_ml.utils.errors import ConfigError, chosen, need_number
+from reproducible_ml.utils.errors import ConfigError, chosen, need_count, need_number
 
 # Default of the fields that __post_init__ fills in from the GAN type's row.
 _OF_ITS_ROW: Any = None
@@ -81,8 +81,10 @@ class GANSettings:
         row = gan_type_row(self.gan_type)
         for name, value in type_values(vars(self)).items():
             object.__setattr__(self, name, value)
-        for name in ("gen_lr", "crit_lr", "batch_size", "critic_steps", "noise_dims"):
+        for name in ("gen_lr", "crit_lr"):
             need_number(name, getattr(self, name), above=0)
+        for name in ("batch_size", "critic_steps", "noise_dims"):
+            need_count(name, getattr(self, name))
         for name in ("critic_weight_clip", "penalty_weight"):
             if getattr(self, name) is not None:
                 need_number(name, getattr(self, name), above=0, also="or None")
@@ -116,8 +118,8 @@ class GANSettings:
                 f"both or neither; found lr_decay={self.lr_decay}, "
                 f"lr_decay_steps={self.lr_decay_steps}."
             )
-        if self.lr_decay_steps is not None and self.lr_decay_steps < 1:
-            raise ConfigError(f"lr_decay_steps must be 1 or more; found {self.lr_decay_steps}.")
+        if self.lr_decay_steps is not None:
+            need_count("lr_decay_steps", self.lr_decay_steps)
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class Cadence:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            need_number(name, value, least=1)
+            need_count(name, value)
 
 
 def type_values(values: Mapping[str, Any]) -> dict[str, Any]:

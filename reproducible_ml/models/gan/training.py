@@ -26,7 +26,7 @@ from reproducible_ml.models.gan.settings import Cadence, GANSettings
 from reproducible_ml.models.gan.types import gan_type_row
 from reproducible_ml.process import between_steps, hold, stop_if_asked
 from reproducible_ml.utils.disk import writing
-from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError
+from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError, need_bool
 from reproducible_ml.utils.running import recorded_elsewhere
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def train_gan(
         DataError: The data set is missing or damaged.
         TrainingDiverged: A loss is not finite.
     """
+    need_bool("allow_changed", allow_changed)
     with hold(model_dir):
         return _train_held(
             record_dir,

@@ -227,6 +227,8 @@ def test_settings_that_can_not_be_distributed_are_refused(settings, message):
         (None, "needs the environment variable TF_CONFIG"),
         ("{", "can't be read"),
         ('{"cluster": {"worker": ["a:1", "b:2"]}}', "can't be read"),
+        (WORKERS.replace("%d", "1.5"), "can't be read"),
+        (WORKERS % -1, "process is worker -1 of a cluster with 2 workers"),
         (WORKERS % 2, "process is worker 2 of a cluster with 2 workers: a:1, b:2"),
         (WORKERS.replace('"worker":', '"ps": ["c:3"], "worker":') % 0, "tasks of type 'ps'"),
         (WORKERS.replace('"type": "worker"', '"type": "evaluator"') % 0, "type 'evaluator'"),
@@ -277,6 +279,11 @@ def test_the_workers_of_a_training_that_diverges_end_with_a_sentence_each(
     assert "The checkpoint of step 0 is kept" in chief
     assert follower.startswith(("TrainingDiverged: The critic_loss is not finite", "Rep")), follower
     assert len(follower.splitlines()) == 1
+
+
+def test_the_index_of_a_task_may_be_a_string(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", WORKERS.replace("%d", '"1"'))
+    assert read_task(2).index == 1
 
 
 def test_the_first_worker_is_the_chief_and_the_others_keep_no_record(monkeypatch):

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from reproducible_ml.models import GAN_TYPES, GANSettings, make_gan_estimator
+from reproducible_ml.models import (
+    GAN_TYPES,
+    Cadence,
+    Determinism,
+    GANSettings,
+    make_gan_estimator,
+    train_gan,
+)
+from reproducible_ml.models.evaluation import ClassifierSettings
 from reproducible_ml.models.exact.seeding import GlorotUniform
 from reproducible_ml.models.exact.step import published_outcome
 from reproducible_ml.stages import fill_in_defaults
@@ -174,11 +182,31 @@ def test_the_values_of_the_wasserstein_gan_stay_those_of_recorded_runs():
         ({"critic_weight_clip": -1.0}, "critic_weight_clip must be above 0"),
         ({"penalty_weight": 10.0}, "'wgan' has no penalty"),
         ({"compute_dtype": "float16"}, "expected float32 or bfloat16"),
+        ({"batch_size": 2.5}, "batch_size must be an integer, 1 or more, found 2.5"),
+        ({"critic_steps": 2.0}, "critic_steps must be an integer, 1 or more, found 2.0"),
+        ({"noise_dims": True}, "noise_dims must be an integer, 1 or more, found True"),
+        ({"lr_decay": 0.5, "lr_decay_steps": 1.5}, "lr_decay_steps must be an integer"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(values, said):
     with pytest.raises(ConfigError, match=said):
         GANSettings(**values)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Cadence(10, log_every_steps=2.5), "log_every_steps must be an integer, 1 or more"),
+        (lambda: Cadence("10"), "max_steps must be an integer, 1 or more, found '10'"),
+        (lambda: Determinism(intra_op_threads=1.5), "intra_op_threads must be an integer, 0 or"),
+        (lambda: Determinism(onednn="False"), "onednn must be True or False, found 'False'"),
+        (lambda: ClassifierSettings(max_steps=1.5), "max_steps must be an integer, 1 or more"),
+        (lambda: train_gan("x", "y", GANSettings(), Cadence(1), None, "no"), "allow_changed must"),
+    ],
+)
+def test_what_a_cast_would_cut_or_turn_around_is_refused(make, said):
+    with pytest.raises(ConfigError, match=said):
+        make()
 
 
 def test_a_conditional_network_without_classes_is_refused():
