@@ -3,6 +3,9 @@
 import json
 import re
 import signal
+import socket
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -88,15 +91,22 @@ def test_only_variables_that_can_change_a_result_are_recorded(name, changes):
     assert (name in result_variables({name: "1"})) is changes
 
 
-def test_ctrl_c_in_a_command_ends_it_with_130(commented, monkeypatch, capsys):
-    """A signal that arrives while the command reads the run."""
-    import reproducible_ml.tracking.reproduce.reproduction as reproduction
-
-    def interrupted(*arguments):
-        signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(reproduction, "load_run", interrupted)
-    with pytest.raises(SystemExit) as stopped:
-        main(["reproduce", "1", "-F", commented])
-    assert stopped.value.code == 130
-    assert capsys.readouterr().err == "Stopped.\n"
+def test_ctrl_c_in_a_command_ends_it_with_130(tmp_path):
+    """It waits for a database that takes the connection and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        address = f"mongodb://127.0.0.1:{server.getsockname()[1]}/db"
+        command = [sys.executable, "-m", "reproducible_ml.cli", "runs", "-m", address]
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A shell that started the tests in the background has them ignore it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        with server.accept()[0]:
+            process.send_signal(signal.SIGINT)
+            printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, printed, errors) == (130, "", "Stopped.\n")
