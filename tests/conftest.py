@@ -68,17 +68,21 @@ def pytest_xdist_auto_num_workers():
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Let each process begin with its share of the long tests, so that none is left for the end."""
+    """Let each process begin with its share of the long tests, so that none is left for the end.
+
+    Neighbours stay together: the tests of one module that start clusters would only wait for each
+    other's processes.
+    """
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     slow = [item for item in items if item.get_closest_marker("slow")]
     short = [item for item in items if not item.get_closest_marker("slow")]
     if not slow or not short:
         return
-    bounds = [number * len(short) // processes for number in range(processes + 1)]
     items[:] = [
         item
         for number in range(processes)
-        for item in slow[number::processes] + short[bounds[number] : bounds[number + 1]]
+        for tests in (slow, short)
+        for item in tests[number * len(tests) // processes : (number + 1) * len(tests) // processes]
     ]
 
 
