@@ -66,11 +66,29 @@ def reproduce(
 
 
 def _reproduce(
-    run: Run, request: Request, folder: Path, echo: Callable[[str], None]
+    run: Run,
+    request: Request,
+    folder: Path,
+    echo: Callable[[str], None],
+    builders: tuple[RunId, ...] = (),
 ) -> Reproduction:
+    """Execute a run again.
+
+    Args:
+        run: The recorded run.
+        request: What to do.
+        folder: Where sources and outputs go.
+        echo: Called with lines to show.
+        builders: The runs that build on it, of which it is an earlier stage.
+    """
+    if run.id in builders:
+        chain = " builds on run ".join(str(one) for one in (*builders, run.id))
+        raise NotComparable(
+            f"The records say that run {chain}: no stage is the first one. Leave out --upstream."
+        )
     rerun = Rerun(run, request, folder / f"run-{run.id}", echo)
     evidence = rerun.prepare()
-    earlier = tuple(_upstream(rerun)) if request.upstream else ()
+    earlier = tuple(_upstream(rerun, (*builders, run.id))) if request.upstream else ()
     rerun.check_inputs()
     again = rerun.execute()
     rerun.check_sources(again)
@@ -81,14 +99,15 @@ def _reproduce(
     return Reproduction(run, again, rerun.environment, verdict, earlier, rerun.outputs, remarks)
 
 
-def _upstream(rerun: Rerun) -> Iterator[Reproduction]:
+def _upstream(rerun: Rerun, builders: tuple[RunId, ...]) -> Iterator[Reproduction]:
     """Reproduce the earlier stages, and make the rerun read what they write.
 
     Raises:
         NotComparable: One of them is not identical.
     """
     for run in rerun.recorded.upstream():
-        one = _reproduce(run, rerun.request.for_upstream(), rerun.work, rerun.echo)
+        request = rerun.request.for_upstream()
+        one = _reproduce(run, request, rerun.work, rerun.echo, builders)
         if one.verdict.word != IDENTICAL:
             raise NotComparable(
                 f"Run {rerun.recorded.run.id} builds on run {run.id}, whose rerun "

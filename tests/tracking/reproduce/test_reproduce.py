@@ -53,6 +53,25 @@ def test_a_run_executed_again_elsewhere_after_the_tree_was_changed_is_identical(
         assert key in verdict
 
 
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({1: 1}, "The records say that run 1 builds on run 1: no stage is the first one."),
+        ({1: 2, 2: 1}, "The records say that run 1 builds on run 2 builds on run 1: no stage"),
+    ],
+)
+def test_runs_that_build_on_themselves_are_told(project, named, said):
+    shutil.copytree(project.runs / "1", project.runs / "2")
+    for run_id, upstream in named.items():
+        stage = {"run_id": upstream, "stage": "walk"}
+        path = project.runs / str(run_id) / "info.json"
+        edit_json(path, lambda info, stage=stage: info.update(upstream=[stage]))
+    code, output = project.reproduce(1, "--upstream")
+    assert code == 2
+    assert said in output
+    assert sorted(os.listdir(project.runs)) == ["1", "2", "_sources"]
+
+
 def test_outputs_go_elsewhere_and_are_kept_when_asked(project, tmp_path):
     shutil.rmtree(project.root / "out", ignore_errors=True)
     code, output = project.reproduce(1, "--keep", str(tmp_path / "kept"))
