@@ -344,6 +344,45 @@ def test_an_environment_of_another_python_is_not_overwritten(tmp_path):
     assert python.exists()
 
 
+# -- scripts/audit.sh, with a program in pip-audit's place: the real one asks the internet.
+
+CANARY = "jinja2 2.4.1 GHSA-1 fixed in 2.7.2"
+
+
+@pytest.mark.parametrize(
+    ("canary", "lock", "code", "said"),
+    [
+        # The canary is found and the lock has nothing.
+        (f"echo '{CANARY}'; exit 1", "exit 0", 0, "lock.txt: no known vulnerabilities."),
+        (f"echo '{CANARY}'; exit 1", "echo 'old 1.0 GHSA-2'; exit 1", 1, "old 1.0 GHSA-2"),
+        # Silence that means nothing: of a mirror, of a network that is away before and during it.
+        ("exit 0", "exit 0", 2, "answers without advisories, not even those of Jinja2 2.4.1"),
+        ("echo unreachable >&2; exit 1", "exit 0", 2, "so nothing was audited: unreachable"),
+        (f"echo '{CANARY}'; exit 1", "echo gone >&2; exit 1", 2, "lock.txt was not audited: gone"),
+    ],
+)
+def test_an_audit_says_none_only_where_it_could_have_found_one(tmp_path, canary, lock, code, said):
+    program = tmp_path / "build" / "audit" / "bin" / "pip-audit"
+    program.parent.mkdir(parents=True)
+    branches = f'case "$*" in *lock.txt*) {lock};; *) {canary};; esac'
+    program.write_text(f"#!/bin/sh\n{branches}\n", encoding="utf-8")
+    program.chmod(0o755)
+    (tmp_path / "lock.txt").touch()
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    (tmp_path / "venv" / "bin" / "python").symlink_to(sys.executable)
+    command = ["sh", str(ROOT / "scripts" / "audit.sh"), "venv", "lock.txt"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert said in (done.stdout + done.stderr)
+
+
+def test_an_audit_without_an_environment_says_how_to_make_it(tmp_path):
+    command = ["sh", str(ROOT / "scripts" / "audit.sh"), "venv"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "Error: venv holds no Python; make it with 'make environment'.\n"
+
+
 # -- scripts/find_pythons.sh
 
 
