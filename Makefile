@@ -83,8 +83,11 @@ pages: environment  ## write the tables of docs/gan-types.md from GAN_TYPES
 COMPILE = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes $(LOCK) \
 	--custom-compile-command "make lock"
 
+# All extras but gpu, whose packages of CUDA would come to every checkout.
+LOCKED := beam search yaml parquet tfds notebook docs dev bench
+
 lock:  ## make the locks again from setup.py (needs uv); LOCK=--upgrade takes newer packages
-	@$(COMPILE) --all-extras --output-file requirements-extras.txt setup.py
+	@$(COMPILE) $(addprefix --extra ,$(LOCKED)) --output-file requirements-extras.txt setup.py
 	@$(COMPILE) --extra dev --constraint requirements-extras.txt --output-file requirements.txt setup.py
 	@printf 'pip>=21.3\nsetuptools\nwheel\n' | $(COMPILE) --constraint requirements-extras.txt \
 		--output-file requirements-build.txt -

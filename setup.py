@@ -60,6 +60,13 @@ EXTRAS = {
     # Serialization on more than one machine. google-crc32c is what Beam checks its shards with.
     "beam": ["apache-beam>=2.60", "google-crc32c>=1.5"],
     "search": ["optuna>=3.6"],
+    # TensorFlow's own choice of CUDA packages. Not in the locks: they are large, and nothing was
+    # measured on a GPU.
+    "gpu": [
+        "tensorflow[and-cuda]>=2.15,<2.16; python_version < '3.12' and sys_platform == 'linux'",
+        "tensorflow[and-cuda]>=2.19,<2.20; python_version == '3.12' and sys_platform == 'linux'",
+        "tensorflow[and-cuda]>=2.21,<2.22; python_version >= '3.13' and sys_platform == 'linux'",
+    ],
     # Configuration files in YAML, which Sacred reads where this is installed.
     "yaml": ["pyyaml>=6"],
     # The source that reads Parquet files.
