@@ -15,6 +15,7 @@ from reproducible_ml.input_fn.parse import fixed_shape
 from reproducible_ml.input_fn.pipeline import InputFn, need_whole
 from reproducible_ml.input_fn.positions import Positions
 from reproducible_ml.utils.errors import DataError
+from reproducible_ml.utils.running import root_seed
 
 
 class GANInputFn(InputFn):
@@ -89,7 +90,7 @@ def input_fn(
     split: str = "train",
     batch_size: int = 32,
     noise_dims: int = 64,
-    seed: int = 0,
+    seed: int | None = None,
     critic_steps: int | None = None,
     image_key: str = "image",
     label_key: str | None = None,
@@ -109,7 +110,8 @@ def input_fn(
         split: "train", "eval" or "test".
         batch_size: Samples per network update of one worker, B.
         noise_dims: Length of a latent vector, z.
-        seed: Root seed of the run; the streams "order", "latents" and "augment" derive from it.
+        seed: Root seed; the streams "order", "latents" and "augment" derive from it. None takes the
+            seed of the running experiment, and 0 outside of one.
         critic_steps: None for plain batches; with a number d, an element holds what one step with d
             critic updates needs.
         image_key: Feature that holds the images.
@@ -142,7 +144,7 @@ def input_fn(
         split=split,
         batch_size=batch_size,
         noise_dims=noise_dims,
-        seed=seed,
+        seed=root_seed(seed),
         critic_steps=critic_steps,
         image_key=image_key,
         label_key=label_key,

@@ -25,6 +25,7 @@ from reproducible_ml.datasets.serialize import Manifest, read_manifest
 from reproducible_ml.input_fn.check import check_shards
 from reproducible_ml.input_fn.parse import check_scalable, choose_features, parse_one, scale
 from reproducible_ml.utils.errors import ConfigError, DataError
+from reproducible_ml.utils.running import root_seed
 from reproducible_ml.utils.seeds import child_seed
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def shuffle_repeat_prefetch(
     buffer_size: int = SHUFFLE_BATCHES,
     repeat: int | None = None,
     prefetch: int = 2,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> tf.data.Dataset:
     """Shuffle a dataset's elements through a buffer, repeat it, and prefetch.
 
@@ -125,9 +126,10 @@ def shuffle_repeat_prefetch(
         buffer_size: Number of elements that the buffer holds; 1 keeps the order.
         repeat: Number of epochs; None repeats forever.
         prefetch: Number of elements prepared ahead.
-        seed: Root seed of the run; the order differs from epoch to epoch, but not between runs.
+        seed: Root seed; the order differs from epoch to epoch, but not between runs. None takes the
+            seed of the running experiment, and 0 outside of one.
     """
     from reproducible_ml.input_fn.options import deterministic_options
 
-    dataset = dataset.shuffle(buffer_size, seed=child_seed(seed, "order"))
+    dataset = dataset.shuffle(buffer_size, seed=child_seed(root_seed(seed), "order"))
     return dataset.repeat(repeat).prefetch(prefetch).with_options(deterministic_options())

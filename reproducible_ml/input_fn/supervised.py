@@ -10,6 +10,7 @@ from reproducible_ml.input_fn.parse import check_scalable, is_ragged, scale
 from reproducible_ml.input_fn.pipeline import InputFn
 from reproducible_ml.input_fn.positions import Positions
 from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.running import root_seed
 
 # Added to the name of a feature of varying length.
 LENGTH_SUFFIX = "_length"
@@ -99,7 +100,7 @@ def supervised_input_fn(
     *,
     split: str = "train",
     batch_size: int = 32,
-    seed: int = 0,
+    seed: int | None = None,
     shuffle: bool = True,
     repeat: bool = True,
     reader: str = "auto",
@@ -118,7 +119,8 @@ def supervised_input_fn(
         label_key: Feature that holds the labels; None for features alone.
         split: "train", "eval" or "test".
         batch_size: Samples per step of one worker, B.
-        seed: Root seed of the run; the streams "order" and "augment" derive from it.
+        seed: Root seed; the streams "order" and "augment" derive from it. None takes the seed of
+            the running experiment, and 0 outside of one.
         shuffle: False keeps the written order.
         repeat: False reads the split once; the last batch is then shorter.
         reader: "memory", "memmap", "stream" or "auto"; see ``docs/reading.md``.
@@ -149,7 +151,7 @@ def supervised_input_fn(
         label_key,
         split=split,
         batch_size=batch_size,
-        seed=seed,
+        seed=root_seed(seed),
         shuffle=shuffle,
         repeat=repeat,
         reader=reader,

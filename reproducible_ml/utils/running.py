@@ -42,3 +42,19 @@ def autologged_run() -> Any | None:
         return None
     run, autolog = _running[-1]
     return run if autolog else None
+
+
+def root_seed(seed: int | None = None) -> int:
+    """Return a seed that was given, or else that of the run that records trainings at this moment.
+
+    Outside of a run it is 0. Without this, runs of several seeds would be the same run.
+
+    Args:
+        seed: The seed; None if none was given.
+    """
+    if seed is not None:
+        return seed
+    # A training within the run is marked as recorded by the caller; the run is still its run.
+    recorded = (run for run, autolog in reversed(_running) if run is not None and autolog)
+    run = next(recorded, None)
+    return 0 if run is None else int(run.config["seed"])

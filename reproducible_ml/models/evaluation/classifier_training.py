@@ -28,7 +28,7 @@ from reproducible_ml.models.exact import Determinism, apply_determinism, without
 from reproducible_ml.utils.digests import array_digest, combined_digest
 from reproducible_ml.utils.disk import writing
 from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError, need_count, need_number
-from reproducible_ml.utils.running import recorded_elsewhere
+from reproducible_ml.utils.running import recorded_elsewhere, root_seed
 from reproducible_ml.utils.seeds import child_seed
 
 _WARM_UP_SHARE = 0.05
@@ -46,7 +46,7 @@ class ClassifierSettings:
         batch_size: Images per step.
         max_steps: Number of steps.
         shift_pixels: Largest random shift of an image in both directions; 0 for none.
-        seed: The run's root seed.
+        seed: Root seed; that of the running experiment by default, and 0 outside of one.
         determinism: Threads and kernels.
     """
 
@@ -54,7 +54,7 @@ class ClassifierSettings:
     batch_size: int = 128
     max_steps: int = 2500
     shift_pixels: int = 2
-    seed: int = 0
+    seed: int = field(default_factory=root_seed)
     determinism: Determinism = field(default_factory=Determinism)
 
     def __post_init__(self) -> None:

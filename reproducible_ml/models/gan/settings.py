@@ -11,6 +11,7 @@ from reproducible_ml.models.gan.networks import chosen_networks
 from reproducible_ml.models.gan.optimizers import OPTIMIZERS
 from reproducible_ml.models.gan.types import gan_type_row
 from reproducible_ml.utils.errors import ConfigError, chosen, need_count, need_number
+from reproducible_ml.utils.running import root_seed
 
 # Default of the fields that __post_init__ fills in from the GAN type's row.
 _OF_ITS_ROW: Any = None
@@ -31,7 +32,7 @@ class GANSettings:
         critic_weight_clip: Bound of the critic's weights; None for types without clipping.
         penalty_weight: Factor of the critic's penalty; None for types without a penalty.
         noise_dims: Length of a latent vector.
-        seed: The run's root seed.
+        seed: Root seed; that of the running experiment by default, and 0 outside of one.
         compute_dtype: Type in which the networks compute, "float32" or "bfloat16".
         label_key: Feature that holds the label; only conditional types use it.
         strategy: None, "mirrored" or "multi_worker", see ``distribution``.
@@ -62,7 +63,7 @@ class GANSettings:
     critic_weight_clip: float | None = None
     penalty_weight: float | None = None
     noise_dims: int = 64
-    seed: int = 0
+    seed: int = field(default_factory=root_seed)
     compute_dtype: str = "float32"
     label_key: str = "label"
     strategy: str | None = None

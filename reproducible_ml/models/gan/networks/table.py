@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from reproducible_ml.models.gan.types import GanType, gan_type_row
 from reproducible_ml.utils.errors import ConfigError, chosen
+from reproducible_ml.utils.running import root_seed
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -75,7 +76,7 @@ def chosen_networks(name: str) -> Networks:
 def generator_fn(
     gan_type: str,
     image_shape: Sequence[int] = (28, 28, 1),
-    seed: int = 0,
+    seed: int | None = None,
     classes: int = 0,
     networks: str | None = None,
 ) -> Callable[..., tf.Tensor]:
@@ -84,7 +85,8 @@ def generator_fn(
     Args:
         gan_type: A name of ``models.GAN_TYPES``.
         image_shape: (height, width, channels) of the images to make.
-        seed: The run's root seed; the weights start from it.
+        seed: Root seed; the weights start from it. None takes the seed of the running experiment,
+            and 0 outside of one.
         classes: Number of classes; only conditional types look at it.
         networks: As in ``GANSettings``; None for those of the GAN type.
 
@@ -97,14 +99,14 @@ def generator_fn(
         ConfigError: The GAN type is unknown or the networks can't make such images.
     """
     return _networks(gan_type, classes, networks).generator(
-        gan_type_row(gan_type), image_shape, seed, classes
+        gan_type_row(gan_type), image_shape, root_seed(seed), classes
     )
 
 
 def critic_fn(
     gan_type: str,
     image_shape: Sequence[int] = (28, 28, 1),
-    seed: int = 0,
+    seed: int | None = None,
     classes: int = 0,
     networks: str | None = None,
 ) -> Callable[..., tf.Tensor]:
@@ -113,7 +115,8 @@ def critic_fn(
     Args:
         gan_type: A name of ``models.GAN_TYPES``.
         image_shape: (height, width, channels) of the images to judge.
-        seed: The run's root seed; the weights start from it.
+        seed: Root seed; the weights start from it. None takes the seed of the running experiment,
+            and 0 outside of one.
         classes: Number of classes; only conditional types look at it.
         networks: As in ``GANSettings``; None for those of the GAN type.
 
@@ -127,7 +130,7 @@ def critic_fn(
         ConfigError: The GAN type is unknown or the networks can't judge such images.
     """
     return _networks(gan_type, classes, networks).critic(
-        gan_type_row(gan_type), image_shape, seed, classes
+        gan_type_row(gan_type), image_shape, root_seed(seed), classes
     )
 
 
