@@ -25,7 +25,8 @@ def commands_in(page):
     return [step.line for step in steps_of(page) if isinstance(step, Command)]
 
 
-@pytest.mark.timeout(1500)
+# Only against a hang: the README's steps start cold, one after the other, beside other tests.
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     "page",
     [

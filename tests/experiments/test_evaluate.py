@@ -223,6 +223,7 @@ def test_a_classifier_is_not_made_again_in_part(judged, tmp_path, version):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_all_that_leads_to_an_evaluation_is_made_again(judged):
     where = ["-F", str(judged.folder / "runs")]
     code, output = command(["reproduce", "4", *where, "--upstream"], judged.folder)
