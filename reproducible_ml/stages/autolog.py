@@ -124,6 +124,14 @@ class RunTrainings:
 
     def _begin(self, folder: Path, settings: Any) -> None:
         run = self._run
+        if settings.num_worker_replicas > 1:
+            # Each would write the step log and the record of the same training.
+            raise ConfigError(
+                f"TF_CONFIG names a cluster of {settings.num_worker_replicas} workers, and an "
+                "Estimator of your own is recorded on one machine only. Use the devices of one "
+                "(tf.distribute.MirroredStrategy), mnist_wgan's strategy=multi_worker for a GAN, "
+                "or experiment(..., autolog=False), which records no training."
+            )
         values = flat(plain(run.config), "")
         keys = [key for key, value in values.items() if _same_path(value, folder)]
         if not keys and folder.is_absolute() and not _is_temporary(folder) and not run.unobserved:
@@ -132,16 +140,13 @@ class RunTrainings:
                 "of this run would write there too. Add model_dir to the configuration and pass it "
                 "on, or give a relative path."
             )
-        # Of several workers the chief writes.
-        if settings.is_chief:
-            hold_folder(run, folder)
+        hold_folder(run, folder)
         if "stage" not in run.info:
             record_stage(run, inputs=(), outputs=keys)
         if "model_dir" not in run.info:
             # Sacred draws a seed for a configuration without one; a resume needs the same.
             run.info["resume_with"] = {"seed": run.config["seed"]}
-            if settings.is_chief:
-                record_model_dir(run, folder)
+            record_model_dir(run, folder)
 
     def _watched(self, estimator: Any) -> Watched:
         config = self._run.config

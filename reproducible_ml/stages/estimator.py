@@ -142,8 +142,6 @@ def _export(
 ) -> None:
     from reproducible_ml.models.export import export_estimator, is_export_of
 
-    if not estimator.config.is_chief:
-        return
     facts = {
         "id": run._id,
         "experiment": run.experiment_info["name"],

@@ -202,6 +202,18 @@ def test_settings_of_the_record_that_can_not_be_are_refused(tmp_path, setting, s
     assert not (tmp_path / "model").exists()
 
 
+def test_a_cluster_is_refused_before_its_first_step(tmp_path):
+    (tmp_path / "mine.py").write_text(OF_TWO_FOLDERS, encoding="utf-8")
+    (tmp_path / "my_model.py").write_text(MODEL, encoding="utf-8")
+    cluster = {"chief": ["127.0.0.1:1"], "worker": ["127.0.0.1:2"]}
+    task = json.dumps({"cluster": cluster, "task": {"type": "chief", "index": 0}})
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CONFIG": task}
+    done = warm.run("-m", "mine", cwd=tmp_path, environment=environment)
+    assert done.returncode == 1
+    assert "Error: TF_CONFIG names a cluster of 2 workers, and an Estimator of your" in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
 def test_own_code_of_a_folder_on_the_path_belongs_to_the_model_dir(tmp_path):
     project, shared = tmp_path / "project", tmp_path / "shared"
     project.mkdir()
