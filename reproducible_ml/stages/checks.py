@@ -116,7 +116,7 @@ def check_training(config: Mapping[str, Any]) -> None:
 
 def _check_source(config: Mapping[str, Any]) -> None:
     if "source" in config:
-        check_source_name(config["source"])
+        check_source_name(str(config["source"]))
 
 
 def _determinism(config: Mapping[str, Any]) -> Determinism:

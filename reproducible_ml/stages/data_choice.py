@@ -18,6 +18,7 @@ from reproducible_ml.datasets.sources import (
     Source,
     is_name_of,
     is_path,
+    is_source,
     make_source,
     recorded_path,
     reopen,
@@ -97,7 +98,7 @@ def check_place(run: Any, config: Mapping[str, Any]) -> None:
     if "source" not in config:
         return
     source, given = str(config["source"]), _given(run)
-    for key in _all_keys() if source.partition(":")[0] in SOURCES else ():
+    for key in _all_keys() if is_source(source) else ():
         # A path has no default, so any was asked for; other keys have one for their own source.
         asked = config.get(key) if is_path(key) else given.get(key)
         if asked is not None and asked != "" and key not in source_keys(source):

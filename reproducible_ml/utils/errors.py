@@ -73,7 +73,7 @@ def need_number(
 
 
 def need_count(name: str, value: Any, least: int = 1) -> None:
-    """Refuse a setting that is not an integer, or too small; 2.5 is none, which a cast would cut.
+    """Refuse a setting that is not an integer or is too small. A cast would truncate 2.5.
 
     Args:
         name: The setting.

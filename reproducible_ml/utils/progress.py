@@ -18,15 +18,19 @@ def open_bar(**options: Any) -> Any | None:
     Returns:
         The bar; None where lines go into a file or a pipe.
     """
-    import tqdm.auto
-
     # A notebook's code runs in a kernel. Having imported ipykernel tells nothing: other packages
     # import it in plain scripts, for which ``tqdm.auto`` chooses a notebook's bar.
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     if getattr(shell, "kernel", None) is not None:
-        return tqdm.auto.tqdm(dynamic_ncols=True, **options)
-    return tqdm.tqdm(dynamic_ncols=True, **options) if sys.stderr.isatty() else None
+        from tqdm.auto import tqdm as notebook_bar
+
+        return notebook_bar(dynamic_ncols=True, **options)
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        return tqdm(dynamic_ncols=True, **options)
+    return None
 
 
 class Progress:

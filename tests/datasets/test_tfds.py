@@ -14,7 +14,6 @@ from reproducible_ml.utils.errors import ConfigError, DataError
 from tests import warm
 from tests.experiments.running import environment
 
-# What TFDS and its dependencies warn of is not this project's to mend.
 READS = """
 from experiments import mnist_serialize
 from reproducible_ml.stages.parts import need_data
@@ -35,6 +34,7 @@ def main(_run, _config):
     return sum(one.records for one in need_data(_run, _config, mnist_serialize.ex).splits.values())
 """
 
+# What TFDS and its dependencies warn of is not this project's to mend.
 pytestmark = pytest.mark.filterwarnings("default")
 
 

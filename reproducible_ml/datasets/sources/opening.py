@@ -53,13 +53,18 @@ def source_keys(name: str) -> tuple[str, ...]:
     return _taken(SOURCES[name])[0] if name in SOURCES else ()
 
 
-def check_source_name(name: Any) -> None:
+def is_source(name: str) -> bool:
+    """Tell whether a name stands for a source: one in ``SOURCES``, or such as ``tfds:mnist``."""
+    return name in SOURCES or name.startswith(_TFDS_NAME)
+
+
+def check_source_name(name: str) -> None:
     """Refuse a name that stands for no source.
 
     Raises:
         ConfigError: The source is unknown.
     """
-    if not (isinstance(name, str) and name.startswith(_TFDS_NAME)):
+    if not is_source(name):
         chosen(SOURCES, name, "source")
 
 

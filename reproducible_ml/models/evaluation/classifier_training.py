@@ -111,8 +111,7 @@ def train_classifier(
         DataError: The data set is missing, damaged or has no labels.
     """
     apply_determinism(settings.determinism, settings.seed)
-    if log_every_steps < 1:
-        raise ConfigError(f"log_every_steps must be 1 or more, found {log_every_steps}.")
+    need_count("log_every_steps", log_every_steps)
 
     import tensorflow as tf
 

@@ -21,7 +21,7 @@ from reproducible_ml.models.evaluation.figures import (
 from reproducible_ml.models.evaluation.real_images import classes_in_turn, split_outputs
 from reproducible_ml.models.exact import StepHook, StepOutcome
 from reproducible_ml.models.gan import add_samples, latents_of_batch
-from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.errors import ConfigError, need_count
 
 SMALL_SAMPLES = 250
 PREFIX = "small_"
@@ -143,8 +143,7 @@ def evaluate_small(
         DataError: One of the folders is missing or damaged.
     """
     need_samples(samples)
-    if every_steps < 1:
-        raise ConfigError(f"every_steps must be 1 or more, found {every_steps}.")
+    need_count("every_steps", every_steps)
     classifier = Classifier.load(classifier_dir)
     classifier.check_images(image_shape(record_dir), str(record_dir))
     note_other_data(classifier, classifier_dir, record_dir)

@@ -11,7 +11,7 @@ from reproducible_ml.input_fn import called_at, current_place, note_taken
 from reproducible_ml.models.exact import StepOutcome, computing_in, publish_outcome
 from reproducible_ml.models.gan.fused_step import Updates, build_step
 from reproducible_ml.models.gan.tf_gan import stock, tfgan
-from reproducible_ml.utils.errors import ConfigError
+from reproducible_ml.utils.errors import ConfigError, need_count
 
 _TRAIN, _EVAL = tf.estimator.ModeKeys.TRAIN, tf.estimator.ModeKeys.EVAL
 
@@ -78,8 +78,7 @@ class GANEstimator(tfgan.estimator.GANEstimator):
         critic_penalty: Callable[[Any, tf.Tensor, int], tf.Tensor] | None = None,
         compute_dtype: str = "float32",
     ) -> None:
-        if critic_steps < 1:
-            raise ConfigError(f"critic_steps must be 1 or more, found {critic_steps}.")
+        need_count("critic_steps", critic_steps)
         if get_hooks_fn is not None:
             raise ConfigError(
                 "This GANEstimator updates both networks in one step, so it takes no get_hooks_fn: "

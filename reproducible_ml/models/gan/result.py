@@ -62,13 +62,13 @@ def result_digests(model_dir: str | Path, step: int) -> dict[str, str] | None:
     path = Path(model_dir) / RESULT_FILE
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        digests = {str(name): str(one) for name, one in found["digests"].items()}
-        if found["step"] != step:
-            return None
-        return {name: digests[name] for name in ("weights", "losses", "samples", "run")}
+        digests = {
+            name: str(found["digests"][name]) for name in ("weights", "losses", "samples", "run")
+        }
+        return digests if found["step"] == step else None
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path} can't be read as the result of a training ({error!r}). Restore it from a "
             "backup, or delete it: then nothing is compared with what the training drew."

@@ -363,9 +363,8 @@ def _train(parts: _Parts, settings: GANSettings, max_steps: int, hooks: list[Any
         """Makes the draws of networks that are not this library's exact, or refuses them."""
 
         def begin(self) -> None:
-            # The losses wait for all draws and the counter for the losses, so a step reads it once.
-            number = tf.cast(tf.compat.v1.train.get_global_step().read_value(), tf.int64)
-            make_draws_stateless(settings.seed, number, worker)
+            # The losses wait for all draws, and the global step for the losses.
+            make_draws_stateless(settings.seed, worker=worker)
 
     # Last, since other hooks add to the graph, such as samples to draw.
     hooks = [*hooks, StatelessDraws()]

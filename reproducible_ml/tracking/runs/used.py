@@ -91,20 +91,20 @@ def _source(run: Run, config: Mapping[str, Any]) -> dict[str, Used]:
         source = (kept_manifests(run).get(str(facts.get("fingerprint"))) or {}).get("source")
     if not source or not source.get("name"):
         return {}
+    named = source["name"]
+    if config["source"] != named:
+        from reproducible_ml.datasets.sources import is_name_of
+
+        # tfds:mnist is recorded as tfds, with the folder that it stands for.
+        if is_name_of(str(config["source"]), source):
+            named = config["source"]
     cwd = str((run.facts.get("stage") or {}).get("cwd") or "")
-    written = {"source": source["name"], **(source.get("arguments") or {})}
+    written = {"source": named, **(source.get("arguments") or {})}
     return {
         key: Used(value, f"from {facts.get('record_dir')}")
         for key, value in written.items()
-        if key in config and not _same(config[key], value, cwd) and not _named(key, config, source)
+        if key in config and not _same(config[key], value, cwd)
     }
-
-
-def _named(key: str, config: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
-    from reproducible_ml.datasets.sources import is_name_of
-
-    # tfds:mnist is recorded as tfds, with the folder that it stands for.
-    return key == "source" and is_name_of(str(config[key]), source)
 
 
 def _same(configured: Any, written: Any, cwd: str) -> bool:

@@ -106,7 +106,7 @@ def test_points_beyond_one_document_arrive(tmp_path, mongo_uri, database):
     done, local, document = run(tmp_path, mongo_uri, database, "points")
     assert done.returncode == 0, done.stderr[-2000:]
     assert document["status"] == "COMPLETED"
-    # A document holds 200,000 points; the next ones go on in further documents.
+    # A document holds up to 200,000 points; the rest go into the next document.
     parts = list(database.metrics.find({"run_id": 1, "metric": "loss"}, batch_size=1))
     parts.sort(key=lambda part: part["part"])
     assert len(parts) == 2

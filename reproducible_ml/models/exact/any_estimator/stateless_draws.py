@@ -94,12 +94,13 @@ _TWINS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def make_draws_stateless(seed: int, number: tf.Tensor, worker: int = 0) -> list[str]:
+def make_draws_stateless(seed: int, number: tf.Tensor | None = None, worker: int = 0) -> list[str]:
     """Replace the random operations of the present graph, before it is executed.
 
     Args:
         seed: The run's root seed.
-        number: int64 scalar that is another one at each execution of the operations.
+        number: int64 scalar that is another one at each execution of the operations. None takes the
+            global step, which must not be incremented before all draws of the step are made.
         worker: Which of the processes that train together this is. It draws what the device of
             this number draws where one process trains on all.
 
@@ -111,6 +112,8 @@ def make_draws_stateless(seed: int, number: tf.Tensor, worker: int = 0) -> list[
             with the line that made it.
     """
     graph = tf.compat.v1.get_default_graph()
+    if number is None:
+        number = tf.cast(tf.compat.v1.train.get_global_step().read_value(), tf.int64)
     initializers = _initializers()
     replaced = []
     for op in graph.get_operations():

@@ -248,10 +248,7 @@ class ExactTraining:
                 "This training can't be resumed, since nothing tells the position in its data: "
                 "return a tf.data.Dataset from input_fn, on several devices one of this project."
             )
-        number = self._number
-        if number is None:
-            number = tf.cast(tf.compat.v1.train.get_global_step().read_value(), tf.int64)
-        make_draws_stateless(watched.seed, number)
+        make_draws_stateless(watched.seed, self._number)
         # TensorFlow makes it before this only where it writes summaries.
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_identity()
