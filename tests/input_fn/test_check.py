@@ -2,14 +2,17 @@
 
 import itertools
 import json
+import mmap
 import os
 import shutil
 import time
 
+import numpy as np
 import pytest
 
 from reproducible_ml.input_fn import checked, dataset_from_records, input_fn
 from reproducible_ml.input_fn.check import check_shards, file_checksum
+from reproducible_ml.input_fn.readers.copying import copy_rows
 from reproducible_ml.utils.errors import DataError
 from tests.input_fn.by_hand import write_by_hand
 
@@ -127,6 +130,30 @@ def test_damage_that_sizes_do_not_show_stops_the_reader(tmp_path, reader):
     fn = input_fn(tmp_path, check="size", reader=reader, batch_size=RECORDS)
     with pytest.raises(Exception, match=r"(?i)train-00001.*(CRC|damaged)|corrupted record"):
         list(fn().take(2))
+
+
+@pytest.mark.parametrize("way", ["by the kernel", "from the file"])
+def test_rows_of_a_file_cut_after_it_was_mapped_are_an_error_and_no_dead_process(
+    tmp_path, monkeypatch, way
+):
+    if way == "from the file":
+        monkeypatch.setattr(
+            "reproducible_ml.input_fn.readers.copying._process_vm_readv", lambda: None
+        )
+    path = tmp_path / "rows"
+    expected = np.random.default_rng(0).integers(0, 256, (3000, 100), np.uint8)
+    expected.tofile(path)
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    table = np.frombuffer(mapped, np.uint8).reshape(expected.shape)
+    rows = np.random.default_rng(1).permutation(3000)
+    np.testing.assert_array_equal(copy_rows(table, rows, path), expected[rows])
+    os.truncate(path, 8192)
+    np.testing.assert_array_equal(
+        copy_rows(table, rows[rows < 81], path), expected[rows[rows < 81]]
+    )
+    with pytest.raises(OSError, match=r"can't be read|ends within a record"):
+        copy_rows(table, rows, path)
 
 
 @pytest.mark.parametrize("reader", ["auto", "memmap"])

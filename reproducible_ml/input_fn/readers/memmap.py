@@ -2,15 +2,14 @@
 
 A shard with uncompressed records of one length is a table. The byte offset of a record follows from
 its index, so a global shuffle costs no more than a page fault per record. Each record's length and
-CRCs are checked when it is fetched. The pages stay in the system's cache, not in the process.
-
-Reading past the end of a shard that was truncated in the meantime would kill the process. Each
-shard's size is therefore checked before a block of records is fetched from it.
+CRCs are checked when it is fetched. The pages stay in the system's cache, not in the process. A
+shard that is truncated meanwhile is an error, not a signal that ends the process; see ``copying``.
 """
 
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from reproducible_ml.datasets.serialize.wire import (
     header,
 )
 from reproducible_ml.input_fn.parse import is_ragged, parse_batch
+from reproducible_ml.input_fn.readers.copying import copy_rows
 from reproducible_ml.input_fn.readers.fixed_form import FixedForm
 from reproducible_ml.input_fn.shards import first_records, shard_paths
 from reproducible_ml.utils.errors import DataError
@@ -67,16 +67,15 @@ def frame_bytes(manifest: Manifest, split: str) -> int | None:
 
 def _headers_stand_every(length: int, manifest: Manifest, split: str) -> bool:
     """Examine headers throughout each shard, since its size may divide evenly by chance."""
-    import numpy as np
-
-    expected = np.frombuffer(header(length - FRAME_BYTES), np.uint8)
+    expected = header(length - FRAME_BYTES)
     for path, shard in zip(shard_paths(manifest, split), manifest.splits[split].shards):
         try:
-            table = np.memmap(path, np.uint8, mode="r").reshape(shard.records, length)
+            probed = range(0, shard.records, -(-shard.records // PROBED_RECORDS) or 1)
+            with open(path, "rb", buffering=0) as file:
+                found = [os.pread(file.fileno(), HEADER_BYTES, row * length) for row in probed]
         except OSError as error:
             raise DataError(f"{path} can't be read: {error}; {_HINT}") from error
-        stride = -(-shard.records // PROBED_RECORDS)
-        if not (table[::stride, :HEADER_BYTES] == expected).all():
+        if any(one != expected for one in found):
             return False
     return True
 
@@ -129,8 +128,7 @@ class MappedShards:
         by_shard = np.argsort(shards, kind="stable")
         wanted, begins = np.unique(shards[by_shard], return_index=True)
         for shard, here in zip(wanted.tolist(), np.split(by_shard, begins[1:])):
-            self._check_size(shard, self.tables[shard].size)
-            frames[here] = self.tables[shard][rows[here]]
+            frames[here] = self._copy(shard, rows[here])
         same = (frames[:, :HEADER_BYTES] == self._header).all(axis=1)
         if not same.all():
             self._complain(shards, rows, int(np.argmin(same)), "its length field is damaged")
@@ -153,6 +151,18 @@ class MappedShards:
         for number, payload in enumerate(payloads):
             found[number] = payload.tobytes()
         return found
+
+    def _copy(self, shard: int, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Copy records of one shard, and then see that it is as long as it was."""
+        table = self.tables[shard]
+        try:
+            return copy_rows(table, rows, self.paths[shard])
+        except OSError as error:
+            failed = error
+        finally:
+            # Also after a copy: the rest of a page that a truncation cut reads as zeros.
+            self._check_size(shard, table.size)
+        raise DataError(f"{self.paths[shard]} can't be read: {failed}; {_HINT}") from failed
 
     def _check_size(self, shard: int, expected: int) -> None:
         """Compare the current size of the mapped file, which takes one system call."""
