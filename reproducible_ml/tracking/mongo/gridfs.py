@@ -51,8 +51,11 @@ def upload(
     files, chunks = database["fs.files"], database["fs.chunks"]
     if files.find_one({"_id": file_id}, {"_id": 1}) is not None:
         return
-    # Chunks that an interrupted attempt has brought; the file is still read whole for its digest.
-    there = {chunk["n"] for chunk in chunks.find({"files_id": file_id}, {"n": 1})}
+    there: set[int] = set()
+    # Asked for by its id, which takes no search: most files have never been begun.
+    if chunks.find_one({"_id": object_id(str(file_id), 0)}, {"n": 1}) is not None:
+        # Brought by an interrupted attempt; the file is still read whole for its digest.
+        there = {chunk["n"] for chunk in chunks.find({"files_id": file_id}, {"n": 1})}
     digest = hashlib.md5(usedforsecurity=False)
     length = count = 0
     waiting: list[dict[str, Any]] = []
@@ -70,7 +73,8 @@ def upload(
     if waiting:
         _insert(chunks, waiting)
         progress()
-    if chunks.count_documents({"files_id": file_id}) != count:
+    # All others are confirmed; one more is of an attempt that found the file longer.
+    if chunks.find_one({"_id": object_id(str(file_id), count)}, {"n": 1}) is not None:
         raise TrackingError(f"{entry['filename']} changed while it was delivered")
     facts = {"length": length, "chunkSize": CHUNK_BYTES, "uploadDate": upload_time}
     _insert(files, [{"_id": file_id, **entry, **facts, "md5": digest.hexdigest()}])
