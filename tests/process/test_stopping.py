@@ -33,12 +33,12 @@ def main(_run, mode):
         _run.log_scalar("loss", step / 2, step)
         if step == 20:
             Path("ready").touch()
-        if mode == "deaf":
+        while mode == "deaf" and step == 20:
             try:
-                time.sleep(0.1)
+                time.sleep(60)
             except BaseException:
-                continue
-        elif mode == "finishing" and Path("ready").exists():
+                pass
+        if mode == "finishing" and Path("ready").exists():
             return step
         time.sleep(0.002)
 

@@ -253,9 +253,9 @@ def test_eight_processes_at_once_keep_all_points(killable_mongo, tmp_path, monke
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_ten_rounds_of_kills_lose_and_double_nothing(tmp_path, killable_mongo):
-    # Twice each: one to five kills, the last with a run that fails.
-    for number in range(10):
+def test_one_to_five_kills_of_the_server_lose_and_double_nothing(tmp_path, killable_mongo):
+    # The last of them with a run that fails.
+    for number in range(5):
         server = MongoServer().start()
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -267,9 +267,9 @@ def test_ten_rounds_of_kills_lose_and_double_nothing(tmp_path, killable_mongo):
             "points": 1000,
             "artifact_bytes": 1_500_000,
             "seed": number,
-            "fail": number % 5 == 4,
+            "fail": number == 4,
         }
-        kills = 1 + number % 5
+        kills = 1 + number
         try:
             process, output = kill_at_random(server, settings, kills=kills, seed=number)
             assert process.returncode == (1 if settings["fail"] else 0), output
