@@ -14,7 +14,7 @@ import click
 
 from reproducible_ml import __version__
 from reproducible_ml.utils.errors import ReproducibleMLError
-from reproducible_ml.utils.text import suggestion
+from reproducible_ml.utils.text import cut, suggestion
 
 # Name -> the sentence that ``--help`` shows; the command lives in ``commands/<name>.py``, or in one
 # of ``_ELSEWHERE``.
@@ -88,7 +88,10 @@ class LazyGroup(click.Group):
             # A closed pipe is click's to handle; an error without a file is no user's mistake.
             if error.errno == errno.EPIPE or error.filename is None:
                 raise
-            echo(f"Error: {os.fsdecode(error.filename)}: {error.strerror}.", err=True)
+            name = os.fsdecode(error.filename)
+            # A name that no system takes is more likely a slip than a path to read in full.
+            name = cut(name, 80) if error.errno == errno.ENAMETOOLONG else name
+            echo(f"Error: {name}: {error.strerror}.", err=True)
             ctx.exit(1)
 
 
