@@ -28,6 +28,8 @@ ex = experiment(
         "classifier_dir": (str, None),
     },
     check=check_classifier,
+    # One process, whatever cluster TF_CONFIG names: none of it is another one's part.
+    autolog=False,
 )
 
 

@@ -27,6 +27,8 @@ ex = experiment(
         "split_fractions": (dict, None),
     },
     check=check_data,
+    # One process, whatever cluster TF_CONFIG names: none of it is another one's part.
+    autolog=False,
 )
 
 

@@ -132,6 +132,14 @@ def _raise_now() -> None:
         raise Stopped(_state.asked)
 
 
+def listen_again() -> None:
+    """Take back the signals that are listened to from native code that handles them by now."""
+    if _state.listening and threading.current_thread() is threading.main_thread():
+        for name in _STOPPING:
+            if signal.getsignal(signal.Signals[name]) is _hear:
+                signal.signal(signal.Signals[name], _hear)
+
+
 def asked_to_stop() -> str:
     """Return the name of the signal that asked the process to end; "" without one."""
     return _state.asked

@@ -11,21 +11,22 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from reproducible_ml.models.exact import (
     LOSSES_FILE,
     STEPS_FILE,
     TENSORS_FILE,
+    TF_CONFIG,
     Determinism,
+    Task,
     apply_determinism,
     code_digests,
     determinism_in_use,
     parsed_code,
+    read_task,
 )
-from reproducible_ml.models.exact.any_estimator import ExactTraining, TrainingEnd, Watched
-from reproducible_ml.stages.gan_grids import GridsOfAnyGAN
 from reproducible_ml.stages.parts import Points, record_probe, values_of
 from reproducible_ml.stages.warm_start import WarmStart, warm_start_of
 from reproducible_ml.tracking.folder import plain
@@ -41,10 +42,17 @@ from reproducible_ml.utils.digests import file_digest
 from reproducible_ml.utils.errors import ConfigError, need_bool, need_count
 from reproducible_ml.utils.running import autologged_run
 
+# What imports TensorFlow is imported where it is used: this module is imported in the midst of
+# TensorFlow's own import, which may be that of such a module.
+if TYPE_CHECKING:
+    from reproducible_ml.models.exact.any_estimator import ExactTraining, TrainingEnd, Watched
+
 # Settings that no bit of a training depends on, unless it computes with them.
 FREE = frozenset(
     {"allow_changed", "checkpoint_every", "log_every", "max_steps", "model_dir", "steps"}
 )
+# Names of TensorFlow's classes for it, of both versions of its interface.
+_OF_WORKERS = ("MultiWorkerMirrored", "CollectiveAllReduce")
 _FREE_ENDING = ("_every_steps", "_every_secs")
 # A larger file is known by its size and time of change alone.
 _LARGEST_DIGESTED_BYTES = 1 << 30
@@ -106,32 +114,29 @@ class RunTrainings:
             saving_listeners: Listeners of checkpoints.
             final_step: The step at which a training ends of which this call is a part.
         """
+        from reproducible_ml.models.exact.any_estimator import FollowingTraining
+
         self.prepare()
         folder = Path(estimator.model_dir)
         training = self._trainings.get(folder)
         if training is None:
-            self._begin(folder, estimator.config)
-            training = self._trainings[folder] = ExactTraining(estimator, self._watched(estimator))
+            training = self._trainings[folder] = self._begin(folder, estimator)
         else:
             training.continue_with(estimator)
         end = training.train(
             input_fn, hooks, steps, max_steps, saving_listeners, train=stock, final_step=final_step
         )
+        if isinstance(training, FollowingTraining):
+            return end
         # What a part of a training leaves is recorded at the end, unless its data has ended here.
         if final_step is None or max_steps is None or not max_steps == end.step < final_step:
             self._record(training, end)
         return end
 
-    def _begin(self, folder: Path, settings: Any) -> None:
-        run = self._run
-        if settings.num_worker_replicas > 1:
-            # Each would write the step log and the record of the same training.
-            raise ConfigError(
-                f"TF_CONFIG names a cluster of {settings.num_worker_replicas} workers, and an "
-                "Estimator of your own is recorded on one machine only. Use the devices of one "
-                "(tf.distribute.MirroredStrategy), mnist_wgan's strategy=multi_worker for a GAN, "
-                "or experiment(..., autolog=False), which records no training."
-            )
+    def _begin(self, folder: Path, estimator: Any) -> ExactTraining:
+        from reproducible_ml.models.exact.any_estimator import ExactTraining, FollowingTraining
+
+        run, task = self._run, _task(estimator)
         values = flat(plain(run.config), "")
         keys = [key for key, value in values.items() if _same_path(value, folder)]
         if not keys and folder.is_absolute() and not _is_temporary(folder) and not run.unobserved:
@@ -140,15 +145,23 @@ class RunTrainings:
                 "of this run would write there too. Add model_dir to the configuration and pass it "
                 "on, or give a relative path."
             )
-        hold_folder(run, folder)
         if "stage" not in run.info:
             record_stage(run, inputs=(), outputs=keys)
+        if task is not None and not task.is_chief:
+            return FollowingTraining(estimator, self._watched(estimator), task)
+        if task is not None:
+            run.info["stage"] = {**run.info["stage"], "workers": len(task.addresses)}
+        hold_folder(run, folder)
         if "model_dir" not in run.info:
             # Sacred draws a seed for a configuration without one; a resume needs the same.
             run.info["resume_with"] = {"seed": run.config["seed"]}
             record_model_dir(run, folder)
+        return ExactTraining(estimator, self._watched(estimator))
 
     def _watched(self, estimator: Any) -> Watched:
+        from reproducible_ml.models.exact.any_estimator import Watched
+        from reproducible_ml.stages.gan_grids import GridsOfAnyGAN
+
         config = self._run.config
         for name in ("log_every_steps", "digest_every_steps", "grid_every_steps"):
             if name in config:
@@ -157,7 +170,7 @@ class RunTrainings:
             need_bool("allow_changed", config["allow_changed"])
         return Watched(
             seed=config["seed"],
-            identity=partial(self._identity, warm_start_of(estimator)),
+            identity=partial(self._identity, warm_start_of(estimator), _replicas(estimator)),
             write=self.points.scalar,
             log_every_steps=config.get("log_every_steps", Watched.log_every_steps),
             digest_every_steps=config.get("digest_every_steps", Watched.digest_every_steps),
@@ -167,7 +180,9 @@ class RunTrainings:
             ).hooks,
         )
 
-    def _identity(self, warm_start: WarmStart | None, manifest: Any) -> dict[str, Any]:
+    def _identity(
+        self, warm_start: WarmStart | None, replicas: dict[str, int], manifest: Any
+    ) -> dict[str, Any]:
         """Return what a resumed training must share: configuration, data and code."""
         run = self._run
         # As a record holds them: it is kept as JSON, and a path counts as the string that it is.
@@ -192,7 +207,7 @@ class RunTrainings:
                 data[key] = _content(value)
             elif manifest is None or not _same_path(value, Path(manifest.record_dir)):
                 settings[key] = value
-        settings.update(self._determinism.as_dict())
+        settings.update(self._determinism.as_dict(), **replicas)
         own = loaded_files(Path(run.experiment_info["base_dir"]))
         return {
             "settings": settings,
@@ -262,6 +277,48 @@ def prepare_tensorflow() -> None:
     run = autologged_run()
     if run is not None:
         trainings_of(run).prepare()
+
+
+def _task(estimator: Any) -> Task | None:
+    """Return which worker of a cluster trains an Estimator; None on one machine.
+
+    Raises:
+        ConfigError: The cluster does not train it in sync, or is not joined by this call.
+    """
+    in_sync = type(estimator._train_distribution).__name__.startswith(_OF_WORKERS)
+    # Before a cluster is joined, a RunConfig with such a strategy counts one worker.
+    if estimator.config.num_worker_replicas < 2 and not (in_sync and os.environ.get(TF_CONFIG)):
+        return None
+    task = read_task()
+    if len(task.addresses) < 2:
+        return None
+    if not in_sync:
+        raise ConfigError(
+            f"{TF_CONFIG} names a cluster of {len(task.addresses)} workers, which train an "
+            "Estimator in sync, and so to the same bits again, with RunConfig(train_distribute="
+            "tf.distribute.MultiWorkerMirroredStrategy()) alone. Use it, unset "
+            f"{TF_CONFIG}, or train unrecorded: experiment(..., autolog=False)."
+        )
+    if not _is_joined():
+        raise ConfigError(
+            f"{TF_CONFIG} names a cluster of {len(task.addresses)} workers, which Estimator.train "
+            "does not join. Call tf.estimator.train_and_evaluate with a TrainSpec of the same "
+            f"input and max_steps, or unset {TF_CONFIG}."
+        )
+    return task
+
+
+def _replicas(estimator: Any) -> dict[str, int]:
+    """Return by how many replicas a step is computed, on which its bits depend."""
+    strategy = estimator._train_distribution
+    return {} if strategy is None else {"replicas": int(strategy.num_replicas_in_sync)}
+
+
+def _is_joined() -> bool:
+    """Tell whether TensorFlow calls this within its coordination of a cluster."""
+    from tensorflow.python.distribute import distribute_coordinator_context
+
+    return distribute_coordinator_context.get_current_worker_context() is not None
 
 
 def _same_path(value: Any, path: Path) -> bool:

@@ -22,6 +22,7 @@ def config():
     sign = 1.0
     batch_size = 8
     max_steps = 20
+    join = True
 
 
 @ex.named_config
@@ -31,7 +32,7 @@ def table():
 
 
 @ex.automain
-def main(kind, model_dir, record_dir, csv_file, first_weights, sign, batch_size, max_steps):
+def main(kind, model_dir, record_dir, csv_file, first_weights, sign, batch_size, max_steps, join):
     import numpy as np
     import tensorflow as tf
 
@@ -47,7 +48,10 @@ def main(kind, model_dir, record_dir, csv_file, first_weights, sign, batch_size,
     points = draw.randn(100, 4).astype(np.float32)
     labels = (points[:, 0] > 0).astype(np.int32)
     columns = [tf.feature_column.numeric_column("x", [4])]
-    run_config = tf.estimator.RunConfig(model_dir=model_dir, save_checkpoints_steps=6)
+    together = {"workers": tf.distribute.MultiWorkerMirroredStrategy}.get(kind, lambda: None)()
+    run_config = tf.estimator.RunConfig(
+        model_dir=model_dir, save_checkpoints_steps=6, train_distribute=together
+    )
 
     def own_data():
         data = tf.data.Dataset.from_tensor_slices(({"x": points}, labels))
@@ -86,12 +90,13 @@ def main(kind, model_dir, record_dir, csv_file, first_weights, sign, batch_size,
         )
     elif kind == "canned":
         estimator = tf.estimator.DNNClassifier([8], columns, dropout=0.3, config=run_config)
-    elif kind == "devices":
+    elif kind in ("devices", "workers"):
         from reproducible_ml.input_fn import supervised_input_fn
 
-        strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
-        two = tf.compat.v1.ConfigProto(device_count={"CPU": 2})
-        run_config = run_config.replace(train_distribute=strategy, session_config=two)
+        if kind == "devices":
+            strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+            two = tf.compat.v1.ConfigProto(device_count={"CPU": 2})
+            run_config = run_config.replace(train_distribute=strategy, session_config=two)
         keys = ("age", "income")
         columns = [tf.feature_column.numeric_column(key) for key in keys]
         estimator = tf.estimator.DNNClassifier([8], columns, dropout=0.3, config=run_config)
@@ -128,4 +133,11 @@ def main(kind, model_dir, record_dir, csv_file, first_weights, sign, batch_size,
             config=run_config,
         )
         input_fn = latents_and_points
-    estimator.train(input_fn, max_steps=max_steps, hooks=[Crash()])
+    if kind == "workers" and join:
+        tf.estimator.train_and_evaluate(
+            estimator,
+            tf.estimator.TrainSpec(input_fn, max_steps=max_steps, hooks=[Crash()]),
+            tf.estimator.EvalSpec(input_fn, steps=1),
+        )
+    else:
+        estimator.train(input_fn, max_steps=max_steps, hooks=[Crash()])

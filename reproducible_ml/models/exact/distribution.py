@@ -95,13 +95,27 @@ def without_cluster() -> Iterator[None]:
             os.environ[TF_CONFIG] = hidden
 
 
-def is_follower(strategy: str | None) -> bool:
+def is_follower(strategy: str | None, joins_any: bool = False) -> bool:
     """Return whether this process is a worker that only computes and keeps no record.
+
+    Args:
+        strategy: None, "mirrored" or "multi_worker".
+        joins_any: Whether a cluster in ``TF_CONFIG`` counts whatever the strategy, since an
+            Estimator of one's own joins it.
 
     Raises:
         ConfigError: The strategy uses several workers and ``TF_CONFIG`` does not name them.
     """
-    return strategy == MULTI_WORKER and not read_task().is_chief
+    if strategy == MULTI_WORKER:
+        return not read_task().is_chief
+    if not joins_any or not os.environ.get(TF_CONFIG):
+        return False
+    try:
+        task = read_task()
+    except ConfigError:
+        # Of another kind, such as one with parameter servers: refused where an Estimator joins it.
+        return False
+    return not task.is_chief
 
 
 def read_task(replicas: int | None = None) -> Task:
@@ -139,7 +153,7 @@ def read_task(replicas: int | None = None) -> Task:
         raise ConfigError(
             f"{TF_CONFIG} has tasks of type {foreign[0]!r}. TensorFlow trains Estimators with "
             "MultiWorkerMirroredStrategy on chief and workers only; evaluate the model_dir "
-            "with experiments.mnist_evaluate instead."
+            "afterwards, on one machine."
         )
     if not 0 <= index < len(addresses):
         raise ConfigError(

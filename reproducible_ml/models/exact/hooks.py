@@ -17,7 +17,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from reproducible_ml.models.exact.step import StepOutcome, published_outcome
-from reproducible_ml.process import asked_to_stop, lease_of
+from reproducible_ml.process import asked_to_stop, lease_of, listen_again
 from reproducible_ml.utils.images import save_grid
 from reproducible_ml.utils.progress import open_bar
 
@@ -53,11 +53,20 @@ class StopHook(tf.estimator.SessionRunHook):
     Args:
         begin: Called before the first step; see ``process.between_steps``.
         model_dir: Folder of the checkpoints.
+        follows: Leave the end to the chief of a cluster, which hears the same signal. A worker that
+            ended first would take the last checkpoint from it.
     """
 
-    def __init__(self, begin: Callable[[], None], model_dir: str | Path) -> None:
+    def __init__(
+        self, begin: Callable[[], None], model_dir: str | Path, follows: bool = False
+    ) -> None:
         self._begin = begin
         self._lease = lease_of(model_dir)
+        self._follows = follows
+
+    def begin(self) -> None:
+        """Hear signals again that TensorFlow has taken: a worker of a cluster takes SIGTERM."""
+        listen_again()
 
     def after_create_session(self, session: Any, coord: Any) -> None:
         """From here on signals wait for the end of a step."""
@@ -69,7 +78,7 @@ class StopHook(tf.estimator.SessionRunHook):
         del run_values
         if self._lease is not None:
             self._lease.check()
-        if asked_to_stop():
+        if asked_to_stop() and not self._follows:
             run_context.request_stop()
 
 

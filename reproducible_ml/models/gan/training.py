@@ -12,8 +12,8 @@ import importlib
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from reproducible_ml.models.gan.settings import Cadence, GANSettings
 from reproducible_ml.models.gan.types import gan_type_row
 from reproducible_ml.process import between_steps, hold, stop_if_asked
 from reproducible_ml.utils.disk import writing
-from reproducible_ml.utils.errors import ConfigError, ReproducibleMLError, need_bool
+from reproducible_ml.utils.errors import ConfigError, need_bool
 from reproducible_ml.utils.running import recorded_elsewhere
 
 if TYPE_CHECKING:
@@ -241,12 +241,13 @@ def follow_training(
         DataError: The data set is missing or damaged.
         ReproducibleMLError: Training diverged, or another worker is gone.
     """
-    from reproducible_ml.models.exact import wait_for_identity
+    from reproducible_ml.models.exact import StopHook, wait_for_identity
 
     parts = _prepare(record_dir, Path(model_dir), settings, max_steps)
     wait_for_identity(model_dir, parts.identity, wait_seconds)
-    with _ends_with_the_chief(model_dir):
-        _train(parts, settings, max_steps, hooks=[])
+    with between_steps() as begin:
+        _train(parts, settings, max_steps, hooks=[StopHook(begin, model_dir, follows=True)])
+    stop_if_asked()
 
 
 def training_classes(record_dir: str | Path, settings: GANSettings) -> int:
@@ -355,7 +356,10 @@ def _train(parts: _Parts, settings: GANSettings, max_steps: int, hooks: list[Any
     import tensorflow as tf
 
     from reproducible_ml.models.exact import read_task
-    from reproducible_ml.models.exact.any_estimator import make_draws_stateless
+    from reproducible_ml.models.exact.any_estimator import (
+        ends_with_the_cluster,
+        make_draws_stateless,
+    )
 
     worker = read_task().index if settings.strategy == MULTI_WORKER else 0
 
@@ -375,30 +379,9 @@ def _train(parts: _Parts, settings: GANSettings, max_steps: int, hooks: list[Any
             parts.estimator.train(parts.train_input, max_steps=max_steps, hooks=hooks)
             return
         # Only this call joins a cluster; without an evaluator in it, nothing is evaluated.
-        tf.estimator.train_and_evaluate(
-            parts.estimator,
-            tf.estimator.TrainSpec(parts.train_input, max_steps=max_steps, hooks=hooks),
-            tf.estimator.EvalSpec(parts.train_input, steps=1),
-        )
-
-
-@contextmanager
-def _ends_with_the_chief(model_dir: str | Path) -> Iterator[None]:
-    """Turn the traceback of a worker that loses its cluster into one sentence."""
-    import tensorflow as tf
-
-    from reproducible_ml.models.exact import TrainingDiverged, what_is_kept
-
-    errors = tf.errors
-    try:
-        yield
-    except tf.estimator.NanLossDuringTrainingError as error:
-        raise TrainingDiverged(
-            f"The critic_loss is not finite. {what_is_kept(model_dir, _WHAT_TO_TRY)}"
-        ) from error
-    except (errors.UnavailableError, errors.AbortedError, errors.CancelledError) as error:
-        raise ReproducibleMLError(
-            "Another worker of the cluster is gone, so this one stops; see the output of the "
-            "other workers, the chief's first. Start all workers again to resume "
-            f"from the last checkpoint ({str(error).splitlines()[0]})."
-        ) from error
+        with ends_with_the_cluster(parts.estimator.model_dir, _WHAT_TO_TRY, "critic_loss"):
+            tf.estimator.train_and_evaluate(
+                parts.estimator,
+                tf.estimator.TrainSpec(parts.train_input, max_steps=max_steps, hooks=hooks),
+                tf.estimator.EvalSpec(parts.train_input, steps=1),
+            )

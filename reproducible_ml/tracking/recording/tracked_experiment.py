@@ -491,8 +491,15 @@ class TrackedExperiment(sacred.Experiment):
             **{PRINT_CONFIG: bool(given.get(PRINT_CONFIG))},
         )
         run.meta_info = redact_tree(run.meta_info)
-        if is_follower(run.config.get("strategy")):
+        if is_follower(run.config.get("strategy"), joins_any=self.autolog):
             # Of several workers only the chief records the run.
+            if not is_follower(run.config.get("strategy")):
+                print(
+                    "TF_CONFIG names this process a worker that is not the chief, so the record is "
+                    "the chief's alone.",
+                    file=sys.stderr,
+                    flush=True,
+                )
             run.unobserved = True
             run.observers.clear()
         if run.unobserved:
@@ -606,7 +613,7 @@ class TrackedExperiment(sacred.Experiment):
         Raises:
             Held: Another process writes one of them.
         """
-        if is_follower(run.config.get("strategy")):
+        if is_follower(run.config.get("strategy"), joins_any=self.autolog):
             return
         for key, value in flat(run.config, "").items():
             if not isinstance(value, str) or not value:

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from reproducible_ml.models.exact import TF_CONFIG
 from reproducible_ml.tracking.folder import highest_id
 from reproducible_ml.tracking.mongo import environment_for
 from reproducible_ml.tracking.recording import RERUN_VARIABLE
@@ -123,7 +124,11 @@ class Rerun:
         if self.recorded.is_plain:
             recorded = plain_environment(self.recorded.run)
             now = facts_of(now, recorded)
-        return tuple(environment_differences(recorded, now))
+        found = environment_differences(recorded, now)
+        if self.recorded.stage.workers > 1:
+            # The rerun makes a cluster of its own.
+            found = [one for one in found if one.name != f"variables.{TF_CONFIG}"]
+        return tuple(found)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -174,7 +179,9 @@ class Rerun:
             values = (without_secrets(one.get(key), key) for one in (run.config, self.config))
             self.echo("{}: recorded {}, now {} (--set)".format(key, *values))
         cwd = self._working_directory()
-        self.echo(f"Executing run {run.id} ({run.experiment}) again.")
+        workers = self.recorded.stage.workers
+        on = f", on {workers} workers of this machine" if workers > 1 else ""
+        self.echo(f"Executing run {run.id} ({run.experiment}) again{on}.")
         file = self.work / "config.json"
         file.write_text(json.dumps(self.recorded.in_types(self.config), indent=1), encoding="utf-8")
         folder = self.request.folder.resolve()
@@ -194,7 +201,8 @@ class Rerun:
         own = {**self._variables, RERUN_VARIABLE: run.experiment, **self._import_path(cwd)}
         variables = environment_for(mongo, own)
         code, directory = run_module(
-            self.recorded.module, arguments, cwd, variables, self._echo_output
+            *(self.recorded.module, arguments, cwd, variables, self._echo_output),
+            workers=workers,
         )
         directory = told if told is not None and (told / "run.json").is_file() else directory
         if code != 0:

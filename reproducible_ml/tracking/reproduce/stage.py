@@ -20,6 +20,8 @@ from reproducible_ml.tracking.runs import Run, flat
 
 # Runs of version 1.0 don't record it; of its stages only the classifier's has a schedule.
 _SCHEDULED_BEFORE = {("classifier_dir",): ("learning_rate",)}
+# Each is a process that loads TensorFlow.
+_MOST_WORKERS = 32
 # A larger file is linked into a rerun's folder and not copied.
 _LARGEST_COPY_BYTES = 64 << 20
 
@@ -46,6 +48,10 @@ class Stage:
     Attributes:
         again: Values that a rerun uses instead of the recorded ones, with the same bits.
         scheduled: Keys whose value at a step depends on the last step.
+        workers: Number of processes that trained together, from 1.
+
+    Raises:
+        NotComparable: The record names no such number.
     """
 
     def __init__(self, run: Run, is_plain: bool) -> None:
@@ -63,6 +69,12 @@ class Stage:
         )
         self.again: dict[str, Any] = dict(stage.get("again") or {})
         self.scheduled = tuple(stage.get("scheduled", _SCHEDULED_BEFORE.get(outputs, ())))
+        self.workers = stage.get("workers", 1)
+        if not isinstance(self.workers, int) or not 1 <= self.workers <= _MOST_WORKERS:
+            raise NotComparable(
+                f"Run {run.id} was recorded by {self.workers!r} workers; a rerun starts 1 to "
+                f"{_MOST_WORKERS} processes on this machine."
+            )
         # The outputs of this library's stages are folders, which may be anywhere.
         self._folders = () if "found_outputs" in stage else outputs
         self._values = flat(run.config, "")

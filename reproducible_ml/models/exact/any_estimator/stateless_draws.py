@@ -36,6 +36,8 @@ _CANDIDATES = "CandidateSampler"
 _OTHERS = frozenset(
     ["ParameterizedTruncatedNormal", "SampleDistortedBoundingBox", "SampleDistortedBoundingBoxV2"]
 )
+# By this the chief of a cluster gives the other workers its initial values, and nothing else.
+_SENDS_INITIAL = "CollectiveBcastSend"
 # Reads and writes a variable, which a checkpoint holds.
 _HAS_A_VARIABLE = ("Stateful", "RngSkip", "RngReadAndSkip")
 
@@ -155,7 +157,7 @@ def _is_initial(op: Any, initializers: set[Any]) -> bool:
     seen, waiting = {op}, [op]
     while waiting:
         one = waiting.pop()
-        if one in initializers:
+        if one in initializers or one.type.startswith(_SENDS_INITIAL):
             continue
         following = {consumer for output in one.outputs for consumer in output.consumers()}
         if not following:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from reproducible_ml.models.exact.any_estimator.counted_data import (
     ElementsListener,
     read_elements,
 )
+from reproducible_ml.models.exact.any_estimator.lost_cluster import ends_with_the_cluster
 from reproducible_ml.models.exact.any_estimator.stateless_draws import make_draws_stateless
 from reproducible_ml.models.exact.checkpoints import ExactSaverHook, StepLogHook
 from reproducible_ml.models.exact.hooks import ProgressHook, ScalarHook, StopHook, replay
@@ -182,17 +183,21 @@ class ExactTraining:
             return self.end()
         self._say_where()
         saver = self._saver()
+        cluster: Any = nullcontext()
+        if self._estimator.config.num_worker_replicas > 1:
+            cluster = ends_with_the_cluster(self.folder, self._advice)
         try:
             with (
                 writing(f"The training in {self.folder}", self.folder, _THEN),
                 recorded_elsewhere(),
                 self._wrapped(saver),
+                cluster,
                 between_steps() as begin,
             ):
                 stop = StopHook(begin, self.folder)
                 (train or self._estimator.train)(
                     input_fn,
-                    hooks=[stop, _ExactHook(self), *(hooks or ()), saver],
+                    hooks=[stop, ExactHook(self), *(hooks or ()), saver],
                     max_steps=last,
                     saving_listeners=saving_listeners,
                 )
@@ -237,17 +242,7 @@ class ExactTraining:
             The hooks that look at each step.
         """
         watched = self._watched
-        if not self._positioned:
-            if self._restored:
-                raise ConfigError(
-                    f"{self.folder} is at step {self._restored} of a training on several devices, "
-                    "whose input_fn is not one of this project, so nothing tells where its data "
-                    "goes on. Use reproducible_ml.input_fn, or start in another model_dir."
-                )
-            self._say(
-                "This training can't be resumed, since nothing tells the position in its data: "
-                "return a tf.data.Dataset from input_fn, on several devices one of this project."
-            )
+        self._need_position()
         make_draws_stateless(watched.seed, self._number)
         # TensorFlow makes it before this only where it writes summaries.
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -261,6 +256,21 @@ class ExactTraining:
             ProgressHook(self._final),
             *watched.hooks(),
         ]
+
+    def _need_position(self) -> None:
+        """Say or refuse what a resumed training could not do: read on where it stopped."""
+        if self._positioned:
+            return
+        if self._restored:
+            raise ConfigError(
+                f"{self.folder} is at step {self._restored} of a training on several devices, "
+                "whose input_fn is not one of this project, so nothing tells where its data "
+                "goes on. Use reproducible_ml.input_fn, or start in another model_dir."
+            )
+        self._say(
+            "This training can't be resumed, since nothing tells the position in its data: "
+            "return a tf.data.Dataset from input_fn, on several devices one of this project."
+        )
 
     def _replay(self, steps: Any) -> None:
         """Write the points of earlier processes again; this process has written its own."""
@@ -412,39 +422,51 @@ class ExactTraining:
                 del estimator.__dict__[name]
 
 
-class _ExactHook(tf.estimator.SessionRunHook):
-    """Opens a training once its graph is built, and passes each step on to the hooks that look."""
+class ExactHook(tf.estimator.SessionRunHook):
+    """Opens a training once its graph is built, and passes each step on to the hooks that look.
+
+    Args:
+        training: The training.
+
+    Attributes:
+        step: The last completed step of this process; None before the first.
+    """
 
     def __init__(self, training: ExactTraining) -> None:
         self._training = training
-        self._step: int | None = None
+        self.step: int | None = None
 
     def begin(self) -> None:
+        """Open the training, and begin the hooks that look at its steps."""
         self._hooks = self._training.begin()
         for hook in self._hooks:
             hook.begin()
         self._outcome = published_outcome()
 
     def after_create_session(self, session: Any, coord: Any) -> None:
+        """Pass it on."""
         for hook in self._hooks:
             hook.after_create_session(session, coord)
 
     def before_run(self, run_context: Any) -> Any:
+        """Ask for the step's number and losses."""
         return tf.estimator.SessionRunArgs(self._outcome)
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
+        """Check that it was one step, and pass it on."""
         step = int(run_values.results.step)
-        if self._step is None:
-            self._step = self._training._restored or 0
-        if step != self._step + 1:
+        if self.step is None:
+            self.step = self._training._restored or 0
+        if step != self.step + 1:
             raise ConfigError(
-                f"global_step went from {self._step} to {step} in one step of the training. "
+                f"global_step went from {self.step} to {step} in one step of the training. "
                 "Increment it by one in train_op: minimize(loss, global_step=...)."
             )
-        self._step = step
+        self.step = step
         for hook in self._hooks:
             hook.after_run(run_context, run_values)
 
     def end(self, session: Any) -> None:
+        """Pass it on."""
         for hook in self._hooks:
             hook.end(session)
