@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 
@@ -132,6 +133,23 @@ def readme() -> str:
     return re.sub(r"\[([^]]*)\]\((?!https?:)[^)]*\)", r"\1", text)
 
 
+class BuildWithExperiments(build_py):
+    """Puts ``experiments/`` into the package, from where ``reproducible-ml new --mnist`` copies it.
+
+    It is no package of its own there: a run records the files that it executes as a user's code,
+    which they are in his folder alone.
+    """
+
+    def run(self) -> None:
+        """Build the package, and add the files."""
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib, "reproducible_ml", "templates", "mnist")
+            self.mkpath(str(target))
+            for path in sorted(HERE.glob("experiments/*.py")):
+                self.copy_file(str(path), str(target / path.name))
+
+
 setup(
     name="reproducible-ml",
     version=version(),
@@ -141,7 +159,7 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     python_requires=">=3.10,<3.14",
-    # experiments/ is run from a checkout: a run records those files as they stand there.
+    cmdclass={"build_py": BuildWithExperiments},
     packages=find_packages(include=["reproducible_ml", "reproducible_ml.*"]),
     package_data={
         "reproducible_ml": ["py.typed", "templates/project/*"],

@@ -70,6 +70,9 @@ check_wheel() {
     cd new
     quietly ../clean/bin/reproducible-ml new tried_project
     cd "$work"
+    # So did the README's experiments, to the letter.
+    quietly ./clean/bin/reproducible-ml new --mnist new/mnist
+    diff -r --exclude=__pycache__ "$root/experiments" new/mnist/experiments
     # A run repeats on the TensorFlow that it was recorded on: each series has a project of its own.
     series=$(./clean/bin/python -c 'import importlib.metadata as m; print(m.version("tensorflow")[:4])')
     if [ ! -d untouched ]; then
@@ -82,6 +85,14 @@ check_wheel() {
         cp -R untouched "$series"
         cd "$series"
         quietly ../clean/bin/python -m experiments.train with smoke
+    fi
+    # Once, since the checkout's tests are of the same files.
+    if [ ! -d "$work/digits" ]; then
+        cp -R "$work/new/mnist" "$work/digits"
+        cd "$work/digits"
+        quietly ../clean/bin/python -m experiments.mnist_wgan with smoke
+        quietly ../clean/bin/reproducible-ml reproduce 1
+        tail -1 "$work/log.txt"
     fi
     # Further Pythons of a series execute the first one's run again.
     cd "$work/$series"

@@ -6,6 +6,7 @@ import keyword
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from reproducible_ml.commands.layout import echo
 from reproducible_ml.utils.paths import complete_folder
@@ -69,7 +70,12 @@ _TAKEN = ("experiments", "tests", "data", "models", "runs")
     help="gan: networks, losses and a learning rate of your own; classifier: a model_fn of your "
     "own; table: a CSV file and a canned Estimator; sklearn: without TensorFlow.",
 )
-def command(folder: str, kind: str) -> None:
+@click.option(
+    "--mnist",
+    is_flag=True,
+    help="The README's experiments instead, such as mnist_wgan, to run and to change.",
+)
+def command(folder: str, kind: str, mnist: bool) -> None:
     """Write a small experiment repository to the new folder NAME.
 
     It contains data, a model to change, an experiment that trains it, and their tests. The data is
@@ -78,6 +84,16 @@ def command(folder: str, kind: str) -> None:
     from importlib.util import find_spec
 
     target = Path(folder)
+    if mnist:
+        given = click.get_current_context().get_parameter_source("kind")
+        if given is not ParameterSource.DEFAULT:
+            raise click.UsageError("--mnist writes the README's experiments, of no --kind.")
+        written = write_mnist(target)
+        echo(f"Wrote {written} files to {target}. Next:")
+        echo(f"\n  cd {_quoted(target)}")
+        echo("  git init && git add . && git commit -m Begin")
+        echo("  python -m experiments.mnist_wgan with digits")
+        return
     name = checked_name(target)
     write_project(target, name, kind)
     echo(f"Wrote {len(KINDS[kind])} files to {target}. Next:")
@@ -116,11 +132,46 @@ def checked_name(target: Path) -> str:
     # find_spec also finds an empty folder of that name, as a package without a file.
     if spec is not None and spec.origin is not None:
         raise ConfigError(f"There is already a module {name!r}; choose another name.")
+    _check_new(target)
+    return name
+
+
+def _check_new(target: Path) -> None:
+    from reproducible_ml.utils.errors import ConfigError
+
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError(f"{target} already exists and is not an empty folder; choose another.")
     if not target.resolve().parent.is_dir():
-        raise ConfigError(f"There is no folder {target.parent} for {name}; create it first.")
-    return name
+        raise ConfigError(f"There is no folder {target.parent} for {target.name}; create it first.")
+
+
+def write_mnist(target: Path) -> int:
+    """Write the experiments on MNIST and on scikit-learn's digits to a folder.
+
+    Args:
+        target: The folder, empty or new.
+
+    Returns:
+        The number of files.
+
+    Raises:
+        ConfigError: It is not empty, or its parent is missing.
+    """
+    import shutil
+
+    _check_new(target)
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "templates" / "mnist"
+    # In a checkout they lie beside the package.
+    origin = installed if installed.is_dir() else package.parent / "experiments"
+    found = sorted(origin.glob("*.py"))
+    place = target / "experiments"
+    place.mkdir(parents=True)
+    for path in found:
+        shutil.copyfile(path, place / path.name)
+    ignored = package / _TEMPLATES / "gitignore.jinja"
+    shutil.copyfile(ignored, target / ".gitignore")
+    return len(found) + 1
 
 
 def write_project(target: Path, name: str, kind: str = DEFAULT_KIND) -> None:

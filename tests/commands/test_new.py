@@ -68,6 +68,22 @@ def test_it_says_what_it_wrote_and_what_to_type_next():
     assert Path("my_project/.gitignore") in files
 
 
+def test_the_readmes_experiments_come_to_the_letter():
+    code, output = new("1st-tries", "--mnist")
+    assert code == 0, output
+    found = {path.name: path.read_bytes() for path in Path("1st-tries/experiments").iterdir()}
+    expected = {path.name: path.read_bytes() for path in (ROOT / "experiments").glob("*.py")}
+    assert found == expected
+    assert "/models/" in Path("1st-tries/.gitignore").read_text(encoding="utf-8").split()
+    assert output.startswith(f"Wrote {len(expected) + 1} files to 1st-tries. Next:\n")
+    assert "  python -m experiments.mnist_wgan with digits\n" in output
+    assert new("1st-tries", "--mnist")[0] == 1
+    code, output = new("others", "--mnist", "--kind", "gan")
+    assert code == 2
+    assert "--mnist writes the README's experiments, of no --kind." in output
+    assert not Path("others").exists()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_of_the_templates_is_left_and_every_file_parses(kind):
     code, output = new("spectra", "--kind", kind)
