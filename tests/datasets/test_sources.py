@@ -22,6 +22,19 @@ def test_an_unknown_source_names_those_that_there_are():
     assert list(SOURCES) == ["csv", "digits", "folder", "mnist", "npz", "parquet", "tfds"]
 
 
+def test_an_argument_that_no_source_has_is_refused(tmp_path):
+    expected = (
+        r"No source has an argument 'image_shap'; did you mean 'image_shape'\? Those of folder: "
+        r"image_dir, image_shape, image_dtype, value_range\."
+    )
+    with pytest.raises(ConfigError, match=expected):
+        make_source("folder", image_dir=str(tmp_path), image_shap=[8, 8, 1])
+    with pytest.raises(ConfigError, match=r"an argument 'split'; .* Those of digits: none\."):
+        make_source("digits", split=0.5)
+    # What another source has, a configuration may hold.
+    assert make_source("digits", image_dir=None, npz_file="other.npz").name == "digits"
+
+
 def test_a_source_that_is_added_is_opened_by_name_with_the_arguments_of_all(monkeypatch, tmp_path):
     def squares(**unused):
         images, labels = images_and_labels(6)

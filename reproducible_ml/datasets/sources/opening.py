@@ -24,7 +24,8 @@ from reproducible_ml.datasets.sources.mnist import mnist
 from reproducible_ml.datasets.sources.npz import NpzArraySource, npz
 from reproducible_ml.datasets.sources.parquet import parquet
 from reproducible_ml.datasets.sources.tfds import prepared_folder, tfds
-from reproducible_ml.utils.errors import DataError, chosen
+from reproducible_ml.utils.errors import ConfigError, DataError, chosen
+from reproducible_ml.utils.text import did_you_mean
 
 # Name -> function of keyword arguments; it gets those that it takes.
 SOURCES: dict[str, Callable[..., Source]] = {
@@ -112,7 +113,7 @@ def make_source(name: str, **arguments: Any) -> Source:
             ``image_shape`` for folder, ``csv_file`` for csv; those of other sources are ignored.
 
     Raises:
-        ConfigError: The source is unknown.
+        ConfigError: The source is unknown, or no source has an argument of that name.
         DataError: Its data can't be read.
     """
     if name == NpzArraySource.name:
@@ -122,7 +123,20 @@ def make_source(name: str, **arguments: Any) -> Source:
     if name.startswith(_TFDS_NAME):
         arguments = {**arguments, "tfds_dir": prepared_folder(name[len(_TFDS_NAME) :])}
         name = "tfds"
-    return _opened(chosen(SOURCES, name, "source"), arguments)
+    opened_by = chosen(SOURCES, name, "source")
+    names, takes_all = _taken(opened_by)
+    known = {*names, *(one for source in SOURCES.values() for one in _taken(source)[0])}
+    # A source of one's own may take any. Those of this library take and drop what others need.
+    takes_any = takes_all and not opened_by.__module__.startswith(f"{__package__}.")
+    for key in arguments:
+        # Dropped, a misspelt one would be its default without a word.
+        if key not in known and not takes_any:
+            near = did_you_mean(key, known) or "."
+            raise ConfigError(
+                f"No source has an argument {key!r}{near} Those of {name}: "
+                f"{', '.join(names) or 'none'}."
+            )
+    return _opened(opened_by, arguments)
 
 
 def _opened(opened_by: Callable[..., Source], arguments: Mapping[str, Any]) -> Source:
