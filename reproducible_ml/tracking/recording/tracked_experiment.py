@@ -413,8 +413,16 @@ class TrackedExperiment(sacred.Experiment):
         if store is not None:
             store.end_now(Stopped.STATUS)
         self._say_where(run)
-        print("The grace period is over; what the last checkpoint lacks is lost.", file=sys.stderr)
+        # What a follower has is the chief's too, which has ended or says it itself.
+        if not self._follows(run):
+            print(
+                "The grace period is over; what the last checkpoint lacks is lost.", file=sys.stderr
+            )
         sys.stdout.flush()
+
+    def _follows(self, run: Any) -> bool:
+        """Tell whether this process is a worker of a cluster that is not the chief."""
+        return is_follower(run.config.get("strategy"), joins_any=self.autolog)
 
     def _say_where(self, run: Any) -> None:
         if run._id is None or not run.observers or self._storage is None:
@@ -491,7 +499,7 @@ class TrackedExperiment(sacred.Experiment):
             **{PRINT_CONFIG: bool(given.get(PRINT_CONFIG))},
         )
         run.meta_info = redact_tree(run.meta_info)
-        if is_follower(run.config.get("strategy"), joins_any=self.autolog):
+        if self._follows(run):
             # Of several workers only the chief records the run.
             if not is_follower(run.config.get("strategy")):
                 print(
@@ -613,7 +621,7 @@ class TrackedExperiment(sacred.Experiment):
         Raises:
             Held: Another process writes one of them.
         """
-        if is_follower(run.config.get("strategy"), joins_any=self.autolog):
+        if self._follows(run):
             return
         for key, value in flat(run.config, "").items():
             if not isinstance(value, str) or not value:
