@@ -136,8 +136,8 @@ def readme() -> str:
 class BuildWithExperiments(build_py):
     """Puts ``experiments/`` into the package, from where ``reproducible-ml new --mnist`` copies it.
 
-    It is no package of its own there: a run records the files that it executes as a user's code,
-    which they are in his folder alone.
+    They are copied rather than imported from there, because a run records a user's own files and
+    not what lies in site-packages.
     """
 
     def run(self) -> None:

@@ -28,7 +28,7 @@ ex = experiment(
         "classifier_dir": (str, None),
     },
     check=check_classifier,
-    # One process, whatever cluster TF_CONFIG names: none of it is another one's part.
+    # Runs in one process even if TF_CONFIG names a cluster, so every start is recorded.
     autolog=False,
 )
 

@@ -20,7 +20,7 @@ ex = experiment(
     "mnist_evaluate",
     types={"model_dir": (str, None), "classifier_dir": (str, None), "evaluation_dir": (str, None)},
     check=check_evaluation,
-    # One process, whatever cluster TF_CONFIG names: none of it is another one's part.
+    # Runs in one process even if TF_CONFIG names a cluster, so every start is recorded.
     autolog=False,
 )
 

@@ -27,7 +27,7 @@ ex = experiment(
         "split_fractions": (dict, None),
     },
     check=check_data,
-    # One process, whatever cluster TF_CONFIG names: none of it is another one's part.
+    # Runs in one process even if TF_CONFIG names a cluster, so every start is recorded.
     autolog=False,
 )
 

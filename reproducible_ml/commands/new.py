@@ -88,23 +88,24 @@ def command(folder: str, kind: str, mnist: bool) -> None:
         given = click.get_current_context().get_parameter_source("kind")
         if given is not ParameterSource.DEFAULT:
             raise click.UsageError("--mnist writes the README's experiments, of no --kind.")
-        written = write_mnist(target)
-        echo(f"Wrote {written} files to {target}. Next:")
-        echo(f"\n  cd {_quoted(target)}")
-        echo("  git init && git add . && git commit -m Begin")
+        _say_what_was_written(target, write_mnist(target))
         echo("  python -m experiments.mnist_wgan with digits")
         return
     name = checked_name(target)
     write_project(target, name, kind)
-    echo(f"Wrote {len(KINDS[kind])} files to {target}. Next:")
-    echo(f"\n  cd {_quoted(target)}")
-    # Committed first, since a run records the commit of its source files.
-    echo("  git init && git add . && git commit -m Begin")
+    _say_what_was_written(target, len(KINDS[kind]))
     if find_spec("pytest") is None:
         echo('  python -m pip install -e ".[test]"')
     echo("  python -m experiments.train with smoke")
     echo("  python -m pytest")
     echo("\nREADME.md explains the files, and how to adapt them to your data.")
+
+
+def _say_what_was_written(target: Path, files: int) -> None:
+    echo(f"Wrote {files} files to {target}. Next:")
+    echo(f"\n  cd {_quoted(target)}")
+    # Committed first, since a run records the commit of its source files.
+    echo("  git init && git add . && git commit -m Begin")
 
 
 def checked_name(target: Path) -> str:
@@ -142,7 +143,8 @@ def _check_new(target: Path) -> None:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError(f"{target} already exists and is not an empty folder; choose another.")
     if not target.resolve().parent.is_dir():
-        raise ConfigError(f"There is no folder {target.parent} for {target.name}; create it first.")
+        name = target.resolve().name
+        raise ConfigError(f"There is no folder {target.parent} for {name}; create it first.")
 
 
 def write_mnist(target: Path) -> int:

@@ -48,7 +48,7 @@ def main(kind, model_dir, record_dir, csv_file, first_weights, sign, batch_size,
     points = draw.randn(100, 4).astype(np.float32)
     labels = (points[:, 0] > 0).astype(np.int32)
     columns = [tf.feature_column.numeric_column("x", [4])]
-    together = {"workers": tf.distribute.MultiWorkerMirroredStrategy}.get(kind, lambda: None)()
+    together = tf.distribute.MultiWorkerMirroredStrategy() if kind == "workers" else None
     run_config = tf.estimator.RunConfig(
         model_dir=model_dir, save_checkpoints_steps=6, train_distribute=together
     )

@@ -204,7 +204,7 @@ def test_killed_workers_continue_to_the_same_bits(tmp_path, records):
     chief, follower = workers
     follower.send_signal(signal.SIGKILL)
     follower.communicate()
-    # It would wait for a new session, which would go on behind the steps that are logged.
+    # A new session would continue from the last checkpoint and repeat steps that are logged.
     said = "".join(chief.communicate(timeout=240))
     assert chief.returncode == 1
     assert "Another worker of the cluster is gone, so this one stops" in said

@@ -23,8 +23,8 @@ def ends_with_the_cluster(
 ) -> Iterator[None]:
     """Let a worker that loses its cluster end with one sentence.
 
-    TensorFlow would make a new session again and again until the lost worker is back, which would
-    then go on from the last checkpoint, behind the steps that are logged.
+    TensorFlow would keep creating sessions until the lost worker is back. Training would then
+    continue from the last checkpoint, and repeat steps that are already in the log.
 
     Args:
         model_dir: The chief's folder of checkpoints.
