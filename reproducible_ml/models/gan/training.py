@@ -379,9 +379,13 @@ def _train(parts: _Parts, settings: GANSettings, max_steps: int, hooks: list[Any
             parts.estimator.train(parts.train_input, max_steps=max_steps, hooks=hooks)
             return
         # Only this call joins a cluster; without an evaluator in it, nothing is evaluated.
-        with ends_with_the_cluster(parts.estimator.model_dir, _WHAT_TO_TRY, "critic_loss"):
+        with ends_with_the_cluster(
+            parts.estimator.model_dir, _WHAT_TO_TRY, "critic_loss"
+        ) as watching:
             tf.estimator.train_and_evaluate(
                 parts.estimator,
-                tf.estimator.TrainSpec(parts.train_input, max_steps=max_steps, hooks=hooks),
+                tf.estimator.TrainSpec(
+                    parts.train_input, max_steps=max_steps, hooks=[*watching, *hooks]
+                ),
                 tf.estimator.EvalSpec(parts.train_input, steps=1),
             )

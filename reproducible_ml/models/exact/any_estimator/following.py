@@ -65,13 +65,13 @@ class FollowingTraining(ExactTraining):
             with (
                 recorded_elsewhere(),
                 self._wrapped(None),
-                ends_with_the_cluster(self.folder, self._watched.advice),
+                ends_with_the_cluster(self.folder, self._watched.advice) as watching,
                 between_steps() as begin,
             ):
                 stop = StopHook(begin, self.folder, follows=True)
                 (train or self._estimator.train)(
                     input_fn,
-                    hooks=[stop, follower, *(hooks or ())],
+                    hooks=[*watching, stop, follower, *(hooks or ())],
                     steps=steps,
                     max_steps=max_steps,
                     saving_listeners=saving_listeners,

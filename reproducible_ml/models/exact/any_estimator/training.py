@@ -183,7 +183,7 @@ class ExactTraining:
             return self.end()
         self._say_where()
         saver = self._saver()
-        cluster: Any = nullcontext()
+        cluster: Any = nullcontext([])
         if self._estimator.config.num_worker_replicas > 1:
             cluster = ends_with_the_cluster(self.folder, self._advice)
         try:
@@ -191,13 +191,13 @@ class ExactTraining:
                 writing(f"The training in {self.folder}", self.folder, _THEN),
                 recorded_elsewhere(),
                 self._wrapped(saver),
-                cluster,
+                cluster as watching,
                 between_steps() as begin,
             ):
                 stop = StopHook(begin, self.folder)
                 (train or self._estimator.train)(
                     input_fn,
-                    hooks=[stop, ExactHook(self), *(hooks or ()), saver],
+                    hooks=[*watching, stop, ExactHook(self), *(hooks or ()), saver],
                     max_steps=last,
                     saving_listeners=saving_listeners,
                 )
