@@ -132,6 +132,9 @@ def train_and_judge(name: str, seed: int, given: argparse.Namespace) -> dict[str
     from reproducible_ml.utils.seeds import drawn_rows
 
     data = Path(given.work) / "data"
+    if name != REAL:
+        # First, since training sets TensorFlow's threads, which the classifier starts.
+        drawn, labels = _samples(name, data, seed, given)
     classifier = Classifier.load(given.classifier)
     test, train = (split_outputs(classifier, data, split) for split in ("test", "train"))
     compared = len(train.features)
@@ -143,7 +146,6 @@ def train_and_judge(name: str, seed: int, given: argparse.Namespace) -> dict[str
         labels = split_labels(data, "train", "label")[rows]
         origin = f"train split, drawn with seed {seed}"
     else:
-        drawn, labels = _samples(name, data, seed, given)
         judged = judge(classifier.outputs(drawn), test, train.features)
         origin = f"generator, latents of seed {seed}"
     return {

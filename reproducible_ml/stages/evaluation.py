@@ -16,6 +16,7 @@ from reproducible_ml.models.evaluation import ClassifierSettings, train_classifi
 from reproducible_ml.models.exact import (
     Determinism,
     apply_determinism,
+    checkpoint_step,
     set_environment,
 )
 from reproducible_ml.models.gan import result_digests
@@ -125,11 +126,12 @@ def evaluation_stage(run: Any, config: Mapping[str, Any], serialize: Any) -> dic
         run, inputs=("record_dir", "model_dir", "classifier_dir"), outputs=("evaluation_dir",)
     )
     evaluation_dir = Path(config["evaluation_dir"] or default_dir(run))
+    # Before the work, since a damaged file is refused. Without a checkpoint, the work refuses.
+    trained = result_digests(model_dir, checkpoint_step(model_dir) or 0) or {}
     with _numpy_threads(determinism.intra_op_threads):
         result = evaluate_gan(
             record_dir, model_dir, classifier_dir, evaluation_dir, config["samples"], config["seed"]
         )
-    trained = result_digests(model_dir, result.step) or {}
     record_origin(run, "model_dir", model_dir, "run", trained.get("run"))
     judge = result.digests["classifier"]
     record_origin(run, "classifier_dir", classifier_dir, "weights", judge)

@@ -356,3 +356,17 @@ def test_a_classifier_of_other_images_is_refused(judged, tmp_path):
     classifier = Classifier.load(judged.folder / "judge")
     with pytest.raises(ConfigError, match=r"of shape \(28, 28, 1\), .* colours have \(64, 64"):
         classifier.check_images((64, 64, 3), "colours")
+
+
+def test_a_damaged_result_of_the_training_is_refused_before_the_work(judged, tmp_path):
+    shutil.copytree(judged.folder / "gan", tmp_path / "gan")
+    (tmp_path / "gan" / "result.json").write_text("{")
+    updates = [
+        f"model_dir={tmp_path / 'gan'}",
+        "classifier_dir=judge",
+        f"evaluation_dir={tmp_path / 'out'}",
+    ]
+    code, output = experiment("mnist_evaluate", judged.folder, "with", "smoke", *updates)
+    assert code == 1
+    assert "result.json can't be read as the result of a training" in output
+    assert not (tmp_path / "out").exists()

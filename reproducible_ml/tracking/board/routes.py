@@ -28,7 +28,8 @@ from werkzeug.exceptions import NotFound
 
 from reproducible_ml.tracking.board.guard import artifact_headers
 from reproducible_ml.tracking.board.present import curve, metric_id, plain, printed, row
-from reproducible_ml.tracking.board.upstream import PACKAGE_DIR, ProcessError, run_tensorboard
+from reproducible_ml.tracking.board.tensorboard import TensorBoardFailed, tensorboard_address
+from reproducible_ml.tracking.board.upstream import PACKAGE_DIR
 from reproducible_ml.tracking.runs import (
     EVERY_RUN,
     UNREADABLE,
@@ -216,7 +217,7 @@ def _sent(file: BinaryIO, headers: dict[str, Any]) -> Response:
 def start_tensorboard(run_id: str, log_index: int) -> ResponseReturnValue:
     """Start TensorBoard on a log directory of a run, for this machine only.
 
-    Sacredboard starts it on any GET, lets it listen to the whole network, and blocks meanwhile.
+    Sacredboard starts it on any GET, and lets it listen to the whole network.
     """
     run = _store().entry(run_id)
     try:
@@ -227,10 +228,9 @@ def start_tensorboard(run_id: str, log_index: int) -> ResponseReturnValue:
     if not Path(path).is_dir():
         raise NotRecorded(f"The folder of TensorFlow's log, {path}, is not on this machine.")
     try:
-        port = run_tensorboard(path, "127.0.0.1", 0, None, 60)
-    except (ProcessError, TimeoutError) as error:
-        return jsonify(error=f"TensorBoard did not start: {error}"), 503
-    return jsonify(url=f"http://127.0.0.1:{port}/")
+        return jsonify(url=tensorboard_address(path))
+    except TensorBoardFailed as error:
+        return jsonify(error=str(error)), 503
 
 
 def _wants_json() -> bool:

@@ -25,15 +25,11 @@ with warnings.catch_warnings():
     # It compares strings with ``is`` and asks pkg_resources for its version; we can fix neither.
     warnings.simplefilter("ignore")
     import sacredboard
-    from sacredboard.app.process.process import ProcessError
-    from sacredboard.app.process.tensorboard import run_tensorboard
     from sacredboard.app.webapi.wsgi_server import ServerRunner
 
 PACKAGE_DIR = Path(sacredboard.__file__).parent
 
 __all__ = [
     "PACKAGE_DIR",
-    "ProcessError",
     "ServerRunner",
-    "run_tensorboard",
 ]

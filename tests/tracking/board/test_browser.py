@@ -1,12 +1,22 @@
 """The board in a real Chromium, over a folder and over a real database."""
 
+import warnings
+
 import pytest
+import requests
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions as expected
 from selenium.webdriver.support.ui import Select, WebDriverWait
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from tests.browser import output_dir
 from tests.tracking.board import toy
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from sacred.observers import FileStorageObserver
 
 PATIENCE_SECONDS = 15
 POLL_SECONDS = 0.05
@@ -254,3 +264,49 @@ def test_everything_works_under_a_sub_url(browser, recorded, start_board):
     page.until(expected.alert_is_present()).accept()
     page.until(lambda b: "below a path" not in page.names())
     assert page.complaints() == []
+
+
+def test_the_button_of_the_tensorflow_tab_shows_the_points_until_the_board_ends(
+    browser, start_board, tmp_path
+):
+    # A name that a shell would cut in two.
+    logs = tmp_path / "my logs"
+    writer = EventFileWriter(str(logs))
+    value = Summary.Value(tag="critic_loss", simple_value=0.25)
+    writer.add_event(Event(step=7, wall_time=1.0, summary=Summary(value=[value])))
+    writer.close()
+
+    def main(_run):
+        _run.info["tensorflow"] = {"logdirs": [str(logs), str(tmp_path / "removed")]}
+
+    (tmp_path / "runs").mkdir()
+    run_id = toy.record(FileStorageObserver(str(tmp_path / "runs")), main, "logged", {})
+    # Of an environment that is not activated.
+    started = start_board("-F", str(tmp_path / "runs"))
+    page = Page(browser, started.url).open_run(run_id)
+    before = browser.current_window_handle
+    buttons = page.tab("logs").find_elements(By.TAG_NAME, "button")
+    buttons[1].click()
+    page.until(
+        lambda b: f"{tmp_path / 'removed'}, is not on this machine." in page.one("body").text
+    )
+    for _ in range(2):
+        buttons[0].click()
+        patient = WebDriverWait(browser, 60)
+        patient.until(lambda b: len(b.window_handles) == 2)
+        browser.switch_to.window(next(one for one in browser.window_handles if one != before))
+        patient.until(lambda b: b.current_url.startswith("http://127.0.0.1:"))
+        address = browser.current_url.partition("#")[0]
+        browser.close()
+        browser.switch_to.window(before)
+    points = f"{address}data/plugin/scalars/scalars?run=.&tag=critic_loss"
+    assert requests.get(points, timeout=30).json() == [[1.0, 7, 0.25]]
+    started.stop()
+    WebDriverWait(browser, 10).until(lambda b: not answers(address))
+
+
+def answers(address):
+    try:
+        return requests.get(address, timeout=5).ok
+    except requests.RequestException:
+        return False
