@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     help="Run the recorded source files, or those in the working directory.",
 )
 @click.option(
+    "--environment",
+    type=click.Choice(["current", "recorded"]),
+    default="current",
+    show_default=True,
+    help="Run in this environment, or in one with the recorded Python and packages, which is "
+    "installed once and kept in the cache.",
+)
+@click.option(
     "--steps", type=click.IntRange(min=1), metavar="N", help="Train and compare only N steps."
 )
 @click.option(
@@ -81,6 +89,7 @@ def command(run_id: str, **options: Any) -> None:
         folder=Path(options["folder"] or DEFAULT_FOLDER),
         mongo=options["mongo"],
         sources=options["sources"],
+        environment=options["environment"],
         steps=options["steps"],
         upstream=options["upstream"],
         inputs=dict(_pair(text, "--input") for text in options["inputs"]),

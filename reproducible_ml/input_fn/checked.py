@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from reproducible_ml.input_fn.shards import shard_paths
 from reproducible_ml.utils.files import write_json
+from reproducible_ml.utils.paths import cache_folder
 
 if TYPE_CHECKING:
     from reproducible_ml.datasets.serialize import Manifest
@@ -29,8 +30,7 @@ _MOST_ENTRIES = 256
 
 def cache_file() -> Path:
     """Return the path of the cache file."""
-    folder = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(folder) / "reproducible-ml" / "checked.json"
+    return cache_folder() / "checked.json"
 
 
 def stamp(manifest: Manifest, split: str) -> str | None:

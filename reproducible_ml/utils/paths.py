@@ -26,6 +26,12 @@ def mkdir_and_join(folder: PathLike, *names: str) -> str:
     return os.path.join(os.fspath(folder), *names)
 
 
+def cache_folder() -> Path:
+    """Return the folder of what can be made again, in the user's cache."""
+    folder = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(folder) / "reproducible-ml"
+
+
 def complete_folder(
     context: click.Context, parameter: click.Parameter, begun: str
 ) -> list[CompletionItem]:

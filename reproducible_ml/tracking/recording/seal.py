@@ -12,9 +12,10 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from reproducible_ml.process import LIBRARY
 from reproducible_ml.tracking.folder import plain
 from reproducible_ml.tracking.recording.facts import local_store
 from reproducible_ml.tracking.runs import source_name, without_pickle_tag
@@ -113,9 +114,25 @@ def seal_of(run: Any) -> dict[str, Any]:
     metrics = {
         name: list(zip(points["steps"], points["values"])) for name, points in run.points.items()
     }
-    form = int((run.info.get("seal") or {}).get("form", 1))
+    recorded = run.info.get("seal") or {}
+    form = int(recorded.get("form", 1))
+    older = _named_as_before(run, sources)
+    if recorded.get("sources") == _digest(older):
+        sources = older
     config = run.entry.get("config") or {}
     return make_seal(config, sources, metrics, run.info, run.result, form)
+
+
+def _named_as_before(run: Any, sources: Mapping[str, str]) -> dict[str, str]:
+    """Name the library's files as version 1.0 did if it lay within the experiment's folder."""
+    experiment = run.entry.get("experiment") or {}
+    base, library = (str(experiment.get(name) or "") for name in ("base_dir", "library_dir"))
+    inside = PurePosixPath(base) in PurePosixPath(library).parents
+    prefix = f"{PurePosixPath(library).relative_to(base)}/" if base and inside else ""
+    return {
+        prefix + name if name.startswith(f"{LIBRARY.name}/") else name: digest
+        for name, digest in sources.items()
+    }
 
 
 def make_seal(

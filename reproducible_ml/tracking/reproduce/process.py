@@ -70,6 +70,7 @@ def run_module(
     environment: Mapping[str, str],
     echo: Callable[[str], None],
     workers: int = 1,
+    python: str = sys.executable,
 ) -> tuple[int, Path | None]:
     """Run ``python -m module`` and wait for its end.
 
@@ -80,12 +81,13 @@ def run_module(
         environment: The process's environment variables.
         echo: Called with each line that the process prints.
         workers: Number of processes of this machine that make a cluster, whose first is the chief.
+        python: The Python to run it with.
 
     Returns:
         The exit code and the folder of the new run, None if the process named none. Of several
         workers they are the chief's.
     """
-    command = [sys.executable, "-m", module, *arguments]
+    command = [python, "-m", module, *arguments]
     clusters = _clusters(workers)
     process = subprocess.Popen(
         command,

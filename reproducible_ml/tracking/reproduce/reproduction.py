@@ -140,6 +140,7 @@ def _store_verdict(rerun: Rerun, again: Run, verdict: Verdict) -> None:
         "probes": [one.facts.get("determinism", {}).get("probe") for one in (run, again)],
         "time": iso(now()),
         "sources": request.sources,
+        "environment": request.environment,
         "steps": request.steps,
         "changes": dict(request.changes),
     }

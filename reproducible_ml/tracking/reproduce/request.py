@@ -31,6 +31,8 @@ class Request:
         folder: Folder of runs that the new run goes to; without ``mongo`` it holds the old one too.
         mongo: Database that holds the old run; the new one goes there as well.
         sources: "recorded" source files, or the "current" ones in the working directory.
+        environment: In the "current" environment, or in one with the "recorded" Python and
+            packages, which is made if needed.
         steps: Train and compare only this many steps; None for all.
         upstream: Run the earlier stages again too, and read what they write.
         inputs: Configuration key -> present path of an input that has moved.
@@ -44,6 +46,7 @@ class Request:
     folder: Path = Path(DEFAULT_FOLDER)
     mongo: str | None = field(default=None, repr=False)
     sources: str = RECORDED
+    environment: str = CURRENT
     steps: int | None = None
     upstream: bool = False
     inputs: Mapping[str, str] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +36,7 @@ from reproducible_ml.tracking.reproduce.evidence import Evidence, needed_evidenc
 from reproducible_ml.tracking.reproduce.origin import agree
 from reproducible_ml.tracking.reproduce.process import process_environment, run_module
 from reproducible_ml.tracking.reproduce.recorded import Recorded
+from reproducible_ml.tracking.reproduce.recorded_environment import described_by, recorded_python
 from reproducible_ml.tracking.reproduce.request import RECORDED, NotComparable, Request
 from reproducible_ml.tracking.reproduce.verdict import IDENTICAL, Verdict
 from reproducible_ml.tracking.runs import Run, flat, load_run
@@ -113,7 +115,15 @@ class Rerun:
         return process_environment(self.recorded.run.environment.get("variables") or {})
 
     @cached_property
+    def _python(self) -> str:
+        if self.request.environment != RECORDED:
+            return sys.executable
+        return recorded_python(self.recorded.run, self.echo)
+
+    @cached_property
     def _environment_now(self) -> dict[str, Any]:
+        if self.request.environment == RECORDED:
+            return described_by(self._python, self._variables)
         return describe_environment(self._variables)
 
     @cached_property
@@ -181,6 +191,7 @@ class Rerun:
         cwd = self._working_directory()
         workers = self.recorded.stage.workers
         on = f", on {workers} workers of this machine" if workers > 1 else ""
+        on += ", in its recorded environment" if self.request.environment == RECORDED else ""
         self.echo(f"Executing run {run.id} ({run.experiment}) again{on}.")
         file = self.work / "config.json"
         file.write_text(json.dumps(self.recorded.in_types(self.config), indent=1), encoding="utf-8")
@@ -203,6 +214,7 @@ class Rerun:
         code, directory = run_module(
             *(self.recorded.module, arguments, cwd, variables, self._echo_output),
             workers=workers,
+            python=self._python,
         )
         directory = told if told is not None and (told / "run.json").is_file() else directory
         if code != 0:

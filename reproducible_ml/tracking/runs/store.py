@@ -261,9 +261,9 @@ def source_name(recorded: str, base_dir: str, library_dir: str | None) -> str | 
     """Return the relative path under which a source file can be restored into any directory.
 
     Source files are recorded relative to the experiment's ``base_dir``. Those of this library lie
-    elsewhere if it is installed ("../../lib/reproducible_ml/x.py"), and become
-    "reproducible_ml/x.py". Other files outside, such as those of a folder on PYTHONPATH, become
-    "_outside/home/me/lib/x.py".
+    elsewhere if it is installed ("../../lib/reproducible_ml/x.py", or ".venv/lib/..." of an
+    environment in the project), and become "reproducible_ml/x.py". Other files outside, such as
+    those of a folder on PYTHONPATH, become "_outside/home/me/lib/x.py".
 
     Args:
         recorded: The recorded path.
@@ -273,13 +273,13 @@ def source_name(recorded: str, base_dir: str, library_dir: str | None) -> str | 
     Returns:
         The path; None if it would leave the directory, which no run of ours records.
     """
-    if library_dir and ".." in PurePosixPath(recorded).parts:
+    if library_dir:
         # Compared as strings, since neither directory need exist on this machine.
         absolute = _normal(PurePosixPath(base_dir) / recorded)
         root = PurePosixPath(library_dir)
         if root in absolute.parents and absolute.relative_to(root).parts[0] == LIBRARY_NAME:
             recorded = str(absolute.relative_to(root))
-        else:
+        elif ".." in PurePosixPath(recorded).parts:
             recorded = str(PurePosixPath(OUTSIDE, *absolute.parts[1:]))
     path = PurePosixPath(recorded)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in recorded:
