@@ -26,6 +26,7 @@ COMMANDS = {
     "doctor": "Check this installation and say what to fix.",
     "export": "Export a trained model as a SavedModel.",
     "new": "Write a small experiment repository of your own.",
+    "pack": "Write a run into one file that travels.",
     "repair": "Rewrite damaged shards of a data set.",
     "report": "Write one HTML file about runs.",
     "reproduce": "Execute a recorded run again and compare it bit for bit.",
@@ -38,7 +39,10 @@ COMMANDS = {
 # Exit code of what Ctrl-C has stopped: 128 plus the signal's number.
 INTERRUPTED_EXIT = 130
 
-_ELSEWHERE = {"board": "reproducible_ml.tracking.board"}
+_ELSEWHERE = {
+    "board": "reproducible_ml.tracking.board",
+    "pack": "reproducible_ml.tracking.archive",
+}
 
 
 class LazyGroup(click.Group):

@@ -72,15 +72,19 @@ def command(run_id: str, **options: Any) -> None:
     """Execute a recorded run again and compare it bit for bit.
 
     The recorded source files are restored into a temporary directory and run in a separate process,
-    as a new run. With -m, the record is read from the database, and the new run is written both to
-    the database and to the folder. The verdict is stored in both runs.
+    as a new run. ID may be a file that reproducible-ml pack has written. With -m, the record is
+    read from the database, and the new run is written both to the database and to the folder. The
+    verdict is stored in both runs.
 
     Exit code: 0 if the new run is identical; 1 if it differs, with the first differing step and
     what differs there; 2 if the runs can't be compared, with the reason.
     """
     import traceback
+    from contextlib import ExitStack
     from pathlib import Path
+    from tempfile import TemporaryDirectory
 
+    from reproducible_ml.tracking.archive import is_archive, opened
     from reproducible_ml.tracking.reproduce import IDENTICAL, Request, reproduce
     from reproducible_ml.tracking.runs import DEFAULT_FOLDER, typed_id
     from reproducible_ml.utils.errors import ReproducibleMLError
@@ -101,7 +105,12 @@ def command(run_id: str, **options: Any) -> None:
         confirm=_confirming(options["yes"]),
     )
     try:
-        done = reproduce(typed_id(run_id), request, echo)
+        with ExitStack() as stack:
+            if is_archive(run_id):
+                place = Path(stack.enter_context(TemporaryDirectory(prefix="packed-")))
+                echo(f"Reading {run_id}.")
+                packed, request = opened(Path(run_id).expanduser(), place, request)
+            done = reproduce(packed if is_archive(run_id) else typed_id(run_id), request, echo)
     except ReproducibleMLError as error:
         echo(f"Error: {error}", err=True)
         raise SystemExit(2) from error
@@ -109,7 +118,7 @@ def command(run_id: str, **options: Any) -> None:
         # Python would exit with 1, which here means that the runs differ.
         traceback.print_exc()
         raise SystemExit(2) from error
-    echo(_table(done))
+    echo(_table(done, f" of {Path(run_id).name}" if is_archive(run_id) else ""))
     raise SystemExit(0 if done.verdict.word == IDENTICAL else 1)
 
 
@@ -155,10 +164,10 @@ _WORDS = {True: "same", False: "DIFFERS", None: ""}
 _MOST_DETAILS = 20
 
 
-def _table(done: Reproduction) -> str:
-    lines = [_table(one) for one in done.upstream]
+def _table(done: Reproduction, where: str = "") -> str:
+    lines = [_table(one, where) for one in done.upstream]
     lines.append("")
-    title = f"run {done.recorded.id}", f"run {done.again.id}"
+    title = f"run {done.recorded.id}{where}", f"run {done.again.id}"
     rows = [("", *title, "")] + [
         (row.part, row.recorded, row.again, "ignored" if row.ignored else _WORDS[row.equal])
         for row in done.verdict.rows
@@ -171,6 +180,6 @@ def _table(done: Reproduction) -> str:
         *([""] if done.verdict.details else []),
         *done.remarks,
         *([""] if done.remarks else []),
-        f"Run {done.again.id} executes run {done.recorded.id} again: {done.verdict.sentence}.",
+        f"Run {done.again.id} executes {title[0]} again: {done.verdict.sentence}.",
     ]
     return "\n".join(lines)

@@ -15,12 +15,19 @@ from reproducible_ml.utils.text import SHORT_DIGEST
 def command(record_dir: str, bytes_only: bool) -> None:
     """Read a complete data set and name every defect by shard, record and field.
 
+    RECORD_DIR may also be a file that reproducible-ml pack has written: then each of its bytes is
+    compared with its digests.
+
     Exits with 0 if everything is as it was written, otherwise with 1.
     """
     from reproducible_ml.datasets.serialize import read_manifest
     from reproducible_ml.datasets.serialize.checking import verify
     from reproducible_ml.models.exact import quiet_tensorflow
+    from reproducible_ml.tracking.archive import is_archive
 
+    if is_archive(record_dir):
+        _verify_archive(record_dir)
+        return
     quiet_tensorflow()
     defects = verify(record_dir, schema=not bytes_only)
     for defect in defects:
@@ -39,6 +46,26 @@ def command(record_dir: str, bytes_only: bool) -> None:
     echo(
         f"{record_dir}: {shards} shards are as they were written ({records}); "
         f"fingerprint {manifest.fingerprint[:SHORT_DIGEST]}"
+    )
+
+
+def _verify_archive(path: str) -> None:
+    from pathlib import Path
+
+    from reproducible_ml.tracking.archive import check_archive
+    from reproducible_ml.utils.errors import DataError
+    from reproducible_ml.utils.text import counted, size
+
+    try:
+        listing = check_archive(Path(path).expanduser())
+    except DataError as error:
+        echo(str(error))
+        raise SystemExit(1) from error
+    files = listing["files"]
+    total = size(sum(count for count, _ in files.values()))
+    echo(
+        f"{path}: {counted(len(files), 'file')} of run {listing['run']} ({total}) and all bytes "
+        "between them are as they were packed."
     )
 
 

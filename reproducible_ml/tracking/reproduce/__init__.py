@@ -16,8 +16,10 @@ if TYPE_CHECKING:
         equal,
     )
     from reproducible_ml.tracking.reproduce.conclusion import Conclusion, conclude
+    from reproducible_ml.tracking.reproduce.recorded import Recorded
+    from reproducible_ml.tracking.reproduce.recorded_environment import recorded_python
     from reproducible_ml.tracking.reproduce.reproduction import Reproduction, reproduce
-    from reproducible_ml.tracking.reproduce.request import Request
+    from reproducible_ml.tracking.reproduce.request import NotComparable, Request
     from reproducible_ml.tracking.reproduce.verdict import IDENTICAL
 else:
     __getattr__, __dir__ = lazy_names(__name__)
@@ -28,11 +30,14 @@ __all__ = [
     "Comparison",
     "Conclusion",
     "Difference",
+    "NotComparable",
+    "Recorded",
     "Reproduction",
     "Request",
     "changed_lines",
     "compare_runs",
     "conclude",
     "equal",
+    "recorded_python",
     "reproduce",
 ]

@@ -31,6 +31,7 @@ class Recorded:
 
     Args:
         run: The run.
+        place: Folder that stands for its working directory; None for that directory itself.
 
     Attributes:
         run: The run.
@@ -43,7 +44,7 @@ class Recorded:
         NotComparable: The record doesn't say which module ran.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, place: Path | None = None) -> None:
         self.run = run
         experiment = run.entry.get("experiment") or {}
         self.is_plain = not run.environment
@@ -57,7 +58,7 @@ class Recorded:
         command = (run.entry.get("meta") or {}).get("command")
         self.command = str(command) if command else None
         check_names(run, self.module, self.command)
-        self.stage = Stage(run, self.is_plain)
+        self.stage = Stage(run, self.is_plain, place)
 
     def check(self, allow_altered: bool, echo: Callable[[str], None]) -> None:
         """Check that the record is complete and unaltered.

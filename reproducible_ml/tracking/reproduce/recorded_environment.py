@@ -44,12 +44,13 @@ _DESCRIBE = (
 _VERSION_OF = "import platform; print(platform.python_implementation(), platform.python_version())"
 
 
-def recorded_python(run: Run, echo: Callable[[str], None]) -> str:
+def recorded_python(run: Run, echo: Callable[[str], None], wheels: Path | None = None) -> str:
     """Return the Python of a virtual environment with the recorded packages; make it if needed.
 
     Args:
         run: The recorded run.
         echo: Called with a line if it has to be made.
+        wheels: Folder with all of the packages; no index is then asked.
 
     Raises:
         NotComparable: The record does not name its packages, this machine has no such Python, or
@@ -67,7 +68,7 @@ def recorded_python(run: Run, echo: Callable[[str], None]) -> str:
                 f"{counted(len(packages), 'package')}, kept in {folder}."
             )
             shutil.rmtree(folder, ignore_errors=True)
-            _make(run, folder, version, packages)
+            _make(run, folder, version, packages, wheels)
             (folder / _COMPLETE).write_text(json.dumps(content, indent=1), encoding="utf-8")
     return str(python)
 
@@ -127,7 +128,9 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _make(run: Run, folder: Path, version: str, packages: Mapping[str, str]) -> None:
+def _make(
+    run: Run, folder: Path, version: str, packages: Mapping[str, str], wheels: Path | None
+) -> None:
     uv = _uv()
     python = _python_of(version, uv)
     if python is None and uv is None:
@@ -145,11 +148,12 @@ def _make(run: Run, folder: Path, version: str, packages: Mapping[str, str]) -> 
     inside = str(folder / "bin" / "python")
     pip = [inside, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     pip = pip if uv is None else [uv, "pip", "install", "--quiet", "--python", inside]
+    offline = [] if wheels is None else ["--no-index", "--find-links", str(wheels)]
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         file.writelines(f"{name}=={one}\n" for name, one in packages.items())
         file.flush()
         # The record names every package, so none is added.
-        _install(run, [*pip, "--no-deps", "-r", file.name])
+        _install(run, [*pip, *offline, "--no-deps", "-r", file.name])
     _copy_library(inside)
 
 

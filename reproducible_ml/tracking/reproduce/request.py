@@ -29,6 +29,10 @@ class Request:
 
     Attributes:
         folder: Folder of runs that the new run goes to; without ``mongo`` it holds the old one too.
+        record: Folder of runs that holds the old run, if it is another one.
+        place: Folder that stands for the working directory in which the old run was made, as far as
+            its inputs are concerned.
+        wheels: Folder with all packages of the recorded environment; no index is then asked.
         mongo: Database that holds the old run; the new one goes there as well.
         sources: "recorded" source files, or the "current" ones in the working directory.
         environment: In the "current" environment, or in one with the "recorded" Python and
@@ -44,6 +48,9 @@ class Request:
     """
 
     folder: Path = Path(DEFAULT_FOLDER)
+    record: Path | None = None
+    place: Path | None = None
+    wheels: Path | None = None
     mongo: str | None = field(default=None, repr=False)
     sources: str = RECORDED
     environment: str = CURRENT
@@ -57,7 +64,9 @@ class Request:
 
     def store(self) -> Store:
         """Open the store that holds the old run."""
-        return open_store(mongo=self.mongo) if self.mongo else open_store(folder=self.folder)
+        if self.mongo and self.record is None:
+            return open_store(mongo=self.mongo)
+        return open_store(folder=self.record or self.folder)
 
     def for_upstream(self) -> Request:
         """Return the request for an earlier stage: complete, and as it was recorded."""

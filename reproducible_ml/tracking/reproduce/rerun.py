@@ -72,7 +72,7 @@ class Rerun:
     """
 
     def __init__(self, run: Run, request: Request, work: Path, echo: Callable[[str], None]) -> None:
-        self.recorded = Recorded(run)
+        self.recorded = Recorded(run, request.place)
         self.request = request
         self.work = work
         self.echo = echo
@@ -118,7 +118,7 @@ class Rerun:
     def _python(self) -> str:
         if self.request.environment != RECORDED:
             return sys.executable
-        return recorded_python(self.recorded.run, self.echo)
+        return recorded_python(self.recorded.run, self.echo, self.request.wheels)
 
     @cached_property
     def _environment_now(self) -> dict[str, Any]:

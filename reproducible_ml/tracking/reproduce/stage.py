@@ -44,6 +44,7 @@ class Stage:
     Args:
         run: The run.
         is_plain: Whether plain Sacred recorded it.
+        place: Folder that stands for its working directory; None for that directory itself.
 
     Attributes:
         again: Values that a rerun uses instead of the recorded ones, with the same bits.
@@ -54,14 +55,14 @@ class Stage:
         NotComparable: The record names no such number.
     """
 
-    def __init__(self, run: Run, is_plain: bool) -> None:
+    def __init__(self, run: Run, is_plain: bool, place: Path | None = None) -> None:
         self.run = run
         # Plain Sacred records no working directory: most likely it was that of the main file.
         base_dir = (run.entry.get("experiment") or {}).get("base_dir")
         stage = run.facts.get("stage") or {"cwd": base_dir or os.sep}
         outputs = tuple(stage.get("outputs", ()))
         self._stage = _Recorded(
-            cwd=str(stage["cwd"]),
+            cwd=str(place or stage["cwd"]),
             inputs=tuple(stage.get("inputs", ())),
             outputs=outputs,
             found_inputs=dict(stage.get("found_inputs", ())),
@@ -90,6 +91,19 @@ class Stage:
     def outputs(self) -> dict[str, str]:
         """Absolute path of each output that the experiment named, by configuration key."""
         return self._paths(self._stage.outputs)
+
+    def read_paths(self) -> dict[str, str]:
+        """Return the absolute path of all that the run read.
+
+        Returns:
+            By configuration key; by its own path for a data set that no key names.
+        """
+        named = self._paths((*self._stage.inputs, *self._stage.found_inputs))
+        return {**named, **{one: self.absolute(one) for one in self.unnamed_data_sets()}}
+
+    def within(self, path: str) -> str | None:
+        """Return a path relative to the run's working directory; None if it leads out of it."""
+        return _within(os.path.relpath(path, self._stage.cwd))
 
     def _paths(self, keys: tuple[str, ...]) -> dict[str, str]:
         given = (key for key in keys if self._values.get(key))

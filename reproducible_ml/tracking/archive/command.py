@@ -1,0 +1,61 @@
+"""``reproducible-ml pack``: write a run, its data and its wheels into one file."""
+
+from __future__ import annotations
+
+import click
+
+from reproducible_ml.utils.paths import complete_folder
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@click.option(
+    "-F",
+    "--file_storage",
+    "folder",
+    metavar="DIR",
+    shell_complete=complete_folder,
+    help="Folder of runs; default: runs.",
+)
+@click.option("-o", "--output", metavar="FILE", help="File to write; default: run-ID.zip.")
+@click.option("--data", is_flag=True, help="Pack the files and data sets that the run read.")
+@click.option(
+    "--wheels", is_flag=True, help="Pack every package of the record, for use without an index."
+)
+def command(run_id: str, folder: str | None, output: str | None, data: bool, wheels: bool) -> None:
+    r"""Write a run into one file, from which it can be executed elsewhere.
+
+    The file holds the record with its sources, those of the runs that it builds on, and the list of
+    packages. It is a Process Run Crate: a ZIP with ro-crate-metadata.json. SHA-256 digests cover
+    each of its bytes. There:
+
+    \b
+      reproducible-ml verify run-7.zip
+      reproducible-ml reproduce run-7.zip
+      reproducible-ml reproduce run-7.zip --environment recorded
+    """
+    from pathlib import Path
+
+    from reproducible_ml.tracking.archive.contents import pack_run
+    from reproducible_ml.tracking.runs import DEFAULT_FOLDER, typed_id
+    from reproducible_ml.utils.text import counted, neutral, size
+
+    def echo(line: str) -> None:
+        click.echo(neutral(line))
+
+    place = Path(folder or DEFAULT_FOLDER).expanduser()
+    path = Path(output or f"run-{run_id}.zip").expanduser()
+    packed = pack_run(typed_id(run_id), place, path, data, wheels, echo)
+    earlier = [str(one) for one in packed.runs[1:]]
+    builds = f" and run {', '.join(earlier)}, on which it builds," if earlier else ""
+    echo(
+        f"Packed run {run_id}{builds} into {path}: {counted(packed.files, 'file')}, "
+        f"{size(packed.size)}."
+    )
+    for was, at in packed.data.items():
+        echo(f"  {was}: {at}")
+    for stage in packed.without:
+        echo(f"A run of {stage}, on which it builds, is not recorded here.")
+    if not data:
+        echo("Its data is not in the file: --data packs it, too; reproduce --upstream makes it.")
+    echo(f"Execute it anywhere: reproducible-ml reproduce {path.name}")

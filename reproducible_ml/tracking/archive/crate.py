@@ -1,0 +1,127 @@
+"""The description of a packed run as a Process Run Crate, in the terms of schema.org.
+
+The profile is https://w3id.org/ro/wfrun/process/0.5 on RO-Crate 1.1: an action (the run) with its
+instrument (the source files), object (what it read) and result (the record), as JSON-LD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reproducible_ml import __version__
+from reproducible_ml.tracking.runs import Run
+
+_CONTEXT = [
+    "https://w3id.org/ro/crate/1.1/context",
+    "https://w3id.org/ro/terms/workflow-run/context",
+]
+_CRATE = "https://w3id.org/ro/crate/1.1"
+_PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
+_ACTION = "#run"
+_PYTHON = "#python"
+_LICENCE = (
+    "No licence is stated: ask the author before you use it for more than checking the result."
+)
+
+
+def crate_of(run: Run, folder: Path, places: Mapping[str, str]) -> dict[str, Any]:
+    """Describe a packed run.
+
+    Args:
+        run: The run.
+        folder: The contents of the archive, without this description.
+        places: Key of each packed input -> its place in the archive.
+
+    Returns:
+        What ``ro-crate-metadata.json`` holds.
+    """
+    record = f"runs/{run.id}/"
+    environment = run.environment
+    python = str((environment.get("python") or {}).get("version") or "")
+    inputs = {
+        place + ("/" if (folder / place).is_dir() else ""): key for key, place in places.items()
+    }
+    started, ended = (_time(run.entry.get(name)) for name in ("start_time", "stop_time"))
+    parts = [record, "environment/requirements.txt", *inputs]
+    root = {
+        "@id": "./",
+        "@type": "Dataset",
+        "conformsTo": {"@id": _PROFILE},
+        "name": f"Run {run.id} of {run.experiment}",
+        "description": f"A recorded run of {run.experiment} that can be executed again with "
+        f"Reproducible-ML {__version__}: reproducible-ml reproduce FILE.zip",
+        "datePublished": ended or started,
+        "license": _LICENCE,
+        "hasPart": [{"@id": one} for one in parts],
+        "mentions": {"@id": _ACTION},
+    }
+    action = {
+        "@id": _ACTION,
+        "@type": "CreateAction",
+        "name": f"Run {run.id} of {run.experiment}",
+        "instrument": {"@id": f"#{run.experiment}"},
+        "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
+        "object": [{"@id": one} for one in inputs],
+        "result": [{"@id": record}],
+        **({"startTime": started} if started else {}),
+        **({"endTime": ended} if ended else {}),
+    }
+    software = {
+        "@id": f"#{run.experiment}",
+        "@type": "SoftwareApplication",
+        "name": run.experiment,
+        "softwareRequirements": [
+            {"@id": _PYTHON},
+            {"@id": "environment/requirements.txt"},
+        ],
+        "softwareVersion": _digest(run),
+    }
+    return {
+        "@context": _CONTEXT,
+        "@graph": [
+            {
+                "@id": "ro-crate-metadata.json",
+                "@type": "CreativeWork",
+                "conformsTo": {"@id": _CRATE},
+                "about": {"@id": "./"},
+            },
+            root,
+            {"@id": _PROFILE, "@type": "CreativeWork", "name": "Process Run Crate",
+             "version": "0.5"},
+            action,
+            software,
+            {"@id": _PYTHON, "@type": "ComputerLanguage", "name": "Python", "version": python,
+             "url": "https://www.python.org/"},
+            {"@id": record, "@type": "Dataset", "name": f"The record of run {run.id}",
+             "description": "Configuration, result, metrics, digests, environment and output."},
+            {"@id": "environment/requirements.txt", "@type": "File",
+             "name": "Packages of the run", "encodingFormat": "text/plain"},
+            *(_input(one, key, folder) for one, key in inputs.items()),
+        ],
+    }  # fmt: skip
+
+
+def _input(place: str, key: str, folder: Path) -> dict[str, Any]:
+    kind = "Dataset" if place.endswith("/") else "File"
+    found = {
+        "@id": place,
+        "@type": kind,
+        "name": key,
+        "description": f"What the run read as {key}.",
+    }
+    if kind == "File":
+        found["contentSize"] = str((folder / place).stat().st_size)
+    return found
+
+
+def _time(value: Any) -> str:
+    text = value.isoformat() if hasattr(value, "isoformat") else str(value or "")
+    # Sacred records UTC without saying so.
+    return text if not text or text.endswith("Z") or "+" in text else f"{text}Z"
+
+
+def _digest(run: Run) -> str:
+    digest = (run.facts.get("seal") or {}).get("sources")
+    return f"sources {digest}" if digest else "not sealed"
