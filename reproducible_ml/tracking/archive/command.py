@@ -56,6 +56,8 @@ def command(run_id: str, folder: str | None, output: str | None, data: bool, whe
         echo(f"  {was}: {at}")
     for stage in packed.without:
         echo(f"A run of {stage}, on which it builds, is not recorded here.")
+    upstream = "" if data or not earlier else " --upstream"
     if not data:
-        echo("Its data is not in the file: --data packs it, too; reproduce --upstream makes it.")
-    echo(f"Execute it anywhere: reproducible-ml reproduce {path.name}")
+        makes = ", and --upstream makes it again" if earlier else ""
+        echo(f"What it read is not in the file: pack it with --data{makes}.")
+    echo(f"Execute it elsewhere: reproducible-ml reproduce {path.name}{upstream}")

@@ -13,17 +13,12 @@ from typing import Any
 from reproducible_ml import __version__
 from reproducible_ml.tracking.runs import Run
 
-_CONTEXT = [
-    "https://w3id.org/ro/crate/1.1/context",
-    "https://w3id.org/ro/terms/workflow-run/context",
-]
+_CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 _CRATE = "https://w3id.org/ro/crate/1.1"
 _PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 _ACTION = "#run"
 _PYTHON = "#python"
-_LICENCE = (
-    "No licence is stated: ask the author before you use it for more than checking the result."
-)
+_LICENCE = "Ask the author before you use it for more than checking the result."
 
 
 def crate_of(run: Run, folder: Path, places: Mapping[str, str]) -> dict[str, Any]:
@@ -53,7 +48,7 @@ def crate_of(run: Run, folder: Path, places: Mapping[str, str]) -> dict[str, Any
         "description": f"A recorded run of {run.experiment} that can be executed again with "
         f"Reproducible-ML {__version__}: reproducible-ml reproduce FILE.zip",
         "datePublished": ended or started,
-        "license": _LICENCE,
+        "license": {"@id": "#licence"},
         "hasPart": [{"@id": one} for one in parts],
         "mentions": {"@id": _ACTION},
     }
@@ -62,9 +57,10 @@ def crate_of(run: Run, folder: Path, places: Mapping[str, str]) -> dict[str, Any
         "@type": "CreateAction",
         "name": f"Run {run.id} of {run.experiment}",
         "instrument": {"@id": f"#{run.experiment}"},
-        "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
-        "object": [{"@id": one} for one in inputs],
-        "result": [{"@id": record}],
+        "description": "An experiment, recorded by Reproducible-ML with its sources and digests.",
+        "actionStatus": "http://schema.org/CompletedActionStatus",
+        **({"object": _one_or_all([{"@id": one} for one in inputs])} if inputs else {}),
+        "result": {"@id": record},
         **({"startTime": started} if started else {}),
         **({"endTime": ended} if ended else {}),
     }
@@ -92,6 +88,8 @@ def crate_of(run: Run, folder: Path, places: Mapping[str, str]) -> dict[str, Any
              "version": "0.5"},
             action,
             software,
+            {"@id": "#licence", "@type": "CreativeWork", "name": "No licence stated",
+             "description": _LICENCE},
             {"@id": _PYTHON, "@type": "ComputerLanguage", "name": "Python", "version": python,
              "url": "https://www.python.org/"},
             {"@id": record, "@type": "Dataset", "name": f"The record of run {run.id}",
@@ -118,8 +116,13 @@ def _input(place: str, key: str, folder: Path) -> dict[str, Any]:
 
 def _time(value: Any) -> str:
     text = value.isoformat() if hasattr(value, "isoformat") else str(value or "")
-    # Sacred records UTC without saying so.
-    return text if not text or text.endswith("Z") or "+" in text else f"{text}Z"
+    # Sacred records UTC, with fractions of a second and without saying so.
+    return text and f"{text[:19]}+00:00"
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    """Return a single value alone, as RO-Crate recommends."""
+    return values[0] if len(values) == 1 else values
 
 
 def _digest(run: Run) -> str:

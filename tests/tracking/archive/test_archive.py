@@ -37,7 +37,7 @@ def packed(tmp_path_factory):
 def test_a_packed_run_is_executed_without_its_project(packed, tmp_path):
     archive, printed = packed
     assert "start_file: data/here/start.txt" in printed
-    assert "Execute it anywhere: reproducible-ml reproduce a.zip" in printed
+    assert "Execute it elsewhere: reproducible-ml reproduce a.zip" in printed
     code, output = command(["verify", str(archive)], tmp_path)
     assert code == 0, output
     assert "are as they were packed" in output
@@ -176,10 +176,10 @@ def test_the_archive_is_described_as_a_run_with_what_it_read_and_used(packed):
     root, action = entities["./"], entities["#run"]
     assert root["conformsTo"] == {"@id": "https://w3id.org/ro/wfrun/process/0.5"}
     assert action["@type"] == "CreateAction"
-    assert action["object"] == [{"@id": "data/here/start.txt"}]
+    assert action["object"] == {"@id": "data/here/start.txt"}
     assert action["startTime"] < action["endTime"]
     assert entities[action["instrument"]["@id"]]["name"] == "walk"
     # Whatever is referred to is described, and what is described is there.
-    for one in [*root["hasPart"], *action["object"], *action["result"]]:
+    for one in [*root["hasPart"], action["object"], action["result"]]:
         assert one["@id"] in entities
         assert any(name.startswith(one["@id"]) for name in names)
