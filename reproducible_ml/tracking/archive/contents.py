@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from reproducible_ml.tracking.archive.crate import crate_of
+from reproducible_ml.datasets.serialize import MANIFEST_FILE, read_manifest
+from reproducible_ml.tracking.archive.bill_of_materials import bill_of
+from reproducible_ml.tracking.archive.crate import LICENCE, crate_of, iso_time
+from reproducible_ml.tracking.archive.croissant import croissant_of
 from reproducible_ml.tracking.archive.sealed_zip import write_archive
 from reproducible_ml.tracking.reproduce import NotComparable, Recorded, recorded_python
 from reproducible_ml.tracking.runs import Run, RunId, copy_run, load_run, open_store
@@ -22,6 +25,7 @@ RUNS, DATA, WHEELS = "runs", "data", "wheels"
 HERE = f"{DATA}/here"
 CRATE_FILE = "ro-crate-metadata.json"
 REQUIREMENTS = "environment/requirements.txt"
+BILL = "environment/bom.cdx.json"
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,10 @@ def pack_run(
         if wheels:
             _make_wheels(recorded, work, echo)
         inputs = {key: place for key, place in places.items() if not place.startswith(f"{HERE}/")}
-        write_json(work / CRATE_FILE, crate_of(recorded.run, work, places), sort_keys=False)
+        write_json(work / BILL, bill_of(recorded.run), sort_keys=False)
+        described = _describe_data(recorded.run, work, places)
+        crate = crate_of(recorded.run, work, places, described)
+        write_json(work / CRATE_FILE, crate, sort_keys=False)
         facts = {"run": str(run_id), "inputs": inputs, "has_data": data}
         count = write_archive(output, work, facts)
     return Packed(
@@ -137,6 +144,21 @@ def _data(recorded: Recorded, work: Path, echo: Callable[[str], None]) -> Iterat
             target.parent.mkdir(parents=True, exist_ok=True)
             _copy(Path(path), target)
         yield key, place
+
+
+def _describe_data(run: Run, work: Path, places: dict[str, str]) -> dict[str, str]:
+    """Write a Croissant description of each packed data set; return its name by place."""
+    found = {}
+    for key, place in places.items():
+        if (work / place / MANIFEST_FILE).is_file():
+            name = f"croissant-{_folder_of(key)}.json"
+            manifest = read_manifest(work / place)
+            description = croissant_of(
+                manifest, place, iso_time(run.entry.get("stop_time")), LICENCE
+            )
+            write_json(work / name, description, sort_keys=False)
+            found[place] = name
+    return found
 
 
 def _folder_of(key: str) -> str:

@@ -18,16 +18,19 @@ _CRATE = "https://w3id.org/ro/crate/1.1"
 _PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 _ACTION = "#run"
 _PYTHON = "#python"
-_LICENCE = "Ask the author before you use it for more than checking the result."
+LICENCE = "Ask the author before you use it for more than checking the result."
 
 
-def crate_of(run: Run, folder: Path, places: Mapping[str, str]) -> dict[str, Any]:
+def crate_of(
+    run: Run, folder: Path, places: Mapping[str, str], described: Mapping[str, str]
+) -> dict[str, Any]:
     """Describe a packed run.
 
     Args:
         run: The run.
         folder: The contents of the archive, without this description.
         places: Key of each packed input -> its place in the archive.
+        described: Place of a packed data set -> the file that describes it.
 
     Returns:
         What ``ro-crate-metadata.json`` holds.
@@ -38,8 +41,16 @@ def crate_of(run: Run, folder: Path, places: Mapping[str, str]) -> dict[str, Any
     inputs = {
         place + ("/" if (folder / place).is_dir() else ""): key for key, place in places.items()
     }
-    started, ended = (_time(run.entry.get(name)) for name in ("start_time", "stop_time"))
-    parts = [record, "environment/requirements.txt", *inputs]
+    started, ended = (iso_time(run.entry.get(name)) for name in ("start_time", "stop_time"))
+    files = {
+        "environment/requirements.txt": ("text/plain", "Packages of the run, as pip reads them"),
+        "environment/bom.cdx.json": ("application/json", "Packages of the run, in CycloneDX 1.6"),
+        **{
+            name: ("application/ld+json", f"Description of {place} in Croissant 1.0")
+            for place, name in described.items()
+        },
+    }
+    parts = [record, *files, *inputs]
     root = {
         "@id": "./",
         "@type": "Dataset",
@@ -89,13 +100,13 @@ def crate_of(run: Run, folder: Path, places: Mapping[str, str]) -> dict[str, Any
             action,
             software,
             {"@id": "#licence", "@type": "CreativeWork", "name": "No licence stated",
-             "description": _LICENCE},
+             "description": LICENCE},
             {"@id": _PYTHON, "@type": "ComputerLanguage", "name": "Python", "version": python,
              "url": "https://www.python.org/"},
             {"@id": record, "@type": "Dataset", "name": f"The record of run {run.id}",
              "description": "Configuration, result, metrics, digests, environment and output."},
-            {"@id": "environment/requirements.txt", "@type": "File",
-             "name": "Packages of the run", "encodingFormat": "text/plain"},
+            *({"@id": name, "@type": "File", "name": what, "encodingFormat": kind}
+              for name, (kind, what) in files.items()),
             *(_input(one, key, folder) for one, key in inputs.items()),
         ],
     }  # fmt: skip
@@ -114,7 +125,8 @@ def _input(place: str, key: str, folder: Path) -> dict[str, Any]:
     return found
 
 
-def _time(value: Any) -> str:
+def iso_time(value: Any) -> str:
+    """Return a recorded time in ISO 8601, to the second; empty for none."""
     text = value.isoformat() if hasattr(value, "isoformat") else str(value or "")
     # Sacred records UTC, with fractions of a second and without saying so.
     return text and f"{text[:19]}+00:00"

@@ -8,13 +8,18 @@ import stat
 import struct
 import warnings
 import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from reproducible_ml.datasets.serialize import read_manifest
 from reproducible_ml.tracking.archive import check_archive, pack_run
+from reproducible_ml.tracking.archive.croissant import croissant_of
 from reproducible_ml.tracking.archive.sealed_zip import ArchiveDamaged, extract_archive
 from reproducible_ml.tracking.reproduce import NotComparable
 from reproducible_ml.utils.errors import ConfigError, DataError
+from tests.models.labelled import write_labelled_records
 from tests.tracking.toy_project import Project, command
 
 FLIPS = 150
@@ -177,9 +182,43 @@ def test_the_archive_is_described_as_a_run_with_what_it_read_and_used(packed):
     assert root["conformsTo"] == {"@id": "https://w3id.org/ro/wfrun/process/0.5"}
     assert action["@type"] == "CreateAction"
     assert action["object"] == {"@id": "data/here/start.txt"}
-    assert action["startTime"] < action["endTime"]
+    assert action["startTime"] <= action["endTime"]
     assert entities[action["instrument"]["@id"]]["name"] == "walk"
     # Whatever is referred to is described, and what is described is there.
     for one in [*root["hasPart"], action["object"], action["result"]]:
         assert one["@id"] in entities
         assert any(name.startswith(one["@id"]) for name in names)
+
+
+def test_the_packages_are_listed_for_pip_and_as_a_bill_of_materials(packed):
+    with zipfile.ZipFile(packed[0]) as archive:
+        info = json.loads(archive.read("runs/1/info.json"))
+        lines = archive.read("environment/requirements.txt").decode().splitlines()
+        bill = json.loads(archive.read("environment/bom.cdx.json"))
+    packages = info["environment"]["packages"]
+    assert lines == [f"{name}=={version}" for name, version in packages.items()]
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    found = {one["name"]: one["version"] for one in bill["components"] if one["type"] == "library"}
+    assert found == packages
+    numpy = next(one for one in bill["components"] if one["name"] == "numpy")
+    assert numpy["purl"] == f"pkg:pypi/numpy@{np.__version__}"
+    assert bill["dependencies"][0]["dependsOn"] == [
+        one["bom-ref"] for one in bill["components"] if one["type"] == "library"
+    ]
+
+
+def test_a_data_set_is_described_with_the_digest_of_each_file(tmp_path):
+    data = Path(write_labelled_records(tmp_path / "data" / "letters"))
+    place = "data/letters"
+    found = croissant_of(read_manifest(data), place, "2026-11-28T20:00:00+00:00", "none")
+    files = {one["contentUrl"]: one["sha256"] for one in found["distribution"] if "sha256" in one}
+    shards = [path for path in sorted(data.iterdir()) if path.suffix in (".json", ".tfrecord")]
+    assert files == {
+        f"{place}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest() for path in shards
+    }
+    assert found["conformsTo"][0] == "http://mlcommons.org/croissant/1.0"
+    sets = {one["@id"] for one in found["distribution"] if one["@type"] == "cr:FileSet"}
+    fields = {one["name"]: one for one in found["recordSet"][0]["field"]}
+    assert {one["source"]["fileSet"]["@id"] for one in fields.values()} == sets
+    assert fields["label"]["dataType"] == "sc:Integer"
+    assert fields["image"]["dataType"] == "sc:ImageObject"
