@@ -15,10 +15,12 @@ from reproducible_ml.tracking.archive.bill_of_materials import bill_of
 from reproducible_ml.tracking.archive.crate import LICENCE, crate_of, iso_time
 from reproducible_ml.tracking.archive.croissant import croissant_of
 from reproducible_ml.tracking.archive.sealed_zip import write_archive
+from reproducible_ml.tracking.recording import path_digest
 from reproducible_ml.tracking.reproduce import NotComparable, Recorded, recorded_python
 from reproducible_ml.tracking.runs import Run, RunId, copy_run, load_run, open_store
 from reproducible_ml.utils.errors import ConfigError
 from reproducible_ml.utils.files import write_json
+from reproducible_ml.utils.text import SHORT_DIGEST
 
 RUNS, DATA, WHEELS = "runs", "data", "wheels"
 # What lay in the run's working directory lies here under the same relative path.
@@ -104,7 +106,7 @@ def pack_run(
         described = _describe_data(recorded.run, work, places)
         crate = crate_of(recorded.run, work, places, described)
         write_json(work / CRATE_FILE, crate, sort_keys=False)
-        facts = {"run": str(run_id), "inputs": inputs, "has_data": data}
+        facts = {"run": str(run_id), "inputs": inputs}
         count = write_archive(output, work, facts)
     return Packed(
         output, tuple(run.id for run in runs), places, count, output.stat().st_size, tuple(without)
@@ -130,15 +132,24 @@ def _earlier(recorded: Recorded, without: list[str]) -> Iterator[Run]:
 def _data(recorded: Recorded, work: Path, echo: Callable[[str], None]) -> Iterator[tuple[str, str]]:
     """Put what the run read beside its record; yield key and place of each."""
     stage = recorded.stage
+    digests = dict(recorded.run.facts.get("inputs") or ())
     recorded.check_unnamed_data_sets(echo)
-    for key, path in stage.read_paths().items():
+    for number, (key, (path, inside)) in enumerate(stage.read_paths().items(), start=1):
         recorded.check_input(key, path, echo)
-        inside = stage.within(path)
-        place = (
-            f"{DATA}/{_folder_of(key)}/{os.path.basename(path)}"
-            if inside is None
-            else (f"{HERE}/{inside}")
-        )
+        if key in digests and path_digest(path) != digests[key]:
+            raise NotComparable(
+                f"{path} is not what run {recorded.run.id} read as {key}: its SHA-256 is "
+                f"{path_digest(path)[:SHORT_DIGEST]}, the recorded one is "
+                f"{digests[key][:SHORT_DIGEST]}. Restore it, or leave out --data."
+            )
+        if Path(path).resolve() in work.resolve().parents:
+            raise NotComparable(
+                f"{path}, which run {recorded.run.id} read as {key}, is the folder that the file "
+                "would be written to. Name a file elsewhere (-o FILE), or leave out --data."
+            )
+        # The number, since two keys may give the same name.
+        outside = f"{DATA}/{number}-{_file_name(key)}/{os.path.basename(path)}"
+        place = outside if inside is None else f"{HERE}/{inside}"
         target = work / place
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -149,9 +160,9 @@ def _data(recorded: Recorded, work: Path, echo: Callable[[str], None]) -> Iterat
 def _describe_data(run: Run, work: Path, places: dict[str, str]) -> dict[str, str]:
     """Write a Croissant description of each packed data set; return its name by place."""
     found = {}
-    for key, place in places.items():
-        if (work / place / MANIFEST_FILE).is_file():
-            name = f"croissant-{_folder_of(key)}.json"
+    for number, (key, place) in enumerate(places.items(), start=1):
+        if (work / place / MANIFEST_FILE).is_file() and place not in found:
+            name = f"croissant-{number}-{_file_name(key)}.json"
             manifest = read_manifest(work / place)
             description = croissant_of(
                 manifest, place, iso_time(run.entry.get("stop_time")), LICENCE
@@ -161,7 +172,7 @@ def _describe_data(run: Run, work: Path, places: dict[str, str]) -> dict[str, st
     return found
 
 
-def _folder_of(key: str) -> str:
+def _file_name(key: str) -> str:
     return "".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in key)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         record_upstream,
         run_stage,
     )
-    from reproducible_ml.tracking.recording.found_paths import FILE, FOLDER
+    from reproducible_ml.tracking.recording.found_paths import FILE, FOLDER, path_digest
     from reproducible_ml.tracking.recording.observer import LocalStore
     from reproducible_ml.tracking.recording.options import RERUN_VARIABLE
     from reproducible_ml.tracking.recording.results import ARRAYS_FILE, finish
@@ -43,6 +43,7 @@ __all__ = [
     "experiment",
     "finish",
     "loaded_files",
+    "path_digest",
     "record_checkpoint",
     "record_dataset",
     "record_determinism",

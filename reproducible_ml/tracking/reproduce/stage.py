@@ -92,18 +92,17 @@ class Stage:
         """Absolute path of each output that the experiment named, by configuration key."""
         return self._paths(self._stage.outputs)
 
-    def read_paths(self) -> dict[str, str]:
-        """Return the absolute path of all that the run read.
+    def read_paths(self) -> dict[str, tuple[str, str | None]]:
+        """Return where all that the run read lies.
 
         Returns:
-            By configuration key; by its own path for a data set that no key names.
+            Absolute path, and the path within the working directory if it was named by that; by
+            configuration key, or by its own path for a data set that no key names.
         """
-        named = self._paths((*self._stage.inputs, *self._stage.found_inputs))
-        return {**named, **{one: self.absolute(one) for one in self.unnamed_data_sets()}}
-
-    def within(self, path: str) -> str | None:
-        """Return a path relative to the run's working directory; None if it leads out of it."""
-        return _within(os.path.relpath(path, self._stage.cwd))
+        keys = (*self._stage.inputs, *self._stage.found_inputs)
+        within = self._relative(keys)
+        named = {key: (path, within[key]) for key, path in self._paths(keys).items()}
+        return {**named, **{one: (self.absolute(one), one) for one in self.unnamed_data_sets()}}
 
     def _paths(self, keys: tuple[str, ...]) -> dict[str, str]:
         given = (key for key in keys if self._values.get(key))

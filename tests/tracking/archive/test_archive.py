@@ -6,6 +6,7 @@ import random
 import shutil
 import stat
 import struct
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -20,7 +21,7 @@ from reproducible_ml.tracking.archive.sealed_zip import ArchiveDamaged, extract_
 from reproducible_ml.tracking.reproduce import NotComparable
 from reproducible_ml.utils.errors import ConfigError, DataError
 from tests.models.labelled import write_labelled_records
-from tests.tracking.toy_project import Project, command
+from tests.tracking.toy_project import Project, command, run
 
 FLIPS = 150
 
@@ -72,6 +73,46 @@ def test_equal_runs_give_equal_bytes_and_nothing_is_overwritten(packed, tmp_path
         pack_run(run_id, project.runs, tmp_path / "three.zip", data=True)
     assert not list(tmp_path.glob("*three*"))
     assert not list(tmp_path.glob(".packing*"))
+
+
+READER = """
+from pathlib import Path
+from reproducible_ml.tracking import experiment
+
+ex = experiment("reader")
+
+@ex.config
+def config():
+    number_file = "number.txt"
+
+@ex.automain
+def main(number_file):
+    return float(Path(number_file).read_text())
+"""
+
+
+def test_a_file_that_has_changed_is_not_packed_as_what_was_read(tmp_path):
+    (tmp_path / "reader.py").write_text(READER)
+    for name in ("number.txt", "other/number.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("0.5")
+    done = run([sys.executable, "-m", "reader"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    outside = f"number_file={tmp_path / 'other' / 'number.txt'}"
+    done = run([sys.executable, "-m", "reader", "with", outside], tmp_path)
+    assert done.returncode == 0, done.stderr
+    code, printed = command(["pack", "2", "--data"], tmp_path)
+    assert code == 0, printed
+    (tmp_path / "other" / "number.txt").unlink()
+    code, output = command(["reproduce", "run-2.zip"], tmp_path)
+    assert code == 0, output
+    assert "executes run 2 of run-2.zip again: identical." in output
+
+    (tmp_path / "number.txt").write_text("0.75")
+    code, printed = command(["pack", "1", "--data"], tmp_path)
+    assert code == 1
+    assert "number.txt is not what run 1 read as number_file: its SHA-256 is " in printed
+    assert not (tmp_path / "run-1.zip").exists()
 
 
 def span_of(entry, whole):
