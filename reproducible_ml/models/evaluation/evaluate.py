@@ -24,6 +24,7 @@ from reproducible_ml.models.evaluation.figures import (
     FIGURES,
     SAMPLES,
     Figure,
+    RealOutputs,
     figures_of,
     judge,
     need_samples,
@@ -97,7 +98,7 @@ def evaluate_gan(
     classifier.check_images(shape, str(record_dir))
     note_other_data(classifier, classifier_dir, record_dir)
 
-    test = split_outputs(classifier, record_dir, "test")
+    test = RealOutputs.of(split_outputs(classifier, record_dir, "test"))
     train = split_outputs(classifier, record_dir, "train")
     if min(len(test.features), len(train.features)) < FEWEST_SAMPLES:
         raise ConfigError(

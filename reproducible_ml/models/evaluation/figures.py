@@ -18,6 +18,7 @@ from reproducible_ml.models.evaluation.formulas import (
     batchwise_figures,
     frechet_distance,
     kernel_distance,
+    kernel_mean,
     label_agreement,
 )
 from reproducible_ml.models.evaluation.neighbours import (
@@ -27,7 +28,9 @@ from reproducible_ml.models.evaluation.neighbours import (
     memorized_share,
     nearest_neighbours,
     precision_recall,
+    squared_radii,
 )
+from reproducible_ml.models.evaluation.vectors import Array
 from reproducible_ml.utils.errors import ConfigError
 from reproducible_ml.utils.seeds import child_seed
 
@@ -69,6 +72,25 @@ class Figure:
     classifier: str
     against: str
     seed: int
+
+
+class RealOutputs(Outputs):
+    """Outputs for real images, with what only they enter: it is computed once for all figures."""
+
+    @classmethod
+    def of(cls, outputs: Outputs) -> RealOutputs:
+        """Return the same outputs; themselves if they are of this kind."""
+        return outputs if isinstance(outputs, cls) else cls(*outputs)
+
+    @cached_property
+    def kernel_mean(self) -> float:
+        """The mean of the kernel over all pairs of them."""
+        return kernel_mean(self.features)
+
+    @cached_property
+    def squared_radii(self) -> Array:
+        """Radii of the balls that are their manifold."""
+        return squared_radii(self.features)
 
 
 class Judged(NamedTuple):
@@ -118,13 +140,13 @@ def figures_of(judged: Judged, real: Outputs, labels: Any | None = None) -> dict
 
     Args:
         judged: The judged images.
-        real: Outputs for the test split.
+        real: Outputs for the test split; ``RealOutputs`` if several sets are compared with them.
         labels: The class that each judged image should show, or None.
 
     Returns:
         Name -> value, in the order of the table.
     """
-    seen = _Seen(judged.outputs, real, labels, judged)
+    seen = _Seen(judged.outputs, RealOutputs.of(real), labels, judged)
     return {name: FIGURES[name].compute(seen) for name in figure_names(labels is not None)}
 
 
@@ -133,13 +155,13 @@ def small_figures(judged: Outputs, real: Outputs, labels: Any | None = None) -> 
 
     Args:
         judged: Outputs for the judged images.
-        real: Outputs for real images.
+        real: Outputs for real images; ``RealOutputs`` if several sets are compared with them.
         labels: The class that each judged image should show, or None.
 
     Returns:
         Name -> value.
     """
-    seen = _Seen(judged, real, labels)
+    seen = _Seen(judged, RealOutputs.of(real), labels)
     names = figure_names(labels is not None, small=True)
     return {name: FIGURES[name].compute(seen) for name in names}
 
@@ -175,13 +197,14 @@ class _Seen:
     """
 
     outputs: Outputs
-    real: Outputs
+    real: RealOutputs
     labels: Any | None
     judged: Judged | None = None
 
     @cached_property
     def overlap(self) -> PrecisionRecall:
-        return precision_recall(self.real.features, self.outputs.features)
+        real = self.real
+        return precision_recall(real.features, self.outputs.features, real_radii=real.squared_radii)
 
     @cached_property
     def batchwise(self) -> BatchwiseFigures:
@@ -236,7 +259,9 @@ FIGURES: dict[str, FigureKind] = {
     "classifier_score": FigureKind(_score, _LOGITS, small=True),
     "frechet_distance": FigureKind(_frechet, LAYER, TEST, small=True),
     "kernel_distance": FigureKind(
-        lambda seen: kernel_distance(seen.outputs.features, seen.real.features),
+        lambda seen: kernel_distance(
+            seen.outputs.features, seen.real.features, second_mean=seen.real.kernel_mean
+        ),
         LAYER,
         TEST,
         small=True,

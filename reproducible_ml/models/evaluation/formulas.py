@@ -158,7 +158,22 @@ def label_agreement(logits: Any, labels: Any) -> float:
     return float((values.argmax(axis=1) == wanted).mean())
 
 
-def kernel_distance(first: Any, second: Any, degree: int = KERNEL_DEGREE) -> float:
+def kernel_mean(vectors: Any, degree: int = KERNEL_DEGREE) -> float:
+    """Compute the mean of the polynomial kernel over all pairs of different vectors.
+
+    Args:
+        vectors: [n, dims], n at least 2.
+        degree: The kernel's degree; see ``kernel_distance``.
+    """
+    a = checked_vectors(vectors)
+    need_rows(2, a)
+    diagonal = ((np.einsum("ij,ij->i", a, a) / a.shape[1] + 1.0) ** degree).sum()
+    return (_kernel_sum(a, a, degree) - float(diagonal)) / (len(a) * (len(a) - 1))
+
+
+def kernel_distance(
+    first: Any, second: Any, degree: int = KERNEL_DEGREE, second_mean: float | None = None
+) -> float:
     """Compute the squared maximum mean discrepancy with a polynomial kernel, unbiased.
 
     ``mean_{i!=j} k(x_i, x_j) + mean_{i!=j} k(y_i, y_j) - 2 mean_{i,j} k(x_i, y_j)`` with
@@ -169,6 +184,7 @@ def kernel_distance(first: Any, second: Any, degree: int = KERNEL_DEGREE) -> flo
         first: [n, dims], n at least 2.
         second: [m, dims], m at least 2.
         degree: The kernel's degree.
+        second_mean: ``kernel_mean(second, degree)`` if it is known already.
 
     Returns:
         The estimate; since it is unbiased, it may be below 0.
@@ -177,19 +193,17 @@ def kernel_distance(first: Any, second: Any, degree: int = KERNEL_DEGREE) -> flo
     y = checked_vectors(second, x.shape[1])
     need_rows(2, x, y)
 
-    def kernel_sum(a: Array, b: Array) -> float:
-        # fsum makes the total independent of the order of the blocks.
-        return math.fsum(
-            float(((a[rows] @ b[columns].T / a.shape[1] + 1.0) ** degree).sum())
-            for rows, columns in blocks(len(a), len(b))
-        )
+    own = kernel_mean(y, degree) if second_mean is None else second_mean
+    cross = _kernel_sum(x, y, degree) / (len(x) * len(y))
+    return kernel_mean(x, degree) + own - 2.0 * cross
 
-    def off_diagonal_mean(a: Array) -> float:
-        diagonal = ((np.einsum("ij,ij->i", a, a) / a.shape[1] + 1.0) ** degree).sum()
-        return (kernel_sum(a, a) - float(diagonal)) / (len(a) * (len(a) - 1))
 
-    cross = kernel_sum(x, y) / (len(x) * len(y))
-    return off_diagonal_mean(x) + off_diagonal_mean(y) - 2.0 * cross
+def _kernel_sum(a: Array, b: Array, degree: int) -> float:
+    # fsum makes the total independent of the order of the blocks.
+    return math.fsum(
+        float(((a[rows] @ b[columns].T / a.shape[1] + 1.0) ** degree).sum())
+        for rows, columns in blocks(len(a), len(b))
+    )
 
 
 class BatchwiseFigures(NamedTuple):

@@ -36,7 +36,21 @@ class PrecisionRecall(NamedTuple):
     recall: float
 
 
-def precision_recall(real: Any, generated: Any, neighbours: int = NEIGHBOURS) -> PrecisionRecall:
+def squared_radii(points: Any, neighbours: int = NEIGHBOURS) -> Array:
+    """Return each point's squared distance to its k-th nearest other point.
+
+    Args:
+        points: [n, dims], n above ``neighbours``.
+        neighbours: k.
+    """
+    x = checked_vectors(points)
+    need_rows(neighbours + 1, x)
+    return _squared_radii(x, neighbours)
+
+
+def precision_recall(
+    real: Any, generated: Any, neighbours: int = NEIGHBOURS, real_radii: Array | None = None
+) -> PrecisionRecall:
     """Compute improved precision and recall.
 
     A manifold is the union of balls around its points, each with the distance to the point's k-th
@@ -47,11 +61,15 @@ def precision_recall(real: Any, generated: Any, neighbours: int = NEIGHBOURS) ->
         real: [n, dims], n above ``neighbours``.
         generated: [m, dims], m above ``neighbours``.
         neighbours: k.
+        real_radii: ``squared_radii(real, neighbours)`` if they are known already.
     """
     x = checked_vectors(real)
     y = checked_vectors(generated, x.shape[1])
     need_rows(neighbours + 1, x, y)
-    return PrecisionRecall(_share_within(y, x, neighbours), _share_within(x, y, neighbours))
+    radii = _squared_radii(x, neighbours) if real_radii is None else real_radii
+    return PrecisionRecall(
+        _share_within(y, x, radii), _share_within(x, y, _squared_radii(y, neighbours))
+    )
 
 
 class Neighbours(NamedTuple):
@@ -132,7 +150,6 @@ def _squared_distances(x: Array, y: Array) -> Array:
 
 
 def _squared_radii(points: Array, neighbours: int) -> Array:
-    """Return each point's squared distance to its k-th nearest other point."""
     radii = np.empty(len(points))
     for rows in row_slices(len(points)):
         kept = np.empty((rows.stop - rows.start, 0))
@@ -147,9 +164,8 @@ def _squared_radii(points: Array, neighbours: int) -> Array:
     return radii
 
 
-def _share_within(queries: Array, points: Array, neighbours: int) -> float:
+def _share_within(queries: Array, points: Array, radii: Array) -> float:
     """Return the share of queries that lie in at least one ball of the points."""
-    radii = _squared_radii(points, neighbours)
     within = np.zeros(len(queries), bool)
     for rows, columns in blocks(len(queries), len(points)):
         squared = _squared_distances(queries[rows], points[columns])

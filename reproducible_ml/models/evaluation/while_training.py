@@ -14,6 +14,7 @@ from reproducible_ml.models.evaluation.classifier import Classifier, Outputs, no
 from reproducible_ml.models.evaluation.figures import (
     FEWEST_SAMPLES,
     FIGURES,
+    RealOutputs,
     figure_names,
     need_samples,
     small_figures,
@@ -68,7 +69,7 @@ class SmallEvaluationHook(StepHook):
         self._generator = generator
         self._noise_dims = noise_dims
         self._classifier = classifier
-        self._real = real
+        self._real = RealOutputs.of(real)
         self._write = write
         self._every_steps = every_steps
         self._count = samples

@@ -7,6 +7,7 @@ import pytest
 
 from reproducible_ml.models.evaluation import figures_of, judge, judge_floor
 from reproducible_ml.models.evaluation.classifier import FEATURES, Outputs
+from reproducible_ml.models.evaluation.figures import RealOutputs
 from reproducible_ml.models.evaluation.formulas import batchwise_figures
 from reproducible_ml.models.evaluation.real_images import classes_in_turn
 from reproducible_ml.utils.seeds import drawn_rows
@@ -152,3 +153,11 @@ def test_an_image_of_the_floor_is_compared_with_all_others_but_itself(random_flo
     np.testing.assert_array_equal(judged.neighbours.indices, squared.argmin(1))
     np.testing.assert_allclose(judged.neighbours.distances, np.sqrt(squared.min(1)), rtol=1e-12)
     np.testing.assert_array_equal(judged.outputs.logits, seen.logits[rows])
+
+
+def test_real_images_with_which_two_sets_are_compared_give_each_the_same_bits(random_floors):
+    (seen, *_), (test, *_), _ = random_floors
+    real = RealOutputs.of(test)
+    for rows in (np.arange(300), np.arange(500, 900)):
+        judged = judge(in_order(seen, rows), test, seen.features)
+        assert figures_of(judged, real) == figures_of(judged, test)
