@@ -202,7 +202,7 @@ class Run:
                 {
                     "name": name,
                     "step": one["steps"],
-                    "value": [read_number(value) for value in one["values"]],
+                    "value": _column([read_number(value) for value in one["values"]]),
                     "timestamp": pd.to_datetime(one["timestamps"]),
                 }
             )
@@ -339,7 +339,22 @@ def list_runs(
                 warnings.warn(f"Run {run.id}: {error}", stacklevel=2)
         rows.append(row)
     columns = None if rows else ["id", "experiment", "status", "started", "duration_seconds"]
-    return pd.DataFrame(rows, columns=columns).set_index("id")
+    try:
+        found = pd.DataFrame(rows, columns=columns)
+    except OverflowError:
+        # An integer beyond all floats, in a column with others: pandas tries to join them.
+        found = pd.DataFrame(rows, columns=columns, dtype=object)
+    return found.set_index("id")
+
+
+def _column(values: list[Any]) -> Any:
+    """Return the numbers of a metric as a column, an integer beyond all floats as it is."""
+    import pandas as pd
+
+    try:
+        return pd.Series(values)
+    except OverflowError:
+        return pd.Series(values, dtype=object)
 
 
 def _last_values(run: Run, wanted: bool | Collection[str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A notebook reads the same from a folder of runs and from MongoDB."""
 
 import math
+import warnings
 
 import pandas as pd
 import pytest
@@ -12,6 +13,11 @@ from reproducible_ml.tracking.runs.run import iterate_runs, list_runs, load_run
 from reproducible_ml.tracking.runs.store import nearest_ids, shown_ids, sorted_ids
 from reproducible_ml.utils.errors import ConfigError, TrackingError
 from tests.tracking import lab
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from sacred import Experiment
+    from sacred.observers import FileStorageObserver
 
 
 @pytest.fixture(scope="session")
@@ -171,3 +177,24 @@ def test_ids_are_ordered_shown_as_ranges_and_the_nearest_are_found():
     assert nearest_ids("5", [1, 3, 8, 9, "x"]) == [3, 8]
     assert nearest_ids("99", [1, 3]) == [3]
     assert nearest_ids("trail", ["trial", "other"]) == ["trial"]
+
+
+def test_an_integer_beyond_all_floats_stays_what_it_is(tmp_path):
+    huge = 10**400
+    for learning_rate, value in ((huge, huge), (0.5, 1.0)):
+        ex = Experiment("huge", save_git_info=False)
+        ex.observers.append(FileStorageObserver(str(tmp_path)))
+        ex.add_config({"lr": learning_rate})
+
+        def record(_run, value=value):
+            _run.log_scalar("loss", value, 1)
+            _run.log_scalar("loss", 0.5, 2)
+            return value
+
+        ex.main(record)
+        ex.run()
+    table = list_runs(tmp_path)
+    for column in ("config.lr", "result"):
+        assert table.loc[1, column] == huge
+        assert table.loc[2, column] in (0.5, 1.0)
+    assert list(load_run(1, open_store(tmp_path)).metrics["value"]) == [huge, 0.5]
