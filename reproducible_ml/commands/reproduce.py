@@ -82,7 +82,6 @@ def command(run_id: str, **options: Any) -> None:
     import traceback
     from contextlib import ExitStack
     from pathlib import Path
-    from tempfile import TemporaryDirectory
 
     from reproducible_ml.tracking.archive import is_archive, opened
     from reproducible_ml.tracking.reproduce import IDENTICAL, Request, reproduce
@@ -106,11 +105,12 @@ def command(run_id: str, **options: Any) -> None:
     )
     try:
         with ExitStack() as stack:
+            which = typed_id(run_id)
             if is_archive(run_id):
-                place = Path(stack.enter_context(TemporaryDirectory(prefix="packed-")))
                 echo(f"Reading {run_id}.")
-                packed, request = opened(Path(run_id).expanduser(), place, request)
-            done = reproduce(packed if is_archive(run_id) else typed_id(run_id), request, echo)
+                path = Path(run_id).expanduser()
+                which, request = stack.enter_context(opened(path, request))
+            done = reproduce(which, request, echo)
     except ReproducibleMLError as error:
         echo(f"Error: {error}", err=True)
         raise SystemExit(2) from error

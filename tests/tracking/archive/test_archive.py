@@ -56,6 +56,15 @@ def test_a_packed_run_is_executed_without_its_project(packed, tmp_path):
     assert "Run 1 executes run 1 of a.zip again: identical." in output
     assert "weight" in output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
+    # What the new run has read stays for a rerun of it.
+    kept = ["--yes", "--keep", "kept", "-F", "other"]
+    code, output = command(["reproduce", str(archive), *kept], tmp_path)
+    assert code == 0, output
+    code, output = command(["reproduce", "1", "-F", "other", "--yes"], tmp_path)
+    assert code == 0, output
+    code, output = command(["reproduce", str(archive), *kept], tmp_path)
+    assert code == 2
+    assert "is left from an earlier packed run" in output
 
 
 def test_equal_runs_give_equal_bytes_and_nothing_is_overwritten(packed, tmp_path):
