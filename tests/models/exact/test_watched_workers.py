@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import tensorflow as tf
@@ -15,6 +14,8 @@ LISTEN = """
 import socket, time
 server = socket.create_server(("127.0.0.1", 0))
 print(server.getsockname()[1], flush=True)
+connection, _ = server.accept()
+print("seen", flush=True)
 time.sleep(120)
 """
 
@@ -42,6 +43,8 @@ def watch(worker, session):
     hook = WatchedWorkersHook(Task(("127.0.0.1:1", f"127.0.0.1:{port}"), 0), patience=1.0)
     hook.start()
     hook.after_create_session(session, None)
+    # Until the worker is seen it counts as not started.
+    assert worker.stdout.readline().strip() == b"seen"
     return hook, f"127.0.0.1:{port}"
 
 
@@ -49,8 +52,6 @@ def test_a_step_that_waits_for_a_lost_worker_ends(worker, step):
     session, waits = step
     hook, address = watch(worker, session)
     hook.before_run(None)
-    # Time to see the worker; until then it counts as not started.
-    time.sleep(1.5)
     worker.send_signal(signal.SIGKILL)
     with pytest.raises(tf.errors.CancelledError):
         session.run(waits, options=tf.compat.v1.RunOptions(timeout_in_ms=30_000))
