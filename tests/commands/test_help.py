@@ -76,7 +76,7 @@ def test_every_command_that_reads_runs_names_their_place_by_the_same_options():
             if set(parameter.opts) & {"-F", "-m", "--folder", "--mongo", "--mongo_db"}:
                 places.add((name, *parameter.opts))
     names = {"board", "compare", "copy", "doctor", "export", "report", "reproduce"}
-    names |= {"runs", "show", "sweep", "sync"}
+    names |= {"pack", "runs", "show", "sweep", "sync"}
     wanted = (("-F", "--file_storage"), ("-m", "--mongo_db"))
     assert places == {(name, *options) for name in names for options in wanted}
 

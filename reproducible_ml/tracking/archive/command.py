@@ -17,13 +17,23 @@ from reproducible_ml.utils.paths import complete_folder
     shell_complete=complete_folder,
     help="Folder of runs; default: runs.",
 )
+@click.option(
+    "-m", "--mongo_db", "mongo", metavar="DB", help="Refused: pack takes runs from a folder."
+)
 @click.option("-o", "--output", metavar="FILE", help="File to write; default: run-ID.zip.")
 @click.option("--data", is_flag=True, help="Pack the files and data sets that the run read.")
 @click.option(
     "--wheels", is_flag=True, help="Pack every package of the record, for use without an index."
 )
-def command(run_id: str, folder: str | None, output: str | None, data: bool, wheels: bool) -> None:
-    r"""Write a run into one file, from which it can be executed elsewhere.
+def command(
+    run_id: str,
+    folder: str | None,
+    mongo: str | None,
+    output: str | None,
+    data: bool,
+    wheels: bool,
+) -> None:
+    """Write a run into one file, from which it can be executed elsewhere.
 
     The file holds the record with its sources, those of the runs that it builds on, and the list of
     packages. It is a Process Run Crate: a ZIP with ro-crate-metadata.json. SHA-256 digests cover
@@ -33,12 +43,19 @@ def command(run_id: str, folder: str | None, output: str | None, data: bool, whe
       reproducible-ml verify run-7.zip
       reproducible-ml reproduce run-7.zip
       reproducible-ml reproduce run-7.zip --environment recorded
-    """
+    """  # noqa: D301 (click reads the backspace)
     from pathlib import Path
 
     from reproducible_ml.tracking.archive.contents import pack_run
     from reproducible_ml.tracking.runs import DEFAULT_FOLDER, typed_id
+    from reproducible_ml.utils.errors import ConfigError
     from reproducible_ml.utils.text import counted, neutral, size
+
+    if mongo is not None:
+        raise ConfigError(
+            "pack takes runs from a folder: -F DIR. A run recorded with -m lies in one, "
+            "too: in runs, where it was recorded."
+        )
 
     def echo(line: str) -> None:
         click.echo(neutral(line))
