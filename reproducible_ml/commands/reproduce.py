@@ -80,7 +80,6 @@ def command(run_id: str, **options: Any) -> None:
     what differs there; 2 if the runs can't be compared, with the reason.
     """
     import traceback
-    from contextlib import ExitStack
     from pathlib import Path
 
     from reproducible_ml.tracking.archive import is_archive, opened
@@ -103,14 +102,14 @@ def command(run_id: str, **options: Any) -> None:
         keep=Path(options["keep"]) if options["keep"] else None,
         confirm=_confirming(options["yes"]),
     )
+    packed = is_archive(run_id)
     try:
-        with ExitStack() as stack:
-            which = typed_id(run_id)
-            if is_archive(run_id):
-                echo(f"Reading {run_id}.")
-                path = Path(run_id).expanduser()
-                which, request = stack.enter_context(opened(path, request))
-            done = reproduce(which, request, echo)
+        if packed:
+            echo(f"Reading {run_id}.")
+            with opened(Path(run_id).expanduser(), request) as (which, directed):
+                done = reproduce(which, directed, echo)
+        else:
+            done = reproduce(typed_id(run_id), request, echo)
     except ReproducibleMLError as error:
         echo(f"Error: {error}", err=True)
         raise SystemExit(2) from error
@@ -118,7 +117,7 @@ def command(run_id: str, **options: Any) -> None:
         # Python would exit with 1, which here means that the runs differ.
         traceback.print_exc()
         raise SystemExit(2) from error
-    echo(_table(done, f" of {Path(run_id).name}" if is_archive(run_id) else ""))
+    echo(_table(done, f" of {Path(run_id).name}" if packed else ""))
     raise SystemExit(0 if done.verdict.word == IDENTICAL else 1)
 
 

@@ -69,8 +69,8 @@ def command(
         f"Packed run {run_id}{builds} into {path}: {counted(packed.files, 'file')}, "
         f"{size(packed.size)}."
     )
-    for was, at in packed.data.items():
-        echo(f"  {was}: {at}")
+    for key, at in packed.data.items():
+        echo(f"  {key}: {at}")
     for stage in packed.without:
         echo(f"A run of {stage}, on which it builds, is not recorded here.")
     upstream = "" if data or not earlier else " --upstream"

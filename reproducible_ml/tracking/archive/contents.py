@@ -12,7 +12,13 @@ from pathlib import Path
 
 from reproducible_ml.datasets.serialize import MANIFEST_FILE, read_manifest
 from reproducible_ml.tracking.archive.bill_of_materials import bill_of
-from reproducible_ml.tracking.archive.crate import LICENCE, crate_of, iso_time
+from reproducible_ml.tracking.archive.crate import (
+    BILL,
+    LICENCE,
+    REQUIREMENTS,
+    crate_of,
+    iso_time,
+)
 from reproducible_ml.tracking.archive.croissant import croissant_of
 from reproducible_ml.tracking.archive.sealed_zip import write_archive
 from reproducible_ml.tracking.recording import path_digest
@@ -26,8 +32,6 @@ RUNS, DATA, WHEELS = "runs", "data", "wheels"
 # What lay in the run's working directory lies here under the same relative path.
 HERE = f"{DATA}/here"
 CRATE_FILE = "ro-crate-metadata.json"
-REQUIREMENTS = "environment/requirements.txt"
-BILL = "environment/bom.cdx.json"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Packed:
     Attributes:
         path: The archive.
         runs: Ids of the runs in it: the packed one, and those that it builds on.
-        data: Where each input was -> its place in the archive; empty without ``data``.
+        data: Key of each input -> its place in the archive; empty without ``data``.
         files: Number of files.
         size: Bytes of the archive.
         without: Earlier runs that are not recorded here, by name of their stage.
@@ -136,10 +140,11 @@ def _data(recorded: Recorded, work: Path, echo: Callable[[str], None]) -> Iterat
     recorded.check_unnamed_data_sets(echo)
     for number, (key, (path, inside)) in enumerate(stage.read_paths().items(), start=1):
         recorded.check_input(key, path, echo)
-        if key in digests and path_digest(path) != digests[key]:
+        found = path_digest(path) if key in digests else ""
+        if found != digests.get(key, ""):
             raise NotComparable(
                 f"{path} is not what run {recorded.run.id} read as {key}: its SHA-256 is "
-                f"{path_digest(path)[:SHORT_DIGEST]}, the recorded one is "
+                f"{found[:SHORT_DIGEST]}, the recorded one is "
                 f"{digests[key][:SHORT_DIGEST]}. Restore it, or leave out --data."
             )
         if Path(path).resolve() in work.resolve().parents:

@@ -16,6 +16,8 @@ from reproducible_ml.tracking.runs import Run
 _CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 _CRATE = "https://w3id.org/ro/crate/1.1"
 _PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
+REQUIREMENTS = "environment/requirements.txt"
+BILL = "environment/bom.cdx.json"
 _ACTION = "#run"
 _PYTHON = "#python"
 LICENCE = "Ask the author before you use it for more than checking the result."
@@ -43,8 +45,8 @@ def crate_of(
     }
     started, ended = (iso_time(run.entry.get(name)) for name in ("start_time", "stop_time"))
     files = {
-        "environment/requirements.txt": ("text/plain", "Packages of the run, as pip reads them"),
-        "environment/bom.cdx.json": ("application/json", "Packages of the run, in CycloneDX 1.6"),
+        REQUIREMENTS: ("text/plain", "Packages of the run, as pip reads them"),
+        BILL: ("application/json", "Packages of the run, in CycloneDX 1.6"),
         **{
             name: ("application/ld+json", f"Description of {place} in Croissant 1.0")
             for place, name in described.items()
@@ -81,7 +83,7 @@ def crate_of(
         "name": run.experiment,
         "softwareRequirements": [
             {"@id": _PYTHON},
-            {"@id": "environment/requirements.txt"},
+            {"@id": REQUIREMENTS},
         ],
         "softwareVersion": _digest(run),
     }

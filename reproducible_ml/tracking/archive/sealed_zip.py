@@ -16,6 +16,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -185,7 +186,7 @@ def _listing(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     names = [entry.filename for entry in archive.infolist()]
     if LISTING not in names or len(archive.comment) != _COMMENT_BYTES:
         raise ArchiveDamaged(
-            f"{path} is no packed run: it has no {LISTING} and digest. Write one with "
+            f"{path} is not a packed run: it has no {LISTING} or no digest. Write one with "
             "reproducible-ml pack ID."
         )
     try:
@@ -213,15 +214,11 @@ def _listing(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
             raise ArchiveDamaged(f"{path} lists {cut(name, 80)!r}, which leads out of its folder.")
     missing = sorted({*files, LISTING} - set(names))
     extra = sorted(set(names) - {*files, LISTING})
-    twice = sorted({name for name in names if names.count(name) > 1}) if _repeats(names) else []
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     for found, what in ((missing, "lacks"), (extra, "has an unlisted"), (twice, "has twice")):
         if found:
             raise ArchiveDamaged(f"{path} {what} {cut(found[0], 80)!r}. Take another copy of it.")
     return listing
-
-
-def _repeats(names: list[str]) -> bool:
-    return len(set(names)) != len(names)
 
 
 def _blocks(

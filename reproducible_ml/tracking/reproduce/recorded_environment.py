@@ -25,7 +25,7 @@ from typing import Any
 import reproducible_ml
 from reproducible_ml.tracking.reproduce.request import NotComparable
 from reproducible_ml.tracking.runs import Run
-from reproducible_ml.utils.digests import combined_digest
+from reproducible_ml.utils.digests import combined_digest, file_digest
 from reproducible_ml.utils.paths import cache_folder
 from reproducible_ml.utils.text import counted, cut
 
@@ -104,15 +104,15 @@ def _needs(run: Run) -> tuple[str, dict[str, str]]:
     for name, one in packages.items():
         if not _NAME.fullmatch(name) or not _VERSION.fullmatch(one):
             raise NotComparable(
-                f"Run {run.id} names the package {cut(f'{name}=={one}', 80)!r}, which is no name "
-                "and version of a package; its record is damaged or forged."
+                f"Run {run.id} names the package {cut(f'{name}=={one}', 80)!r}, which is not the "
+                "name and version of a package; its record is damaged or forged."
             )
     return version, packages
 
 
 def _library_digest() -> str:
     files = {
-        str(path.relative_to(_LIBRARY)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(_LIBRARY)): file_digest(path)
         for path in _LIBRARY.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }

@@ -162,7 +162,7 @@ def test_each_flipped_byte_is_found_and_named(packed, tmp_path):
 def test_a_file_that_is_no_packed_run_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("a.txt", "a")
-    with pytest.raises(ArchiveDamaged, match=r"is no packed run: it has no pack\.json"):
+    with pytest.raises(ArchiveDamaged, match=r"is not a packed run: it has no pack\.json"):
         check_archive(tmp_path / "other.zip")
     (tmp_path / "text.zip").write_text("nothing")
     with pytest.raises(ArchiveDamaged, match="can't be read as a packed run"):

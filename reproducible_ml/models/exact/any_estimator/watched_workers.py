@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from reproducible_ml.models.exact.distribution import Task
 
-# How long a step may still go on after a worker is gone: it may need nothing more of it.
+# How long a step may continue after a worker is lost: it may not need that worker again.
 _PATIENCE_SECONDS = 15.0
 # A connection is replaced at this age: TensorFlow's server closes one that says nothing for 120 s.
 _RENEW_SECONDS = 30.0
@@ -23,7 +23,7 @@ _CONNECT_SECONDS = 10.0
 
 
 class WatchedWorkersHook(tf.estimator.SessionRunHook):
-    """Closes the session of a step that still goes on when another worker is long gone.
+    """Closes the session of a step that is still running long after another worker was lost.
 
     The step then ends with ``tf.errors.CancelledError``.
 
