@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from reproducible_ml.tracking.archive.crate import (
 from reproducible_ml.tracking.archive.croissant import croissant_of
 from reproducible_ml.tracking.archive.sealed_zip import write_archive
 from reproducible_ml.tracking.recording import path_digest
-from reproducible_ml.tracking.reproduce import NotComparable, Recorded, recorded_python
+from reproducible_ml.tracking.reproduce import NotComparable, Recorded, make_wheels
 from reproducible_ml.tracking.runs import Run, RunId, copy_run, load_run, open_store
 from reproducible_ml.utils.errors import ConfigError
 from reproducible_ml.utils.files import write_json
@@ -104,7 +103,7 @@ def pack_run(
         )
         places = dict(_data(recorded, work, echo)) if data else {}
         if wheels:
-            _make_wheels(recorded, work, echo)
+            make_wheels(recorded.run, work / WHEELS, echo)
         inputs = {key: place for key, place in places.items() if not place.startswith(f"{HERE}/")}
         write_json(work / BILL, bill_of(recorded.run), sort_keys=False)
         described = _describe_data(recorded.run, work, places)
@@ -194,24 +193,3 @@ def _link_or_copy(source: str, target: str) -> None:
         os.link(os.path.realpath(source), target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _make_wheels(recorded: Recorded, work: Path, echo: Callable[[str], None]) -> None:
-    python = recorded_python(recorded.run, echo)
-    echo("Collecting the wheels of its packages.")
-    lines = (work / REQUIREMENTS).read_text(encoding="utf-8").splitlines(keepends=True)
-    wanted = [line for line in lines if not line.startswith("reproducible-ml==")]
-    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
-        file.writelines(wanted)
-        file.flush()
-        command = [python, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet"]
-        command += ["--no-deps", "--wheel-dir", str(work / WHEELS), "-r", file.name]
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
-        )
-    if done.returncode != 0:
-        said = "\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-5:])
-        raise NotComparable(
-            f"The wheels of run {recorded.run.id} can't be made: pip wheel ended with exit code "
-            f"{done.returncode}:\n{said}"
-        )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     )
     from reproducible_ml.tracking.reproduce.conclusion import Conclusion, conclude
     from reproducible_ml.tracking.reproduce.recorded import Recorded
-    from reproducible_ml.tracking.reproduce.recorded_environment import recorded_python
+    from reproducible_ml.tracking.reproduce.recorded_environment import make_wheels
     from reproducible_ml.tracking.reproduce.reproduction import Reproduction, reproduce
     from reproducible_ml.tracking.reproduce.request import NotComparable, Request
     from reproducible_ml.tracking.reproduce.verdict import IDENTICAL
@@ -38,6 +38,6 @@ __all__ = [
     "compare_runs",
     "conclude",
     "equal",
-    "recorded_python",
+    "make_wheels",
     "reproduce",
 ]

@@ -73,6 +73,31 @@ def recorded_python(run: Run, echo: Callable[[str], None], wheels: Path | None =
     return str(python)
 
 
+def make_wheels(run: Run, folder: Path, echo: Callable[[str], None]) -> None:
+    """Make a wheel of every recorded package, in its recorded environment.
+
+    Args:
+        run: The recorded run.
+        folder: Where they go.
+        echo: Called with each line of progress.
+
+    Raises:
+        NotComparable: As ``recorded_python``, or a wheel can't be made.
+    """
+    python = recorded_python(run, echo)
+    echo("Collecting the wheels of its packages.")
+    _, packages = _needs(run)
+    with _requirements(packages) as file:
+        command = [*_pip(python), "wheel", "--quiet", "--no-deps"]
+        command += ["--wheel-dir", str(folder.resolve()), "-r", file]
+        done = _run(command)
+    if done.returncode != 0:
+        raise NotComparable(
+            f"The wheels of run {run.id} can't be made: pip wheel ended with exit code "
+            f"{done.returncode}:\n{_last_lines(done)}"
+        )
+
+
 def described_by(python: str, variables: Mapping[str, str]) -> dict[str, Any]:
     """Return what ``describe_environment`` returns in another Python.
 
@@ -146,15 +171,26 @@ def _make(
         # uv takes a Python that the machine lacks.
         _install(run, [uv, "venv", "--quiet", "--python", python or version, str(folder)])
     inside = str(folder / "bin" / "python")
-    pip = [inside, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    pip = [*_pip(inside), "install", "--quiet"]
     pip = pip if uv is None else [uv, "pip", "install", "--quiet", "--python", inside]
     offline = [] if wheels is None else ["--no-index", "--find-links", str(wheels)]
+    with _requirements(packages) as file:
+        # The record names every package, so none is added.
+        _install(run, [*pip, *offline, "--no-deps", "-r", file])
+    _copy_library(inside)
+
+
+def _pip(python: str) -> list[str]:
+    return [python, "-m", "pip", "--disable-pip-version-check"]
+
+
+@contextmanager
+def _requirements(packages: Mapping[str, str]) -> Iterator[str]:
+    """Write the packages as pip and uv read them; yield the path."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         file.writelines(f"{name}=={one}\n" for name, one in packages.items())
         file.flush()
-        # The record names every package, so none is added.
-        _install(run, [*pip, *offline, "--no-deps", "-r", file.name])
-    _copy_library(inside)
+        yield file.name
 
 
 def _uv() -> str | None:
@@ -190,12 +226,12 @@ def _python_of(version: str, uv: str | None) -> str | None:
 def _install(run: Run, command: Sequence[str]) -> None:
     done = _run(command)
     if done.returncode != 0:
-        said = "\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-5:])
         raise NotComparable(
             f"The environment of run {run.id} can't be installed: "
             f"{' '.join(Path(one).name if one == command[0] else one for one in command[:4])} "
-            f"ended with exit code {done.returncode}:\n{said}\nA package that is in no index can "
-            "be given as a file in a folder that PIP_FIND_LINKS or UV_FIND_LINKS names."
+            f"ended with exit code {done.returncode}:\n{_last_lines(done)}\nA package "
+            "that is in no index can be given as a file in a folder that PIP_FIND_LINKS or "
+            "UV_FIND_LINKS names."
         )
 
 
@@ -228,6 +264,10 @@ def _run(
         command, cwd="/", env=kept, stdin=subprocess.DEVNULL, capture_output=True, text=True,
         errors="replace",
     )  # fmt: skip
+
+
+def _last_lines(done: subprocess.CompletedProcess[str]) -> str:
+    return "\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-5:])
 
 
 def _last_line(done: subprocess.CompletedProcess[str]) -> str:
